@@ -1,0 +1,39 @@
+# `make demo`, `make test` and `make lint` each set up .venv by themselves, and again when requirements.txt or setup.py
+# is newer than the stamp that the last installation left in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/numba
+# Waiting threads sleep: where they spin, two processes on two cores slow each other down many times over.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python scripts/demo.py
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check d2m evaluate scripts tests setup.py
+	$(BIN)/basedpyright --level error
+
+$(VENV)/bin/python:
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v < (3, 10) and sys.exit("d2m needs Python 3.10 or newer, found %d.%d: say PYTHON=python3.11 or the like" % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt setup.py | $(VENV)/bin/python
+	@echo "installing the requirements into $(VENV) (about 1.5 GB with a CPU torch; a few minutes)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing the tools for tests and lint into $(VENV)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) outputs
