@@ -1,0 +1,91 @@
+"""Whole pieces through an autoencoder that was trained on short crops: overlapping windows, their edges thrown away.
+
+An encoder's normalisation and a decoder's convolutions look at their whole input, so every frame is computed inside a
+window of the training length, and windows are joined where neighbours overlap.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from d2m.audio.dmae import DMAE
+
+MARGIN_FRAMES = 32
+"""Latent frames at a window's inner edges that are not used; more than the decoders' receptive field."""
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Latent frames `start:stop` are seen, `keep_from:keep_to` of the piece are taken from them."""
+
+    start: int
+    stop: int
+    keep_from: int
+    keep_to: int
+
+
+def _spans(frames: int, window: int) -> Iterator[_Span]:
+    if frames <= window:
+        yield _Span(0, frames, 0, frames)
+        return
+    hop, taken, start = window - 2 * MARGIN_FRAMES, 0, 0
+    while taken < frames:
+        start = min(start, frames - window)
+        stop = start + window
+        keep_to = frames if stop == frames else stop - MARGIN_FRAMES
+        yield _Span(start, stop, taken, keep_to)
+        taken, start = keep_to, start + hop
+
+
+@torch.no_grad()
+def encode_piece(dmae: DMAE, waveform: Float[Tensor, "channel sample"]) -> Float[Tensor, "latent_channel frame"]:
+    """Latent of a piece of any length."""
+    clock = dmae.clock
+    frames = clock.samples_to_latent_frames(waveform.shape[-1])
+    padded = torch.nn.functional.pad(waveform, (0, frames * clock.latent_hop_samples - waveform.shape[-1]))
+    latent = torch.empty(dmae.latent_channels, frames)
+    for span in _spans(frames, clock.window_latent_frames):
+        hop = clock.latent_hop_samples
+        part = dmae.encode(padded[None, :, span.start * hop : span.stop * hop])[0]
+        latent[:, span.keep_from : span.keep_to] = part[:, span.keep_from - span.start : span.keep_to - span.start]
+    return latent
+
+
+@torch.no_grad()
+def decode_piece(
+    dmae: DMAE,
+    latent: Float[Tensor, "latent_channel frame"],
+    decoder: str = "onepass",
+    steps: int = 20,
+    seed: int = 0,
+    ramp_frames: int = 4,
+) -> Float[Tensor, "channel sample"]:
+    """Waveform of a latent of any length, exactly `frame * hop` samples.
+
+    Args:
+        dmae: the autoencoder.
+        latent: [latent_channel frame].
+        decoder: `onepass` or `diffusion`.
+        steps: evaluations of the diffusion decoder.
+        seed: of the decoder's noise.
+        ramp_frames: length of the cross-fade between windows.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    hop, frames = dmae.clock.latent_hop_samples, latent.shape[1]
+    out = torch.zeros(dmae.in_channels, frames * hop)
+    for span in _spans(frames, dmae.clock.window_latent_frames):
+        part = latent[None, :, span.start : span.stop]
+        wave = (dmae.decode_onepass(part, generator) if decoder == "onepass" else dmae.decode(part, steps, generator))[
+            0
+        ]
+        begin = max(span.keep_from - (ramp_frames if span.keep_from else 0), 0)
+        piece = wave[:, (begin - span.start) * hop : (span.keep_to - span.start) * hop].clone()
+        if begin < span.keep_from:
+            ramp = torch.linspace(0, 1, (span.keep_from - begin) * hop)
+            piece[:, : len(ramp)] *= ramp
+            out[:, begin * hop : span.keep_from * hop] *= 1 - ramp
+        out[:, begin * hop : span.keep_to * hop] += piece
+    return out

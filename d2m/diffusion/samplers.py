@@ -1,0 +1,81 @@
+"""Samplers: pure functions from noise to a clean latent, all with one signature
+
+    sampler(denoiser, noise, steps, progress=None) -> x0
+
+`denoiser(x, sigma)` predicts the velocity v of `x` at noise levels `sigma` ("batch"); it may be a network, a guided
+network, or a formula. `noise` is a standard normal draw. `progress` wraps the iterable of steps (tqdm, for example).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from d2m.diffusion import schedule
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+def _velocity_at(denoiser: Denoiser, x: Tensor, sigma: Tensor) -> Tensor:
+    return denoiser(x, sigma.to(x).expand(len(x)))
+
+
+@torch.no_grad()
+def ddim(
+    denoiser: Denoiser,
+    noise: Float[Tensor, "batch channel frame"],
+    steps: int,
+    progress: Progress | None = None,
+) -> Float[Tensor, "batch channel frame"]:
+    """Deterministic DDIM (Song et al. 2020, equation 12 with eta 0) on equal angles: `steps` network evaluations.
+
+    In angles it is a rotation: x0 and eps are read off (x, v), then mixed again at the next, smaller angle.
+    """
+    sigmas = schedule.uniform_sigmas(steps).to(noise.device)
+    x = noise
+    indices = range(steps)
+    for i in progress(indices) if progress else indices:
+        v = _velocity_at(denoiser, x, sigmas[i])
+        x0 = schedule.denoised(x, v, sigmas[i].to(x))
+        eps = schedule.implied_noise(x, v, sigmas[i].to(x))
+        x = (schedule.alpha(sigmas[i + 1]) * x0 + schedule.beta(sigmas[i + 1]) * eps).to(x)
+    return x
+
+
+@torch.no_grad()
+def dpm_solver_pp_2m(
+    denoiser: Denoiser,
+    noise: Float[Tensor, "batch channel frame"],
+    steps: int,
+    progress: Progress | None = None,
+) -> Float[Tensor, "batch channel frame"]:
+    """DPM-Solver++(2M), Lu et al. 2022 (arXiv:2211.01095), algorithm 2, on equal angles: `steps` evaluations.
+
+    Second-order multistep in data prediction and half-log-SNR lambda. With h_i = lambda_i - lambda_(i-1) and
+    r = h_(i-1) / h_i, the denoised estimate is extrapolated, D = (1 + 1/(2r)) x0_i - 1/(2r) x0_(i-1), and
+        x_i = beta_i / beta_(i-1) * x_(i-1) + (alpha_i - alpha_(i-1) * beta_i / beta_(i-1)) * D,
+    which is the paper's -alpha_i * (exp(-h_i) - 1) written so that it stays finite at both ends, where lambda
+    is infinite: at sigma 1 alpha is 0, at sigma 0 beta is 0. The first step and the last one are of first order: nothing
+    precedes the first, and the last, of infinite h, would be extrapolated without bound.
+    """
+    sigmas = schedule.uniform_sigmas(steps).to(noise.device)
+    # Lambda at sigma 1 is -inf, which would switch the second step's correction off (r = inf). Half a step
+    # below it stands in for the first interval's start: the interval's h is then of the size of its neighbours.
+    lambdas = schedule.half_log_snr(torch.cat([(sigmas[:1] + sigmas[1:2]) / 2, sigmas[1:]]))
+    alphas, betas = schedule.alpha(sigmas), schedule.beta(sigmas)
+    x, previous_x0 = noise, None
+    indices = range(steps)
+    for i in progress(indices) if progress else indices:
+        v = _velocity_at(denoiser, x, sigmas[i])
+        x0 = schedule.denoised(x, v, sigmas[i].to(x))
+        estimate = x0
+        if previous_x0 is not None and i < steps - 1:
+            r = (lambdas[i] - lambdas[i - 1]) / (lambdas[i + 1] - lambdas[i])
+            estimate = x0 + (x0 - previous_x0) * (1 / (2 * r)).to(x)
+        ratio = betas[i + 1] / betas[i]
+        x = ratio.to(x) * x + (alphas[i + 1] - alphas[i] * ratio).to(x) * estimate
+        previous_x0 = x0
+    return x

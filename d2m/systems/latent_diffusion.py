@@ -1,0 +1,282 @@
+"""Latent diffusion: the composition of conditioner, U-Net, objective and sampler that trains and generates.
+
+A system maps motion features to music latents; an autoencoder (elsewhere) turns the latents into sound.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from d2m.clock import MOTION_FPS, Clock
+from d2m.diffusion.guidance import guided
+from d2m.diffusion.objective import VelocityObjective
+from d2m.diffusion.samplers import dpm_solver_pp_2m
+from d2m.diffusion.windows import WindowPlan, blended, plan_windows
+from d2m.model.augmentation import MotionAugmentation
+from d2m.model.condition import Condition, Conditioned, Conditioner, MotionWindow
+from d2m.model.genre import UNKNOWN_GENRE, forgotten, unknown_genres
+from d2m.model.unet import ConditionedUNet
+from d2m.motion.normalize import Normalizer
+from d2m.systems.generation import GenerationSettings
+from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
+from d2m.systems.optimization import OptimizerSettings
+
+Sampler = Callable[..., Tensor]
+
+
+class LatentDiffusion(lightning.LightningModule):
+    """Dance features → music latents.
+
+    A batch is a dict: `features` [batch time 219] at 60 fps, un-normalised; `latent` [batch channel frame]; `genre`
+    Int[batch]; where there are reference beats, `rhythm` [batch 2 frame] in [0, 1] (see `d2m.model.rhythm`).
+
+    Args:
+        conditioner, unet, objective, sampler: the parts.
+        clock: of the autoencoder whose latents these are.
+        normalizer: of motion features; fitted by `fit_statistics`, or loaded with a checkpoint.
+        optimization, loss_weights, generation, augmentation: settings; no augmentation where None.
+        condition_dropout: probability that all of a row's condition is dropped in training.
+        genre_dropout: probability that only its genre is.
+    """
+
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(
+        self,
+        conditioner: Conditioner,
+        unet: ConditionedUNet,
+        clock: Clock,
+        objective: VelocityObjective | None = None,
+        sampler: Sampler = dpm_solver_pp_2m,
+        normalizer: Normalizer | None = None,
+        optimization: OptimizerSettings | None = None,
+        loss_weights: LossWeights | None = None,
+        generation: GenerationSettings | None = None,
+        augmentation: MotionAugmentation | None = None,
+        condition_dropout: float = 0.1,
+        genre_dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.conditioner, self.unet, self.clock, self.sampler = conditioner, unet, clock, sampler
+        self.objective = objective or VelocityObjective()
+        self.normalizer = normalizer or Normalizer()
+        self.optimization = optimization or OptimizerSettings()
+        self.loss_weights = loss_weights or LossWeights()
+        self.generation = generation or GenerationSettings()
+        self.augmentation = augmentation
+        self.condition_dropout, self.genre_dropout = condition_dropout, genre_dropout
+        self.register_buffer("latent_mean", torch.zeros(unet.in_channels))
+        self.register_buffer("latent_std", torch.ones(unet.in_channels))
+        self._random_state: Tensor | None = None
+        self.config: dict[str, Any] = {}
+        """The configuration that this system was built from; whoever builds it puts it here, checkpoints carry it."""
+
+    def fit_statistics(self, dances: Sequence[np.ndarray], latents: Sequence[Tensor]) -> None:
+        """Take the normaliser from training dances ([time 219] arrays), and latent mean and deviation per channel."""
+        self.normalizer.fit(dances)
+        frames = torch.cat([latent.double() for latent in latents], dim=-1)
+        self.latent_mean.copy_(frames.mean(dim=-1))
+        self.latent_std.copy_(frames.std(dim=-1).clamp(min=1e-3))
+
+    # Training
+
+    def loss_parts(
+        self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Every part of the loss, unweighted, and the weighted sum as `loss`."""
+        conditioned = self._conditioned(batch["features"], batch["genre"], training)
+        condition = conditioned.condition
+        if training:
+            condition = self.conditioner.dropped(condition, self.condition_dropout)
+        example = self.objective.example(self.standardised(batch["latent"]), generator)
+        predicted = self.unet(example.x, example.sigma, condition)
+        weights, parts = self.loss_weights, {}
+        parts["velocity"] = self.objective.loss(predicted, example.target)
+        parts["genre"] = genre_loss(conditioned.genre_logits, batch["genre"])
+        if batch.get("rhythm") is not None and conditioned.rhythm_logits is not None:
+            parts["rhythm"] = rhythm_loss(conditioned.rhythm_logits, batch["rhythm"], weights.beat_pos_weight)
+        parts["loss"] = torch.stack([getattr(weights, name) * part for name, part in parts.items()]).sum()
+        hit = (conditioned.genre_logits.argmax(dim=-1) == batch["genre"]).float()
+        parts["genre_accuracy"] = hit.mean().detach()
+        return parts
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Loss of one batch; logs its parts."""
+        parts = self.loss_parts(batch, training=True)
+        logged = {f"train/{name}": part.detach() for name, part in parts.items()}
+        self.log_dict(logged, batch_size=len(batch["latent"]), prog_bar=False)
+        self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
+        return parts["loss"]
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        """Logs the loss at noise that is the same at every validation."""
+        parts = self.loss_parts(batch, training=False, generator=torch.Generator().manual_seed(batch_idx))
+        self.log_dict({f"val/{name}": part for name, part in parts.items()}, batch_size=len(batch["latent"]))
+
+    def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """AdamW and its schedule, one learning rate per step."""
+        optimizer = self.optimization.optimizer(self.conditioner, self.unet)
+        total = self.optimization.total_steps or int(self.trainer.estimated_stepping_batches)
+        share = partial(self.optimization.lr_share, total_steps=total)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Limit the gradient's norm here: Lightning's own clipping refuses a fused AdamW under mixed precision."""
+        if self.optimization.gradient_norm_limit:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.gradient_norm_limit)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint carries the configuration that rebuilds its system, and where the random numbers had got to."""
+        checkpoint["config"] = self.config
+        checkpoint["random_state"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random state for the first resumed batch."""
+        self._random_state = checkpoint.get("random_state")
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Resume with the random numbers that an uninterrupted training would have drawn."""
+        if self._random_state is not None:
+            torch.set_rng_state(self._random_state.cpu())
+            self._random_state = None
+
+    # Statistics
+
+    def standardised(self, latent: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch channel frame"]:
+        """Latents of about zero mean and unit deviation per channel: what diffusion assumes."""
+        return (latent - self.latent_mean[:, None]) / self.latent_std[:, None]
+
+    def restored(self, latent: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch channel frame"]:
+        """The autoencoder's own scale, limited to its range where that is known."""
+        latent = latent * self.latent_std[:, None] + self.latent_mean[:, None]
+        bound = self.generation.latent_bound
+        return latent if bound is None else latent.clamp(-bound, bound)
+
+    def _conditioned(
+        self, features: Float[Tensor, "batch time 219"], genre: Int[Tensor, "batch"], training: bool
+    ) -> Conditioned:
+        augmentation = self.augmentation if training else None
+        if augmentation:
+            features = augmentation.moved(features)
+        normalised = self.normalizer(features)
+        if augmentation:
+            normalised = augmentation.noisy(normalised)
+        if training:
+            genre = forgotten(genre, self.genre_dropout)
+        return self.conditioner(MotionWindow(features, normalised), genre)
+
+    # Generation
+
+    @torch.no_grad()
+    def generate(
+        self,
+        features: Float[Tensor, "batch time 219"],
+        genre: Int[Tensor, "batch"] | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        generator: torch.Generator | None = None,
+        noise: Float[Tensor, "batch channel frame"] | None = None,
+        progress: Callable | None = None,
+    ) -> Float[Tensor, "batch channel frame"]:
+        """Latents of one window for each window of motion; genre None: not told."""
+        if noise is None:
+            shape = (len(features), self.unet.in_channels, self.clock.window_latent_frames)
+            noise = torch.randn(shape, generator=generator).to(features)
+        if genre is None:
+            genre = unknown_genres(len(features), features.device)
+        with self._evaluating():
+            condition = self._conditioned(features, genre, training=False).condition
+            scale = self.generation.guidance if guidance is None else guidance
+            null = self.conditioner.null(condition)
+            denoiser = guided(self.unet, condition, null, scale, self.generation.guidance_rescale)
+            return self.restored(self.sampler(denoiser, noise, steps or self.generation.steps, progress))
+
+    @torch.no_grad()
+    def generate_long(
+        self,
+        features: Float[Tensor, "time 219"],
+        genre: int | None,
+        frames: int,
+        steps: int | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        batch: int | None = None,
+        progress: Callable | None = None,
+    ) -> Float[Tensor, "channel {frames}"]:
+        """A latent of `frames` frames for a dance of any length, in overlapping windows that agree at every step.
+
+        A dance shorter than the music asked for is held at its last frame. The same seed gives the same latent.
+        """
+        plan, batch = self.window_plan(frames), batch or self.generation.batch
+        windows = self.motion_windows(features, plan)
+        index = torch.full((len(windows),), UNKNOWN_GENRE if genre is None else genre, device=features.device)
+        scale = self.generation.guidance if guidance is None else guidance
+        shape = (1, self.unet.in_channels, plan.total_frames)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(features)
+        with self._evaluating():
+            condition = self._conditions(windows, index, batch)
+            null = self.conditioner.null(condition)
+
+            def denoised(x: Tensor, sigma: Tensor, which: slice) -> Tensor:
+                told, untold = condition.rows(which), null.rows(which)
+                return guided(self.unet, told, untold, scale, self.generation.guidance_rescale)(x, sigma)
+
+            denoiser = blended(denoised, plan, batch, self.generation.overlap_frames)
+            latent = self.sampler(denoiser, noise, steps or self.generation.steps, progress)
+        return self.restored(latent)[0, :, :frames]
+
+    @torch.no_grad()
+    def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
+        """Probability of each genre (order of `d2m.names.GENRES`), averaged over the dance's windows."""
+        frames = max(1, int(len(features) / MOTION_FPS * self.clock.latent_rate))
+        windows = self.motion_windows(features, self.window_plan(frames))
+        genre = unknown_genres(1, features.device)
+        with self._evaluating():
+            logits = [self._conditioned(window[None], genre, training=False).genre_logits for window in windows]
+        return torch.cat(logits).softmax(dim=-1).mean(dim=0)
+
+    def window_plan(self, frames: int) -> WindowPlan:
+        """Windows for `frames` latent frames, starting where a latent frame is closest to a motion frame."""
+
+        def misfit(start: int) -> float:
+            motion_frame = start * MOTION_FPS / self.clock.latent_rate
+            return abs(motion_frame - round(motion_frame))
+
+        return plan_windows(frames, self.clock.window_latent_frames, self.generation.overlap_frames, misfit)
+
+    def motion_windows(
+        self, features: Float[Tensor, "time 219"], plan: WindowPlan
+    ) -> Float[Tensor, "window motion_frame 219"]:
+        """The motion of each window; after its last frame the dance stands still."""
+        length = self.clock.window_motion_frames
+        starts = [self.clock.latent_frames_to_motion_frames(start) for start in plan.starts]
+        index = torch.tensor(starts)[:, None] + torch.arange(length)
+        return features[index.clamp(max=len(features) - 1).to(features.device)]
+
+    def _conditions(
+        self, windows: Float[Tensor, "window motion_frame 219"], genre: Int[Tensor, "window"], batch: int
+    ) -> Condition:
+        chunks = zip(windows.split(batch), genre.split(batch), strict=True)
+        first, *rest = [self._conditioned(motion, asked, training=False).condition for motion, asked in chunks]
+        for condition in rest:
+            first = first.joined(condition)
+        return first
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Dropout off, and back as it was."""
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
