@@ -1,0 +1,64 @@
+"""Where a data set's files lie: AIST++'s own folder layout, for AIST++ itself and for the embedded data set."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from d2m.errors import BadInput
+
+OFFICIAL = ("train", "val", "test")
+"""AIST++'s own splits, whose lists are called `crossmodal_SPLIT.txt`."""
+
+
+@dataclass(frozen=True)
+class DataSetLayout:
+    """Paths inside a data set.
+
+    root/motions/NAME.pkl   root/wavs/NAME.wav   root/beats/NAME.txt   root/latents/DMAE/NAME.npy   root/rhythm/DMAE/NAME.npy
+    root/splits/crossmodal_{train,val,test}.txt (others: SPLIT.txt)    root/ignore_list.txt
+    """
+
+    root: Path
+
+    def motion(self, name: str) -> Path:
+        """SMPL motion of a sequence."""
+        return self.root / "motions" / f"{name}.pkl"
+
+    def wav(self, name: str) -> Path:
+        """Music of a sequence, starting with its motion."""
+        return self.root / "wavs" / f"{name}.wav"
+
+    def beats(self, name: str) -> Path:
+        """True beat times, one in seconds a line; AIST++ has none."""
+        return self.root / "beats" / f"{name}.txt"
+
+    def latent(self, name: str, dmae: str) -> Path:
+        """Music latent [latent_channel frame] of a sequence under the autoencoder `dmae`."""
+        return self.root / "latents" / dmae / f"{name}.npy"
+
+    def rhythm(self, name: str, dmae: str) -> Path:
+        """Rhythm curves [2 frame] of a sequence's music on the latent frames of `dmae`."""
+        return self.root / "rhythm" / dmae / f"{name}.npy"
+
+    def split_file(self, split: str) -> Path:
+        """List of a split's sequence names."""
+        other = self.root / "splits" / f"{split}.txt"
+        return other if other.exists() or split not in OFFICIAL else self.root / "splits" / f"crossmodal_{split}.txt"
+
+    def names(self, split: str) -> list[str]:
+        """Sequence names of a split, those of the ignore list left out.
+
+        Raises:
+            BadInput: when the split has no list, or an empty one.
+        """
+        path = self.split_file(split)
+        if not path.exists():
+            raise BadInput(
+                f"{path}: not found, expected the list of split '{split}'; "
+                f"run scripts/prepare.py for this data set or correct root={self.root}."
+            )
+        ignored_file = self.root / "ignore_list.txt"
+        ignored = set(ignored_file.read_text().split()) if ignored_file.exists() else set()
+        names = [name for name in path.read_text().split() if name not in ignored]
+        if not names:
+            raise BadInput(f"{path}: found no sequence names, expected one a line; prepare the data set again.")
+        return names
