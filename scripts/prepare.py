@@ -1,0 +1,22 @@
+"""Prepare a data set: `python scripts/prepare.py dataset=procedural out=data/procedural`."""
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from d2m.console import user_errors_exit
+from d2m.files import writable_folder
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="prepare")
+@user_errors_exit()
+def main(config: DictConfig) -> None:
+    """Make what is missing of the data set; a second run finds everything made."""
+    out = writable_folder(config.out)
+    hydra.utils.call(config.dataset.prepare, root=Path(out), splits=list(config.dataset.splits))
+    print(f"data set '{config.dataset.name}' is ready in {out}")
+
+
+if __name__ == "__main__":
+    main()

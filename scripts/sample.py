@@ -1,0 +1,44 @@
+"""Music for dances: `python scripts/sample.py checkpoint=demo dance=FILE|FOLDER|GLOB out=DIR`."""
+
+import sys
+from pathlib import Path
+
+import hydra
+import torch
+from omegaconf import DictConfig
+
+from d2m.batch_generation import generate_all
+from d2m.console import require_settings, user_errors_exit
+from d2m.dance import list_dances
+from d2m.errors import BadConfig
+from d2m.files import writable_folder
+from d2m.generate import Dance2Music
+from d2m.names import GENRES
+
+USAGE = "python scripts/sample.py dance=FILE|FOLDER|GLOB out=DIR"
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="sample")
+@user_errors_exit()
+def main(config: DictConfig) -> None:
+    """Make music for every dance that `dance=` names."""
+    require_settings(config, {"dance": "a dance file, folder or glob", "out": "the folder for the music"}, USAGE)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if config.genre is not None and config.genre not in GENRES:
+        raise BadConfig(f"genre={config.genre}: unknown; expected one of {', '.join(GENRES)}.")
+    paths = list_dances(config.dance)
+    model = Dance2Music.load(config.checkpoint, config.autoencoder)
+    out = writable_folder(config.out)
+    result = generate_all(
+        model, paths, Path(out), config.seed, config.genre, config.steps, config.guidance, config.decoder
+    )
+    print(f"{len(result.wavs)} of {len(paths)} dances have music in {out}")
+    for sentence in result.failed.values():
+        print(f"error: {sentence}", file=sys.stderr)
+    if result.failed:
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
