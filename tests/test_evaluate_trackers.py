@@ -1,0 +1,89 @@
+"""Trackers hear click tracks rightly, and nothing in silence."""
+
+import numpy as np
+import pytest
+
+from d2m.errors import BadInput
+from d2m.music import Music
+from evaluate.beats import beat_f
+from evaluate.onsets import onset_f
+from evaluate.sound_distance import log_mel, log_mel_l1
+from evaluate.tempo import fit_tempo_bpm
+from evaluate.trackers import Ear, Heard, Passage, track_beats_s, track_envelope_beats_s, track_onsets_s
+
+RATE = 22050
+
+
+def click_track(bpm: float, seconds: float, start_s: float = 0.1) -> tuple[Music, np.ndarray]:
+    """Decaying bursts of noise at `bpm`, and their times."""
+    beats_s = np.arange(start_s, seconds - 0.05, 60 / bpm)
+    waveform = np.zeros(round(seconds * RATE), dtype=np.float32)
+    burst = np.random.default_rng(0).normal(size=1500) * np.exp(-np.arange(1500) / 200) * 0.3
+    for beat_s in beats_s:
+        at = round(beat_s * RATE)
+        length = min(len(burst), len(waveform) - at)
+        waveform[at : at + length] += burst[:length].astype(np.float32)
+    return Music(waveform[None], RATE), beats_s
+
+
+@pytest.mark.parametrize("bpm", [100.0, 125.0])
+def test_tracker_finds_beats_tempo_and_onsets_of_clicks(bpm):
+    music, beats_s = click_track(bpm, 7.0)
+    tracked_s = track_beats_s(music)
+    assert beat_f(beats_s, tracked_s, 0.07) >= 0.95
+    assert fit_tempo_bpm(tracked_s) == pytest.approx(bpm, rel=0.02)
+    assert onset_f(beats_s, track_onsets_s(music)) >= 0.9
+
+
+def test_tracker_hears_the_same_at_another_rate_and_in_stereo():
+    music, beats_s = click_track(120, 6.0)
+    stereo = Music(np.repeat(music.resampled(44100).waveform, 2, axis=0), 44100)
+    assert beat_f(beats_s, track_beats_s(stereo), 0.07) >= 0.95
+
+
+@pytest.mark.parametrize("waveform", [np.zeros((2, 6 * RATE)), np.zeros((1, 10)), np.full((1, 3 * RATE), 1e-6)])
+def test_silence_and_crumbs_have_no_beats(waveform):
+    music = Music(waveform.astype(np.float32), RATE)
+    assert track_beats_s(music).shape == track_onsets_s(music).shape == (0,)
+
+
+def test_envelope_at_sixty_frames_keeps_its_time():
+    envelope = np.zeros(480)
+    beats_s = np.arange(0.5, 8.0, 0.5)
+    envelope[np.round(beats_s * 60).astype(int)] = 1.0
+    tracked_s = track_envelope_beats_s(envelope, 60)
+    assert beat_f(beats_s, tracked_s, 0.05) >= 0.9  # trim=False may add one at each end
+    assert track_envelope_beats_s(np.zeros(480), 60).size == 0
+
+
+def test_heard_is_cut_at_a_time():
+    heard = Heard(np.array([0.5, 1.0, 1.5]), np.array([0.4, 1.6])).until(1.5)
+    assert heard.beats_s.tolist() == [0.5, 1.0] and heard.onsets_s.tolist() == [0.4]
+
+
+def test_ear_hears_a_passage_once_and_says_which_file_is_bad(tmp_path):
+    music, _ = click_track(120, 6.0)
+    path = music.save(tmp_path / "a.wav")
+    (tmp_path / "b.wav").write_bytes(b"not audio")
+    ear = Ear(progress=False)
+    ear.hear_all([Passage(path), Passage(path, 3.0), Passage(tmp_path / "b.wav")], "hearing")
+    whole, half = ear(Passage(path)), ear(Passage(path, 3.0))
+    path.unlink()
+    assert ear(Passage(path)) is whole
+    assert half.beats_s.max() < 3.0 < whole.beats_s.max()
+    with pytest.raises(BadInput, match="b.wav"):
+        ear(Passage(tmp_path / "b.wav"))
+
+
+def test_log_mel_distance_is_zero_for_the_same_and_grows():
+    music, _ = click_track(120, 4.0)
+    other, _ = click_track(97, 4.0)
+    noisy = Music(
+        music.waveform
+        + np.float32(0.003) * np.random.default_rng(1).normal(size=music.waveform.shape).astype(np.float32),
+        RATE,
+    )
+    assert log_mel_l1(log_mel(music), log_mel(music)) == 0.0
+    assert log_mel_l1(log_mel(music), log_mel(noisy)) > 0
+    assert log_mel_l1(log_mel(music), log_mel(other)) > 0.5
+    assert np.isfinite(log_mel(Music(np.zeros((1, RATE), dtype=np.float32), RATE))).all()

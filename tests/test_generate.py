@@ -1,0 +1,113 @@
+"""The façade with the shipped weights: any length, seeds, genres, batches with bad files, and checkpoints that are none."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from d2m.batch_generation import generate_all
+from d2m.checkpoint import load_checkpoint, save_checkpoint, shipped_or_path
+from d2m.dance import Dance
+from d2m.errors import BadConfig, BadInput
+from d2m.generate import Dance2Music
+from d2m.names import GENRES
+from evaluate.beats import beat_f
+from evaluate.trackers import track_beats_s
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def model() -> Dance2Music:
+    return Dance2Music.load("demo")
+
+
+@pytest.fixture(scope="module")
+def dance(two_clips: Path) -> Dance:
+    return Dance.load(two_clips / "motions" / "gHO_sBM_cAll_d20_mHO5_ch02.pkl")
+
+
+@pytest.mark.parametrize("frames", [60, 127, 356, 357, 480])
+def test_music_is_exactly_as_long_as_the_dance(model: Dance2Music, dance: Dance, frames: int) -> None:
+    music = model(Dance(dance.features[:frames], "cut"), steps=2)
+    assert music.waveform.shape == (1, round(frames * 22050 / 60))
+    assert np.isfinite(music.waveform).all() and np.abs(music.waveform).max() > 0.01
+
+
+def test_seed_decides(model: Dance2Music, dance: Dance) -> None:
+    first, again, other = (model(dance, seed=s, steps=3).waveform for s in (0, 0, 1))
+    assert np.array_equal(first, again) and not np.allclose(first, other, atol=1e-3)
+
+
+def test_music_follows_a_held_out_dance(model: Dance2Music, two_clips: Path) -> None:
+    name = "gBR_sBM_cAll_d04_mBR0_ch02"
+    true_s = np.loadtxt(two_clips / "beats" / f"{name}.txt")
+    heard_s = track_beats_s(model(Dance.load(two_clips / "motions" / f"{name}.pkl")))
+    assert beat_f(true_s, heard_s, 0.07) >= 0.7
+    assert beat_f(true_s + 0.375, heard_s, 0.07) <= 0.3  # half a beat off: the score is not given away
+
+
+def test_genre_is_predicted_and_can_be_told(model: Dance2Music, dance: Dance) -> None:
+    predicted = model.generate(dance, steps=1)[1]
+    assert predicted.genre_predicted and predicted.genre == "gHO"
+    told = model.generate(dance, genre="gBR", steps=1)[1]
+    assert told.genre == "gBR" and not told.genre_predicted
+    with pytest.raises(BadConfig, match="expected one of"):
+        model(dance, genre="gXX")
+    assert len(GENRES) == 10
+
+
+def test_in_a_folder_of_many_the_good_ones_are_made(model: Dance2Music, two_clips: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "broken.npy"
+    bad.write_bytes(b"")
+    good = two_clips / "motions" / "gBR_sBM_cAll_d04_mBR0_ch02.pkl"
+    result = generate_all(model, [bad, good], tmp_path / "out", steps=1)
+    assert list(result.wavs) == [good] and "broken.npy" in result.failed[bad]
+    record = json.loads((tmp_path / "out" / f"{good.stem}_seed0.json").read_text())
+    assert record["seed"] == 0 and record["config"]["system"] and len(record["checkpoint_sha256"]) == 64
+    assert sorted(p.suffix for p in (tmp_path / "out").iterdir()) == [".json", ".wav"]
+
+
+def test_missing_checkpoint_names_what_there_is() -> None:
+    with pytest.raises(BadConfig, match="demo"):
+        Dance2Music.load("nowhere.safetensors")
+
+
+def test_checkpoint_of_another_configuration(tmp_path: Path) -> None:
+    shipped = load_checkpoint(shipped_or_path("demo"))
+    state = dict(shipped.state)
+    state.pop(next(iter(state)))
+    path = save_checkpoint(tmp_path / "other.safetensors", state, shipped.config)
+    with pytest.raises(BadInput, match="another configuration"):
+        Dance2Music.load(path)
+
+
+def test_checkpoint_cannot_run_foreign_code(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    system = {"_target_": "pathlib.Path.touch", "_args_": [str(marker)]}
+    path = tmp_path / "evil.safetensors"
+    save_file({"x": torch.zeros(1)}, path, metadata={"config": json.dumps({"system": system, "dmae": "demo"})})
+    with pytest.raises(BadInput, match="pathlib"):
+        Dance2Music.load(path)
+    assert not marker.exists()
+
+
+def test_not_a_checkpoint(tmp_path: Path) -> None:
+    for name in ("text.safetensors", "text.ckpt"):
+        (tmp_path / name).write_text("hello")
+        with pytest.raises(BadInput, match=name):
+            Dance2Music.load(tmp_path / name)
+
+
+def test_script_ends_with_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    command = [sys.executable, "scripts/sample.py", f"dance={tmp_path / 'empty'}", f"out={tmp_path / 'out'}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
