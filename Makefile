@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that run the tests.
+JOBS ?= 2
 export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/numba
 # Waiting threads sleep: where they spin, two processes on two cores slow each other down many times over.
 export OMP_WAIT_POLICY := PASSIVE
@@ -13,7 +15,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n $(JOBS) --dist loadscope
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check d2m evaluate scripts tests setup.py

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -27,10 +28,8 @@ def generate_all(
     out: Path,
     seed: int = 0,
     genre: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    decoder: str | None = None,
     on_wav: Callable[[Dance, Path], None] | None = None,
+    **settings: Any,
 ) -> BatchResult:
     """Write `NAME_seedK.wav` and `NAME_seedK.json` for every dance.
 
@@ -38,8 +37,9 @@ def generate_all(
         model: what makes the music.
         paths: dance files.
         out: folder.
-        seed, genre, steps, guidance, decoder: see `Dance2Music.generate`.
+        seed, genre: see `Dance2Music.generate`.
         on_wav: called with every dance and its wav.
+        settings: the system's, see `Dance2Music.generate`.
     """
     writable_folder(out)
     result = BatchResult()
@@ -47,7 +47,7 @@ def generate_all(
     for path in bar:
         try:
             dance = Dance.load(path)
-            music, record = model.generate(dance, seed, genre, steps, guidance, decoder)
+            music, record = model.generate(dance, seed, genre, **settings)
         except UserError as error:
             result.failed[path] = str(error)
             continue

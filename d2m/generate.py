@@ -1,4 +1,4 @@
-"""The one façade: a dance in, music out.
+"""The one façade: a dance in, music out. It knows no system by name, only `d2m.systems.interface`.
 
 music = Dance2Music.load("demo")(Dance.load("dance.pkl"), seed=0)
 music.save("dance.wav")
@@ -6,24 +6,20 @@ music.save("dance.wav")
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from d2m.audio.coding import decode_piece
-from d2m.audio.dmae import DMAE
-from d2m.audio.dmae_weights import load_dmae
 from d2m.checkpoint import Checkpoint, build, load_checkpoint, load_into, shipped_or_path
 from d2m.clock import MOTION_FPS
 from d2m.dance import Dance
 from d2m.errors import BadConfig
-from d2m.model.fast_layers import use_fast_convolutions, use_fast_linear
 from d2m.music import Music
 from d2m.names import GENRES
-from d2m.systems.latent_diffusion import LatentDiffusion
-from d2m.systems.tempo import dance_beat_grid, played_at, playing_speed
+from d2m.systems.beat_grid import played_at, playing_speed
+from d2m.systems.interface import Composer, Composing, CompositionRequest
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,8 @@ class GenerationRecord:
         genre: code that the music was made for; genre_predicted: whether the model chose it; genre_probability: what the
             model's motion classifier gives it.
         checkpoint, checkpoint_sha256: the weights.
-        seed, steps, guidance, decoder: the settings.
+        seed: of the music.
+        settings: all that it was made with, such as steps, guidance and decoder; the system's own where nothing was asked.
         seconds_taken: wall clock, decoding included.
         config: the system's own configuration.
         tempo_asked_bpm: where a tempo was asked for; dance_tempo_bpm: what the model then read as the dance's own.
@@ -49,47 +46,37 @@ class GenerationRecord:
     checkpoint: str
     checkpoint_sha256: str
     seed: int
-    steps: int
-    guidance: float
-    decoder: str
+    settings: dict[str, Any]
     seconds_taken: float
     config: dict[str, Any]
     tempo_asked_bpm: float | None = None
     dance_tempo_bpm: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, ready for `json.dump`."""
-        return asdict(self)
+        """Plain values, ready for `json.dump`; every setting is a key of its own, beside the fields."""
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "settings"}
+        return {**self.settings, **own}
 
 
 class Dance2Music:
-    """A trained system with its autoencoder.
+    """A trained system, ready to make music.
 
     Args:
-        system: motion to latent.
-        dmae: latent to waveform.
-        checkpoint: where the system's weights are from.
+        system: as the checkpoint's config builds it, with its weights.
+        composer: what makes music with it.
+        checkpoint: where the weights are from.
     """
 
-    def __init__(self, system: LatentDiffusion, dmae: DMAE, checkpoint: Checkpoint) -> None:
-        self.system, self.dmae, self.checkpoint = system.eval().requires_grad_(False), dmae, checkpoint
-        for network in (system.unet, dmae.autoencoder.net, dmae.onepass):
-            if network is not None:  # the same numbers sooner; names and values of the weights stay as they are
-                use_fast_linear(network)
-                use_fast_convolutions(network)
-        if system.clock != dmae.clock or system.unet.in_channels != dmae.latent_channels:
-            raise BadConfig(
-                f"{checkpoint.path}: made for latents of {system.unet.in_channels} channels on {system.clock}, but autoencoder "
-                f"'{dmae.name}' has {dmae.latent_channels} on {dmae.clock}; name the one that it was trained with."
-            )
+    def __init__(self, system: Any, composer: Composer, checkpoint: Checkpoint) -> None:
+        self.system, self.composer, self.checkpoint = system, composer, checkpoint
 
     @staticmethod
-    def load(checkpoint: str | Path = "demo", dmae: str | Path | None = None) -> "Dance2Music":
+    def load(checkpoint: str | Path = "demo", autoencoder: str | Path | None = None) -> "Dance2Music":
         """Load a shipped checkpoint by name, or a `.safetensors` or `.ckpt` file by path.
 
         Args:
             checkpoint: name or path.
-            dmae: autoencoder, by name or path; None: the one that the checkpoint was trained with.
+            autoencoder: autoencoder or codec, by name or path; None: the one that the checkpoint was trained with.
 
         Raises:
             BadConfig: when it does not exist, or does not fit the autoencoder.
@@ -99,8 +86,11 @@ class Dance2Music:
         if "system" not in found.config:
             raise BadConfig(f"{found.path}: holds no dance-to-music system; give a checkpoint of scripts/train.py.")
         system = build(found.config["system"], found.path)
+        if not isinstance(system, Composing):
+            raise BadConfig(f"{found.path}: {type(system).__name__} makes no music from a dance; give another checkpoint.")
         load_into(system, found)
-        return Dance2Music(system, load_dmae(dmae or found.config["dmae"]), found)
+        made_with = {key: value for key, value in found.config.items() if key != "system"}
+        return Dance2Music(system, system.composer(made_with, autoencoder), found)
 
     def __call__(self, dance: Dance, seed: int = 0, **settings: Any) -> Music:
         """Music exactly as long as the dance; settings are those of `generate`, which also tells what was done."""
@@ -111,11 +101,9 @@ class Dance2Music:
         dance: Dance,
         seed: int = 0,
         genre: str | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        decoder: str | None = None,
         progress: Callable | None = None,
         tempo_bpm: float | int | None = None,
+        **settings: Any,
     ) -> tuple[Music, GenerationRecord]:
         """Music for a dance, and the record of how it was made.
 
@@ -123,41 +111,44 @@ class Dance2Music:
             dance: of any length from 1 s.
             seed: the same seed gives the same music.
             genre: such as `gBR`; None: the genre that the system reads from the motion.
-            steps, guidance: None for the system's own.
-            decoder: `onepass` or `diffusion`; None: the one-pass decoder where the autoencoder has one.
-            progress: wraps the iterator over sampling steps, such as `tqdm`.
+            progress: wraps the iterator over the steps of the work, such as `tqdm`.
             tempo_bpm: music at this tempo, and so not on the dance's beats unless it is near its own, half or double
-                (see `d2m.systems.tempo`); None: the dance's own.
+                (see `d2m.systems.beat_grid`); None: the dance's own.
+            settings: the system's (`Composer.settings`), such as steps, guidance, decoder; None: the system's own.
 
         Raises:
-            BadConfig: for an unknown genre or decoder, or a tempo that cannot be asked for.
+            BadConfig: for an unknown genre, a setting that the system does not have or take, or a tempo that cannot be
+                asked for.
         """
-        started = time.perf_counter()
+        started, composer = time.perf_counter(), self.composer
         if genre is not None and genre not in GENRES:
             raise BadConfig(
                 f"genre={genre}: unknown; expected one of {', '.join(GENRES)}, or none to let the model choose."
             )
-        decoder = decoder or ("onepass" if self.dmae.onepass is not None else "diffusion")
-        if decoder not in ("onepass", "diffusion"):
-            raise BadConfig(f"decoder={decoder}: unknown; expected onepass or diffusion.")
-        if decoder == "onepass" and self.dmae.onepass is None:
-            raise BadConfig(f"decoder=onepass: autoencoder '{self.dmae.name}' has none; use decoder=diffusion.")
-        clock, settings = self.dmae.clock, self.system.generation
-        steps, guidance = steps or settings.steps, settings.guidance if guidance is None else guidance
-        samples = clock.motion_frames_to_samples(len(dance.features))
+        asked = {name: value for name, value in settings.items() if value is not None}
+        self._check_settings(asked)
         features = torch.from_numpy(dance.features)
-        grid = None if tempo_bpm is None else dance_beat_grid(self.system, dance.features)
-        probabilities = self.system.predict_genre(features)
+        grid = None if tempo_bpm is None else composer.beat_grid(dance.features)
+        probabilities = composer.predict_genre(features)
         index = GENRES.index(genre) if genre else int(probabilities.argmax())
-        frames = clock.samples_to_latent_frames(samples)
         if grid is not None and tempo_bpm is not None:
             features = torch.from_numpy(played_at(dance.features, playing_speed(grid.bpm, tempo_bpm), grid))
-        latent = self.system.generate_long(features, index, frames, steps, guidance, seed, progress=progress)
-        wave = decode_piece(self.dmae, latent, decoder, seed=seed)[:, :samples].clamp(-1, 1).numpy()
+        samples = round(len(dance.features) * composer.sample_rate / MOTION_FPS)
+        made = composer.compose(CompositionRequest(features, index, samples, seed, asked, progress))
+        wave = made.waveform[:, :samples].float().clamp(-1, 1).cpu().numpy()
         record = GenerationRecord(
             dance.name, len(dance.features) / MOTION_FPS, GENRES[index], genre is None, round(float(probabilities[index]), 4),
-            str(self.checkpoint.path.name), self.checkpoint.sha256, seed, steps, float(guidance), decoder,
+            str(self.checkpoint.path.name), self.checkpoint.sha256, seed, made.settings,
             round(time.perf_counter() - started, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm),
             grid.bpm if grid else None,
         )  # fmt: skip
-        return Music(wave, clock.sample_rate), record
+        return Music(wave, composer.sample_rate), record
+
+    def _check_settings(self, asked: dict[str, Any]) -> None:
+        known = self.composer.settings
+        for name, value in asked.items():
+            if name not in known:
+                raise BadConfig(
+                    f"{name}={value}: {type(self.system).__name__} has no such setting; "
+                    f"it takes {', '.join(sorted(known)) or 'none'}."
+                )

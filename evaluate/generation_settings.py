@@ -51,14 +51,14 @@ class Setting:
             float(own.guidance if self.guidance is None else self.guidance),
             [float(level) for level in self.interval or own.guidance_interval or (0, 1)],
             self.grid or own.grid,
-            self.decoder or ("onepass" if model.dmae.onepass is not None else "diffusion"),
+            self.decoder or ("onepass" if model.composer.dmae.onepass is not None else "diffusion"),
             self.decoder_steps,
         )
         if found.sampler not in SAMPLERS:
             raise BadConfig(f"sampler={found.sampler}: unknown; expected one of {', '.join(SAMPLERS)}.")
-        if found.decoder not in ("onepass", "diffusion") or (found.decoder == "onepass" and model.dmae.onepass is None):
+        if found.decoder not in ("onepass", "diffusion") or (found.decoder == "onepass" and model.composer.dmae.onepass is None):
             raise BadConfig(
-                f"decoder={found.decoder}: not one that autoencoder '{model.dmae.name}' has; use diffusion."
+                f"decoder={found.decoder}: not one that autoencoder '{model.composer.dmae.name}' has; use diffusion."
             )
         if min(found.steps or 0, found.decoder_steps) < 1:
             raise BadConfig(f"steps={found.steps}, decoder_steps={found.decoder_steps}: expected 1 or more of both.")
@@ -105,13 +105,13 @@ class Made:
 
 def make_clip(model: Dance2Music, dance: Dance, setting: Setting, seed: int = 0) -> Made:
     """What `Dance2Music.generate` makes under a resolved setting, timed and counted."""
-    system, clock, started = model.system, model.dmae.clock, time.perf_counter()
+    system, clock, started = model.system, model.composer.dmae.clock, time.perf_counter()
     samples = clock.motion_frames_to_samples(len(dance.features))
     frames = clock.samples_to_latent_frames(samples)
     with generating_by(model, setting) as rows:
         features = torch.from_numpy(dance.features)
         genre = int(system.predict_genre(features).argmax())
         latent = system.generate_long(features, genre, frames, seed=seed)
-    wave = decode_piece(model.dmae, latent, setting.decoder or "onepass", setting.decoder_steps, seed)
+    wave = decode_piece(model.composer.dmae, latent, setting.decoder or "onepass", setting.decoder_steps, seed)
     music = Music(wave[:, :samples].clamp(-1, 1).numpy(), clock.sample_rate)
     return Made(music, time.perf_counter() - started, sum(rows) / len(system.window_plan(frames).starts))

@@ -115,7 +115,7 @@ def _made_of(sweep: Sweep, model: Dance2Music, setting: Setting, names: Sequence
         "version": VERSION,
         "checkpoint": model.checkpoint.path.name,
         "sha256": model.checkpoint.sha256,
-        "dmae": model.dmae.name,
+        "dmae": model.composer.dmae.name,
         "setting": asdict(setting),
         "root": str(sweep.root),
         "dances": listed,

@@ -33,7 +33,7 @@ def main(config: DictConfig) -> None:
     names = [name for split in config.splits for name in layout.names(split)[:: config.every]]
     model = Dance2Music.load(config.checkpoint)
     result = generate_all(model, [layout.motion(n) for n in names], out / "music", config.seed, steps=config.steps)
-    roundtrip = round_trip_folder(model.dmae, out / "music", layout.root / "wavs", out / "roundtrip")
+    roundtrip = round_trip_folder(model.composer.dmae, out / "music", layout.root / "wavs", out / "roundtrip")
     scores = score_folders(out / "music", layout.root / "wavs", layout.root / "motions", roundtrip=roundtrip)
     scores.write(out)
     table = scores.to_json()

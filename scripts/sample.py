@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from d2m.batch_generation import generate_all
 from d2m.console import require_settings, user_errors_exit
@@ -15,6 +16,7 @@ from d2m.files import writable_folder
 from d2m.generate import Dance2Music
 from d2m.names import GENRES
 
+NOT_SETTINGS = ("checkpoint", "dance", "out", "genre", "seed", "autoencoder", "threads")
 USAGE = "python scripts/sample.py dance=FILE|FOLDER|GLOB out=DIR"
 
 
@@ -30,9 +32,9 @@ def main(config: DictConfig) -> None:
     paths = list_dances(config.dance)
     model = Dance2Music.load(config.checkpoint, config.autoencoder)
     out = writable_folder(config.out)
-    result = generate_all(
-        model, paths, Path(out), config.seed, config.genre, config.steps, config.guidance, config.decoder
-    )
+    asked: Any = OmegaConf.to_container(config, resolve=True)
+    settings = {key: value for key, value in asked.items() if key not in NOT_SETTINGS and value is not None}
+    result = generate_all(model, paths, Path(out), config.seed, config.genre, **settings)
     print(f"{len(result.wavs)} of {len(paths)} dances have music in {out}")
     for sentence in result.failed.values():
         print(f"error: {sentence}", file=sys.stderr)

@@ -62,6 +62,14 @@ def test_genre_is_predicted_and_can_be_told(model: Dance2Music, dance: Dance) ->
     assert len(GENRES) == 10
 
 
+def test_a_setting_that_the_system_does_not_have_is_refused(model: Dance2Music, dance: Dance) -> None:
+    with pytest.raises(BadConfig, match="temperature=0.5: LatentDiffusion has no such setting; it takes .*steps"):
+        model(dance, temperature=0.5)
+    record = model.generate(dance, steps=1, guidance=None)[1]
+    assert record.settings == {"steps": 1, "guidance": model.system.generation.guidance, "decoder": "onepass"}
+    assert record.as_json()["steps"] == 1 and "settings" not in record.as_json()
+
+
 def test_in_a_folder_of_many_the_good_ones_are_made(model: Dance2Music, two_clips: Path, tmp_path: Path) -> None:
     bad = tmp_path / "broken.npy"
     bad.write_bytes(b"")

@@ -12,7 +12,8 @@ from d2m.dance import Dance
 from d2m.errors import BadConfig
 from d2m.generate import Dance2Music
 from d2m.motion.beats import joint_speed
-from d2m.systems.tempo import BeatGrid, dance_beat_grid, played_at, playing_speed
+from d2m.systems.beat_grid import BeatGrid, played_at, playing_speed
+from d2m.systems.tempo import dance_beat_grid
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "system"
 

@@ -76,6 +76,11 @@ class PairedWindows(LightningDataModule):
             self.train = ClipWindows(clips, self.clock, self._epoch_windows(), self.seed, self.random_start)
         self.val = ClipWindows(self._clips(self.validation), self.clock)
 
+    @property
+    def made_with(self) -> dict[str, str]:
+        """What a checkpoint notes beside its system: the autoencoder whose latents it was trained on."""
+        return {"dmae": self.dmae}
+
     def _clips(self, split: str) -> Clips:
         read = loaded_split if self.in_memory else mapped_split
         found = read(self.layout, split, self.dmae, self.clock)

@@ -1,7 +1,10 @@
 """How a system generates where the caller does not say otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from torch import nn
 
 from d2m.diffusion.schedule import GRIDS
 from d2m.errors import BadConfig
@@ -43,3 +46,14 @@ class GenerationSettings:
             raise BadConfig(
                 f"guidance_interval={list(interval)}: expected two noise levels, 0 <= low < high <= 1; for none say null."
             )
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Dropout off, and back as it was."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)

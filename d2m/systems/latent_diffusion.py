@@ -3,9 +3,9 @@
 A system maps motion features to music latents; an autoencoder (elsewhere) turns the latents into sound.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -16,15 +16,16 @@ from torch import Tensor
 
 from d2m.clock import MOTION_FPS, Clock
 from d2m.diffusion.guidance import guided
-from d2m.diffusion.objective import VelocityObjective
-from d2m.diffusion.samplers import Denoiser, dpm_solver_pp_2m
+from d2m.diffusion.objective import Objective, VelocityObjective
+from d2m.diffusion.samplers import Denoiser, check_understood, dpm_solver_pp_2m
 from d2m.diffusion.windows import WindowPlan, blended
 from d2m.model.augmentation import MotionAugmentation
 from d2m.model.condition import Condition, Conditioned, Conditioner, MotionWindow
 from d2m.model.genre import UNKNOWN_GENRE, forgotten, unknown_genres
 from d2m.model.unet import ConditionedUNet
 from d2m.motion.normalize import Normalizer
-from d2m.systems.generation import GenerationSettings
+from d2m.systems.generation import GenerationSettings, evaluating
+from d2m.systems.interface import Composer
 from d2m.systems.long_generation import aligned_plan, windows_of_motion
 from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
 from d2m.systems.optimization import OptimizerSettings
@@ -59,7 +60,7 @@ class LatentDiffusion(lightning.LightningModule):
         conditioner: Conditioner,
         unet: ConditionedUNet,
         clock: Clock,
-        objective: VelocityObjective | None = None,
+        objective: Objective | None = None,
         sampler: Sampler = dpm_solver_pp_2m,
         normalizer: Normalizer | None = None,
         optimization: OptimizerSettings | None = None,
@@ -73,6 +74,7 @@ class LatentDiffusion(lightning.LightningModule):
         super().__init__()
         self.conditioner, self.unet, self.clock, self.sampler = conditioner, unet, clock, sampler
         self.objective = objective or VelocityObjective()
+        check_understood(self.objective.path, sampler)
         self.normalizer = normalizer or Normalizer()
         self.optimization = optimization or OptimizerSettings()
         self.loss_weights = loss_weights or LossWeights()
@@ -181,6 +183,12 @@ class LatentDiffusion(lightning.LightningModule):
 
     # Generation
 
+    def composer(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> Composer:
+        """What makes sound of this system's latents: the autoencoder that they were trained on, or another that fits."""
+        from d2m.systems.latent_composer import LatentComposer  # it stands above this module
+
+        return LatentComposer.load(self, autoencoder or made_with["dmae"])
+
     @torch.no_grad()
     def generate(
         self,
@@ -198,7 +206,7 @@ class LatentDiffusion(lightning.LightningModule):
             noise = torch.randn(shape, generator=generator).to(features)
         if genre is None:
             genre = unknown_genres(len(features), features.device)
-        with self._evaluating():
+        with evaluating(self):
             condition = self._conditioned(features, genre, training=False).condition
             denoiser = self._guided(*self._prepared(condition), guidance)
             return self.restored(self._sampled(denoiser, noise, steps, progress))
@@ -224,7 +232,7 @@ class LatentDiffusion(lightning.LightningModule):
         index = torch.full((len(windows),), UNKNOWN_GENRE if genre is None else genre, device=features.device)
         shape = (1, self.unet.in_channels, plan.total_frames)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(features)
-        with self._evaluating():
+        with evaluating(self):
             condition, null = self._prepared(self._conditions(windows, index, batch))
 
             @cache  # of the same few slices at every step: both halves of the guidance are joined once
@@ -245,7 +253,7 @@ class LatentDiffusion(lightning.LightningModule):
         frames = max(1, int(len(features) / MOTION_FPS * self.clock.latent_rate))
         windows = self.motion_windows(features, self.window_plan(frames))
         genre = unknown_genres(1, features.device)
-        with self._evaluating():
+        with evaluating(self):
             logits = [self._conditioned(window[None], genre, training=False).genre_logits for window in windows]
         return torch.cat(logits).softmax(dim=-1).mean(dim=0)
 
@@ -285,13 +293,3 @@ class LatentDiffusion(lightning.LightningModule):
         if rows * self.unet.keys_values_bytes(condition) > KEYS_VALUES_BYTES:
             return condition, null
         return self.unet.prepared(condition), self.unet.prepared(null)
-
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        """Dropout off, and back as it was."""
-        was_training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(was_training)

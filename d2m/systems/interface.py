@@ -1,0 +1,106 @@
+"""What the façade and the scripts know of a system, whatever it is made of.
+
+A system is a LightningModule that `d2m.training.run.fit` can train; its `composer` makes music with it. Whoever adds a
+system writes one file here, one YAML and one test: see "Add a system" in the README.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from d2m.errors import BadConfig
+from d2m.systems.beat_grid import BeatGrid
+
+
+@dataclass(frozen=True)
+class CompositionRequest:
+    """What music is asked for.
+
+    Args:
+        features: the dance at 60 fps, un-normalised, of any length from 1 s.
+        genre: number of a genre in `d2m.names.GENRES`.
+        samples: length of the music at the composer's sample rate.
+        seed: the same seed gives the same music.
+        settings: those of `Composer.settings` that are not to be the composer's own; never None.
+        progress: wraps an iterable over the steps of the work, such as `tqdm`.
+    """
+
+    features: Float[Tensor, "time 219"]
+    genre: int
+    samples: int
+    seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    progress: Callable | None = None
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Music as a composer made it.
+
+    Args:
+        waveform: at least as many samples as asked for.
+        settings: every setting that it was made with, the composer's own included; plain values for the record.
+    """
+
+    waveform: Float[Tensor, "channel sample"]
+    settings: dict[str, Any]
+
+
+class Composer(ABC):
+    """A trained system with whatever turns its output into sound."""
+
+    settings: frozenset[str] = frozenset()
+    """Names of what may be asked for beside dance, genre and seed: `steps`, `guidance`, `temperature`, …"""
+
+    sample_rate: int
+    """Of the music that it makes."""
+
+    @abstractmethod
+    def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
+        """Probability of each genre (order of `d2m.names.GENRES`) of a dance of any length."""
+
+    @abstractmethod
+    def compose(self, request: CompositionRequest) -> Composition:
+        """Make the music."""
+
+    def beat_grid(self, features: Float[np.ndarray, "time 219"]) -> BeatGrid:
+        """The regular beats that fit a dance best.
+
+        Raises:
+            BadConfig: when the system reads no rhythm from motion.
+        """
+        raise BadConfig("this checkpoint does not read a beat from motion, so no tempo can be asked for; leave it out.")
+
+
+@runtime_checkable
+class Composing(Protocol):
+    """A system that makes music: what `d2m.generate` asks of the module that a checkpoint's `system` config builds."""
+
+    def composer(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> Composer:
+        """What makes music with this system's weights; puts the system into evaluation mode.
+
+        Args:
+            made_with: the checkpoint's config beside `system`: what the training data said of itself (`made_with`), such as
+                `{"dmae": "demo"}` or `{"codec": "demo"}`.
+            autoencoder: name or path of another autoencoder or codec than that one.
+
+        Raises:
+            BadConfig: when the autoencoder does not fit, or the system has none to choose.
+        """
+        ...
+
+
+def without_autoencoder(autoencoder: str | Path | None, system: str) -> None:
+    """Refuse an autoencoder where the system has none.
+
+    Raises:
+        BadConfig: when one was asked for.
+    """
+    if autoencoder is not None:
+        raise BadConfig(f"autoencoder={autoencoder}: {system} makes its sound without one; leave it out.")

@@ -1,0 +1,95 @@
+"""Music by latent diffusion: the dance's latent, and an autoencoder's decoder that turns it into sound."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from d2m.audio.coding import decode_piece
+from d2m.audio.dmae import DMAE
+from d2m.audio.dmae_weights import load_dmae
+from d2m.errors import BadConfig
+from d2m.model.fast_layers import use_fast_convolutions, use_fast_linear
+from d2m.systems.beat_grid import BeatGrid
+from d2m.systems.interface import Composer, Composition, CompositionRequest
+from d2m.systems.latent_diffusion import LatentDiffusion
+from d2m.systems.tempo import dance_beat_grid
+
+DECODERS = ("onepass", "diffusion")
+
+
+class LatentComposer(Composer):
+    """A latent diffusion system with its autoencoder.
+
+    Settings: `steps` and `guidance` of the sampler, `decoder` (`onepass` or `diffusion`; by default the one-pass decoder
+    where the autoencoder has one).
+
+    Args:
+        system: motion to latent.
+        dmae: latent to waveform.
+
+    Raises:
+        BadConfig: when the latents are not the autoencoder's.
+    """
+
+    settings = frozenset({"steps", "guidance", "decoder"})
+
+    def __init__(self, system: LatentDiffusion, dmae: DMAE) -> None:
+        self.system, self.dmae, self.sample_rate = system.eval().requires_grad_(False), dmae, dmae.clock.sample_rate
+        for network in (system.unet, dmae.autoencoder.net, dmae.onepass):
+            if network is not None:  # the same numbers sooner; names and values of the weights stay as they are
+                use_fast_linear(network)
+                use_fast_convolutions(network)
+        if system.clock != dmae.clock or system.unet.in_channels != dmae.latent_channels:
+            raise BadConfig(
+                f"this checkpoint is made for latents of {system.unet.in_channels} channels on {system.clock}, but autoencoder "
+                f"'{dmae.name}' has {dmae.latent_channels} on {dmae.clock}; name the one that it was trained with."
+            )
+
+    @staticmethod
+    def load(system: LatentDiffusion, dmae: str | Path) -> "LatentComposer":
+        """The composer with the autoencoder of that name or path, see `d2m.audio.dmae_weights.load_dmae`."""
+        return LatentComposer(system, load_dmae(dmae))
+
+    def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
+        """Averaged over the dance's windows."""
+        return self.system.predict_genre(features)
+
+    def beat_grid(self, features: Float[np.ndarray, "time 219"]) -> BeatGrid:
+        """The beats that the rhythm head reads."""
+        return dance_beat_grid(self.system, features)
+
+    def compose(self, request: CompositionRequest) -> Composition:
+        """Sample the latent of the whole dance in windows that agree, then decode it.
+
+        Raises:
+            BadConfig: for a decoder that is unknown or that the autoencoder lacks.
+        """
+        asked, own = dict(request.settings), self.system.generation
+        used: dict[str, Any] = {
+            "steps": asked.get("steps", own.steps),
+            "guidance": float(asked.get("guidance", own.guidance)),
+            "decoder": self._decoder(asked.get("decoder")),
+        }
+        frames = self.dmae.clock.samples_to_latent_frames(request.samples)
+        latent = self.system.generate_long(
+            request.features, request.genre, frames, used["steps"], used["guidance"], request.seed,
+            progress=request.progress,
+        )  # fmt: skip
+        return Composition(self.decoded(latent, used["decoder"], request.seed), used)
+
+    def decoded(self, latent: Float[Tensor, "channel frame"], decoder: str, seed: int) -> Float[Tensor, "_ sample"]:
+        """The sound of a latent."""
+        with torch.no_grad():
+            return decode_piece(self.dmae, latent, decoder, seed=seed)
+
+    def _decoder(self, asked: str | None) -> str:
+        decoder = asked or ("onepass" if self.dmae.onepass is not None else "diffusion")
+        if decoder not in DECODERS:
+            raise BadConfig(f"decoder={decoder}: unknown; expected {' or '.join(DECODERS)}.")
+        if decoder == "onepass" and self.dmae.onepass is None:
+            raise BadConfig(f"decoder=onepass: autoencoder '{self.dmae.name}' has none; use decoder=diffusion.")
+        return decoder
