@@ -11,6 +11,7 @@ from d2m.diffusion.samplers import ddim
 from d2m.model.condition import Condition
 from d2m.model.fast_layers import (
     FastConv1d,
+    FastConvTranspose1d,
     FastLinear,
     fast_inference,
     use_fast_convolutions,
@@ -107,10 +108,28 @@ def test_long_convolution(batch, frames, bias, kernel):
     assert "transformed" not in vars(layer) and layer.weight.is_contiguous()
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kernel, stride", [(8, 8), (8, 4)])
+def test_the_waveforms_last_layer(bias, kernel, stride):
+    layer = nn.ConvTranspose1d(6, 2, kernel, stride, bias=bias)
+    x = torch.randn(3, 6, 10)
+    with torch.no_grad():
+        wanted = layer(x)
+        use_fast_convolutions(layer)
+        assert isinstance(layer, FastConvTranspose1d) == (kernel == stride)  # overlapping frames stay with PyTorch
+        torch.testing.assert_close(layer(x), wanted, atol=1e-5, rtol=1e-5)
+    assert layer(x).requires_grad  # with gradients it is PyTorch's
+    use_stock_layers(layer)
+    assert type(layer) is nn.ConvTranspose1d
+    with fast_inference(layer), torch.no_grad():
+        torch.testing.assert_close(layer(x), wanted, atol=1e-5, rtol=1e-5)
+    assert type(layer) is nn.ConvTranspose1d
+
+
 @torch.no_grad()
 def test_winograd_is_exact_where_numbers_are():
     x, weight = torch.randint(-4, 5, (2, 3, 12)).double(), 24 * torch.randint(-3, 4, (5, 3, 3)).double()
-    found = winograd_convolution(x, transformed_kernel(weight), None, nn.functional.linear)
+    found = winograd_convolution(x, weight, transformed_kernel(weight), None, nn.functional.linear)
     torch.testing.assert_close(found, nn.functional.conv1d(x, weight, padding=1))
 
 

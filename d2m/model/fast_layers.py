@@ -27,7 +27,7 @@ WIDE_CHANNELS = 256
 
 LONG_FRAMES = 256
 """Convolutions of kernel 3 from this length on are done with half the multiplications (d2m/model/winograd.py); below it the
-twice as large transformed weights cost more than they save."""
+larger transformed weights cost more than they save."""
 
 
 def has_onednn() -> bool:
@@ -110,7 +110,7 @@ class FastConv1d(nn.Conv1d):
         if torch.is_grad_enabled() or not _fast(input, self.weight):
             return super().forward(input)
         if self._is_long(input.shape[-1]):
-            return winograd_convolution(input, self._transformed(), self.bias, product)
+            return winograd_convolution(input, self.weight, self._transformed(), self.bias, product)
         if input.shape[-1] > SHORT_FRAMES:
             return self._pointwise(input) if self._is_pointwise() else super().forward(input)
         kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
@@ -140,6 +140,32 @@ class FastConv1d(nn.Conv1d):
         return self.transformed[1]
 
 
+class FastConvTranspose1d(nn.ConvTranspose1d):
+    """`nn.ConvTranspose1d` whose frames do not overlap (kernel = stride): one matrix product; without a gradient only.
+
+    PyTorch's own takes ten times as long for the many frames and two channels of a waveform.
+    """
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """[batch in frame] → [batch out frame * stride]."""
+        if torch.is_grad_enabled() or output_size is not None or not _fast(input, self.weight):
+            return super().forward(input, output_size)
+        batch, _, frames = input.shape
+        samples = product(input.transpose(1, 2), self.weight.flatten(1).t())
+        out = samples.view(batch, frames, self.out_channels, -1).transpose(1, 2).flatten(2)
+        return out if self.bias is None else out.add_(self.bias[:, None])
+
+
+def _has_separate_frames(layer: nn.Module) -> bool:
+    return (
+        _HAS_ONEDNN
+        and type(layer) is nn.ConvTranspose1d
+        and layer.weight.device.type == "cpu"
+        and layer.kernel_size == layer.stride
+        and (layer.groups, layer.dilation, layer.padding, layer.output_padding) == (1, (1,), (0,), (0,))
+    )
+
+
 def _is_short_convolution(layer: nn.Module) -> bool:
     return (
         _HAS_ONEDNN
@@ -162,8 +188,10 @@ def use_fast_linear(module: nn.Module) -> None:
 
 @torch.no_grad()
 def use_fast_convolutions(module: nn.Module) -> None:
-    """Make every wide convolution in `module` a `FastConv1d`, for generation; `use_stock_layers` undoes it."""
+    """Make every convolution in `module` fast that can be, for generation; `use_stock_layers` undoes it."""
     for layer in module.modules():
+        if _has_separate_frames(layer):
+            layer.__class__ = FastConvTranspose1d
         if _is_short_convolution(layer):
             layer.__class__ = FastConv1d
             layer.weight.data = layer.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
@@ -184,6 +212,8 @@ def use_stock_layers(module: nn.Module) -> None:
     for layer in module.modules():
         if type(layer) is FastLinear:
             layer.__class__ = nn.Linear
+        elif type(layer) is FastConvTranspose1d:
+            layer.__class__ = nn.ConvTranspose1d
         elif type(layer) is FastConv1d:
             _forget(layer)
             layer.__class__ = nn.Conv1d
@@ -207,7 +237,9 @@ def fast_inference(
         keep: with `bf16`, names of layers whose weights stay in float32.
     """
     layers = [
-        (name, layer, type(layer)) for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv1d)
+        (name, layer, type(layer))
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.ConvTranspose1d)
     ]
     weights = {parameter: parameter.data for parameter in module.parameters()} if mode == "bf16" else {}
     use_fast_linear(module)

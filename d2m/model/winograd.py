@@ -18,18 +18,17 @@ Product = Callable[[Tensor, Tensor], Tensor]
 """(x [... in], weight [out in]) → [... out]."""
 
 _KERNEL_TRANSFORM = (
-    (1 / 4, 0, 0),
     (-1 / 6, -1 / 6, -1 / 6),
     (-1 / 6, 1 / 6, -1 / 6),
     (1 / 24, 1 / 12, 1 / 6),
     (1 / 24, -1 / 12, 1 / 6),
-    (0, 0, 1),
 )
-"""G of the paper, for the points 0, ±1, ±2 and infinity."""
+"""G of the paper for the points ±1 and ±2. Those for 0 and infinity are the kernel's own ends: the first one's factor 1/4 is
+given to the input instead, so that two matrices of six need no memory."""
 
 
-def transformed_kernel(weight: Float[Tensor, "out in 3"]) -> Float[Tensor, "6 out in"]:
-    """The kernel as the six products need it; computed once for a weight, in double precision."""
+def transformed_kernel(weight: Float[Tensor, "out in 3"]) -> Float[Tensor, "4 out in"]:
+    """The inner four matrices that the six products need; computed once for a weight, in double precision."""
     transform = torch.tensor(_KERNEL_TRANSFORM, dtype=torch.float64, device=weight.device)
     parts = [torch.tensordot(weight.double(), row, dims=1).to(weight) for row in transform]
     return torch.stack(parts)
@@ -51,14 +50,15 @@ def transformed_input(x: Float[Tensor, "in frame"]) -> Float[Tensor, "6 in tile"
     torch.add(even, odd, out=out[1]), torch.sub(even, odd, out=out[2])
     even, odd = torch.sub(d4, d2), torch.sub(d3, d1)
     torch.add(even, odd, alpha=2, out=out[3]), torch.sub(even, odd, alpha=2, out=out[4])
-    torch.add(torch.sub(d4, d2, alpha=5), d0, alpha=4, out=out[0])
+    torch.add(d0, torch.sub(d4, d2, alpha=5), alpha=0.25, out=out[0])
     torch.add(torch.sub(d5, d3, alpha=5), d1, alpha=4, out=out[5])
     return out
 
 
 def winograd_convolution(
     x: Float[Tensor, "batch in frame"],
-    kernel: Float[Tensor, "6 out in"],
+    weight: Float[Tensor, "out in 3"],
+    kernel: Float[Tensor, "4 out in"],
     bias: Float[Tensor, "out"] | None,
     product: Product,
 ) -> Float[Tensor, "batch out frame"]:
@@ -66,14 +66,16 @@ def winograd_convolution(
 
     Args:
         x: the input.
+        weight: of the convolution; fastest where [out kernel in] is its order in memory.
         kernel: of `transformed_kernel`.
         bias: of the convolution.
         product: the fastest matrix product at hand.
     """
     out = x.new_empty((len(x), kernel.shape[1], x.shape[2]))
+    matrices = (weight[..., 0], *kernel, weight[..., 2])
     for row, wave in zip(x, out, strict=True):
         columns = transformed_input(row)
-        m0, m1, m2, m3, m4, m5 = (product(kernel[i], columns[i].t()) for i in range(6))
+        m0, m1, m2, m3, m4, m5 = (product(matrices[i], columns[i].t()) for i in range(6))
         inner, inner_difference = m1 + m2, m1.sub_(m2)
         outer, outer_difference = m3 + m4, m3.sub_(m4)
         if bias is not None:

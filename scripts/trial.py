@@ -1,0 +1,51 @@
+"""Train a system within its budget and score it on held-out dances: `python scripts/trial.py experiment=wavenet`.
+
+Writes music, scores and trial.json into `out`, and prints a row; `beside=[DIR,...]` puts earlier trials into the same table.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder's evaluate.py would hide the package `evaluate`
+
+import hydra  # noqa: E402
+import torch  # noqa: E402
+from omegaconf import DictConfig, OmegaConf  # noqa: E402
+
+from d2m.console import user_errors_exit  # noqa: E402
+from d2m.files import written_whole  # noqa: E402
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="trial")
+@user_errors_exit()
+def main(config: DictConfig) -> None:
+    """Run, then print the table."""
+    from evaluate.trials import Trial, load_trial, run_trial, trial_table
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    name = config.name or config.experiment or config.checkpoint or "trial"
+    out = Path(config.out or f"outputs/trials/{Path(str(name)).stem}")
+    settings = OmegaConf.to_container(config.settings, resolve=True)
+    assert isinstance(settings, dict)
+    overrides = [*config.train, *([f"threads={config.threads}"] if config.threads else [])]
+    trial = Trial(
+        name=str(name),
+        out=out,
+        roots={str(split): Path(root) for split, root in config.roots.items()},
+        experiment=config.experiment,
+        overrides=overrides,
+        checkpoint=config.checkpoint,
+        settings={str(key): value for key, value in settings.items()},
+        seed=config.seed,
+        clips=config.clips,
+    )
+    table = trial_table([*(load_trial(Path(folder)) for folder in config.beside), run_trial(trial)])
+    for file, text in (("table.md", table), ("config.yaml", OmegaConf.to_yaml(config, resolve=True))):
+        with written_whole(out / file) as temporary:
+            temporary.write_text(text)
+    print("\n" + table)
+
+
+if __name__ == "__main__":
+    main()
