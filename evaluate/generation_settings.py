@@ -10,7 +10,7 @@ import torch
 
 from d2m.audio.coding import decode_piece
 from d2m.dance import Dance
-from d2m.diffusion.samplers import SAMPLERS
+from d2m.diffusion.samplers import SAMPLERS, check_understood
 from d2m.errors import BadConfig
 from d2m.generate import Dance2Music
 from d2m.music import Music
@@ -21,12 +21,12 @@ class Setting:
     """One way to generate; None everywhere: the checkpoint's own.
 
     Args:
-        sampler: `ddim` or `dpm_solver_pp_2m`.
+        sampler: a name in `d2m.diffusion.samplers.SAMPLERS` that follows the checkpoint's path.
         steps, guidance: sampling steps and guidance scale.
         interval: noise levels between which guidance is on; `[0, 1]` is always.
         grid: where the steps lie, see `d2m.diffusion.schedule.GRIDS`.
         decoder: `onepass` or `diffusion`.
-        decoder_steps: of the diffusion decoder.
+        decoder_steps: of the diffusion decoder; None: the autoencoder's own.
     """
 
     sampler: str | None = None
@@ -35,13 +35,13 @@ class Setting:
     interval: Sequence[float | int] | None = None
     grid: str | None = None
     decoder: str | None = None
-    decoder_steps: int = 20
+    decoder_steps: int | None = None
 
     def resolved(self, model: Dance2Music) -> "Setting":
         """All that is None filled in from the model.
 
         Raises:
-            BadConfig: for an unknown sampler or decoder, or fewer than one step.
+            BadConfig: for an unknown sampler or decoder, a sampler of another objective, or fewer than one step.
         """
         own = model.system.generation
         named = model.checkpoint.config["system"].get("sampler", {}).get("_target_", "dpm_solver_pp_2m").rsplit(".")[-1]
@@ -52,15 +52,18 @@ class Setting:
             [float(level) for level in self.interval or own.guidance_interval or (0, 1)],
             self.grid or own.grid,
             self.decoder or ("onepass" if model.composer.dmae.onepass is not None else "diffusion"),
-            self.decoder_steps,
+            model.composer.dmae.decoder_steps if self.decoder_steps is None else self.decoder_steps,
         )
         if found.sampler not in SAMPLERS:
             raise BadConfig(f"sampler={found.sampler}: unknown; expected one of {', '.join(SAMPLERS)}.")
-        if found.decoder not in ("onepass", "diffusion") or (found.decoder == "onepass" and model.composer.dmae.onepass is None):
+        check_understood(model.system.objective.path, found.sampler)
+        if found.decoder not in ("onepass", "diffusion") or (
+            found.decoder == "onepass" and model.composer.dmae.onepass is None
+        ):
             raise BadConfig(
                 f"decoder={found.decoder}: not one that autoencoder '{model.composer.dmae.name}' has; use diffusion."
             )
-        if min(found.steps or 0, found.decoder_steps) < 1:
+        if min(found.steps or 0, found.decoder_steps or 0) < 1:
             raise BadConfig(f"steps={found.steps}, decoder_steps={found.decoder_steps}: expected 1 or more of both.")
         return found
 

@@ -49,14 +49,14 @@ def write_pareto(rows: Sequence[Mapping[str, Any]], out: Path) -> str:
 def pareto_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line a row, fewest evaluations last, and what the columns mean."""
     first, best = rows[0], fastest_that_holds(rows)
-    compared = {"beat_f": "beat F − reference", "onset_f": "onset F − reference"}
+    compared = {"beat_f": "beat F − reference", "onset_f": "onset F − reference", "kad": "KAD − reference"}
     table = [["setting", "evaluations", "decoder", "s per clip", *TITLES.values(), *compared.values(), "holds"]]
     for row in rows:
         name = f"**{row['label']}**" if row is best else row["label"]
         lost = [TITLES[key] for key, kept in row["kept"].items() if not kept]
         cells = [f"{row['evaluations']:g}", str(row["decoder_evaluations"]), printed(row["seconds_per_clip"])]
         cells += [with_interval(row[key], 1 if key == "kad" else 2) for key in TITLES]
-        cells += [with_interval(row["differences"][key], 3) for key in compared]
+        cells += [with_interval(row["differences"][key], 2 if key == "kad" else 3) for key in compared]
         table.append(
             [name, *cells, "reference" if row is first else "yes" if row["holds"] else f"no: {', '.join(lost)}"]
         )
@@ -65,8 +65,9 @@ def pareto_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         markdown(table)
         + f"\n{first['clips']} clips of {first['music_seconds']:.1f} s (median), brackets: 95 % intervals over songs (KAD:"
         " jackknife). Evaluations: passes through the U-Net for each window, two for a guided step. Seconds: median, the"
-        " decoder included. A row holds when its beat F and tempo are not below the reference's intervals and its KAD is"
-        f" not above. The fewest evaluations that hold: {best['label']}.\n"
+        " decoder included. Differences are paired by dance; that of KAD has the jackknife interval of the difference itself."
+        " A row holds when its beat F and tempo are not below the reference's intervals, its KAD is not above, and the"
+        f" paired difference of KAD is not above 0 with its whole interval. The fewest evaluations that hold: {best['label']}.\n"
         + (f"\n{SATURATED}\n" if len(rows) > 1 and max(known) - min(known) < 0.005 else "")
         + (f"\n{failed} clips could not be scored; see pareto.json.\n" if failed else "")
     )
@@ -92,7 +93,9 @@ def family_of(row: Mapping[str, Any]) -> str:
     else:
         words.append(f"guided {setting['guidance']:g}")
     words += [setting["grid"]] if setting["grid"] != "angle" else []
-    return ", ".join(words + (["diffusion decoder"] if setting["decoder"] == "diffusion" else []))
+    if setting["decoder"] == "diffusion":
+        words.append(f"diffusion decoder of {setting['decoder_steps']} steps")
+    return ", ".join(words)
 
 
 def draw_pareto(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

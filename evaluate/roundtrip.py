@@ -17,13 +17,13 @@ from evaluate.pairs import find_pairs, find_references
 DECODERS = ("onepass", "diffusion")
 
 
-def round_trip(music: Music, dmae: DMAE, decoder: str | None = None, steps: int = 20, seed: int = 0) -> Music:
+def round_trip(music: Music, dmae: DMAE, decoder: str | None = None, steps: int | None = None, seed: int = 0) -> Music:
     """Encode and decode `music`; the result is exactly as long, at the autoencoder's rate.
 
     Args:
         dmae: in evaluation mode.
         decoder: `"onepass"`, `"diffusion"`, or None for the one-pass decoder where there is one.
-        steps: of the diffusion decoder.
+        steps: of the diffusion decoder; None: the autoencoder's own.
         seed: of the decoder's noise.
 
     Raises:

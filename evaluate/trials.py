@@ -66,7 +66,7 @@ def run_trial(trial: Trial) -> dict[str, Any]:
         BadInput: when a split's data set is missing, or training failed.
     """
     if (trial.experiment is None) == (trial.checkpoint is None):
-        raise BadConfig("a trial trains an experiment or takes a checkpoint: name one of experiment= and checkpoint=.")
+        raise BadConfig("a trial trains an experiment or takes a checkpoint: name one of what= and checkpoint=.")
     missing = [str(root) for root in trial.roots.values() if not (root / "motions").is_dir()]
     if missing:
         raise BadInput(f"{missing[0]}: no data set; make it with scripts/prepare.py, see the README.")

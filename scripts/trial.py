@@ -1,4 +1,4 @@
-"""Train a system within its budget and score it on held-out dances: `python scripts/trial.py experiment=wavenet`.
+"""Train a system within its budget and score it on held-out dances: `python scripts/trial.py what=wavenet`.
 
 Writes music, scores and trial.json into `out`, and prints a row; `beside=[DIR,...]` puts earlier trials into the same table.
 """
@@ -24,7 +24,7 @@ def main(config: DictConfig) -> None:
 
     if config.threads:
         torch.set_num_threads(config.threads)
-    name = config.name or config.experiment or config.checkpoint or "trial"
+    name = config.name or config.what or config.checkpoint or "trial"
     out = Path(config.out or f"outputs/trials/{Path(str(name)).stem}")
     settings = OmegaConf.to_container(config.settings, resolve=True)
     assert isinstance(settings, dict)
@@ -33,7 +33,7 @@ def main(config: DictConfig) -> None:
         name=str(name),
         out=out,
         roots={str(split): Path(root) for split, root in config.roots.items()},
-        experiment=config.experiment,
+        experiment=config.what,
         overrides=overrides,
         checkpoint=config.checkpoint,
         settings={str(key): value for key, value in settings.items()},

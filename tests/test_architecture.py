@@ -50,3 +50,36 @@ def test_modules_are_small_and_named() -> None:
     for path in [*MODULES, *(ROOT / "evaluate").rglob("*.py")]:
         assert path.stem not in {"utils", "util", "helpers", "misc", "common"}, path
         assert len(path.read_text().splitlines()) <= 300, path
+
+
+SHARED_BY_SYSTEMS = {"interface", "beat_grid", "generation", "losses", "optimization"}
+FAMILIES = {
+    "latent_diffusion": {"latent_composer", "long_generation", "tempo", "editing", "distillation"},
+    "autoencoder": {"onepass_training", "decoder_distillation"},
+    "codec_transformer": {"codec_composer"},
+    "wavenet": set(),
+    "textual_inversion": {"prompted_composer"},
+}
+FAMILY = {module: name for name, others in FAMILIES.items() for module in {name, *others}}
+
+
+def imported_systems(path: Path) -> set[str]:
+    """Modules of `d2m.systems` that a file imports."""
+    return {name.split(".")[2] for name in imported(path) if name.startswith("d2m.systems.")}
+
+
+def test_no_system_imports_another() -> None:
+    for path in (ROOT / "d2m" / "systems").glob("*.py"):
+        if path.stem in SHARED_BY_SYSTEMS | {"__init__"}:
+            assert imported_systems(path) <= SHARED_BY_SYSTEMS, path
+        else:
+            families = {FAMILY[module] for module in imported_systems(path) - SHARED_BY_SYSTEMS}
+            assert families <= {FAMILY[path.stem]}, path
+
+
+def test_facade_training_and_scripts_know_no_system_by_name() -> None:
+    facade = [ROOT / "d2m" / f"{name}.py" for name in ("generate", "batch_generation", "clip_generation", "cli")]
+    scripts = [ROOT / "scripts" / f"{name}.py" for name in ("train", "sample", "evaluate", "trial")]
+    reports = [*(ROOT / "evaluate").glob("report*.py"), ROOT / "evaluate" / "scores.py", ROOT / "evaluate" / "trials.py"]
+    for path in [*facade, *scripts, *reports, *(ROOT / "d2m" / "training").glob("*.py")]:
+        assert imported_systems(path) <= {"interface", "beat_grid"}, path

@@ -13,7 +13,9 @@ from d2m.checkpoint import WEIGHTS
 from d2m.dance import Dance
 from d2m.errors import BadConfig
 from d2m.generate import Dance2Music
+from evaluate.distribution import KAD_SCALE, kernel_distance
 from evaluate.generation_settings import Setting, generating_by, label_of, make_clip
+from evaluate.paired_distance import kernel_distance_difference
 from evaluate.pareto import Sweep, fastest_that_holds, held_against, run_sweep
 from evaluate.pareto_report import write_pareto
 
@@ -68,10 +70,82 @@ def test_settings_name_their_rows(model):
     assert label_of("demo", replace(own, guidance=1.0, decoder="diffusion")) == "demo_dpm12_unguided_diffusion20"
 
 
-@pytest.mark.parametrize("wrong", [{"sampler": "euler"}, {"decoder": "wavenet"}, {"steps": 0}, {"decoder_steps": 0}])
+@pytest.mark.parametrize("wrong", [{"sampler": "leapfrog"}, {"decoder": "wavenet"}, {"steps": 0}, {"decoder_steps": 0}])
 def test_settings_that_cannot_be_are_refused(model, wrong):
     with pytest.raises(BadConfig):
         Setting(**wrong).resolved(model)
+
+
+def test_steps_of_the_diffusion_decoder_are_the_autoencoders_own_unless_given(model):
+    dmae = model.composer.dmae
+    own = dmae.decoder_steps
+    try:
+        dmae.decoder_steps = 3
+        assert Setting(decoder="diffusion").resolved(model).decoder_steps == 3
+        assert Setting(decoder="diffusion", decoder_steps=2).resolved(model).decoder_steps == 2
+    finally:
+        dmae.decoder_steps = own
+
+
+DANCES = {f"d{n}": f"s{n // 2}" for n in range(16)}
+"""Song by dance: two dances a song."""
+
+
+def vectors(seed, shift=0.0):
+    """Synthetic embeddings of the dances: a song's place, a dance's own, noise of the draw, and a shift of all."""
+    places = np.random.default_rng(99).normal(size=(8, 6)).repeat(2, axis=0)
+    return places + 0.3 * np.random.default_rng(seed).normal(size=places.shape) + shift
+
+
+def test_paired_difference_of_identical_sets_is_zero():
+    songs = list(DANCES.values())
+    made = vectors(1)
+    found = kernel_distance_difference(made, made.copy(), vectors(0), songs, songs)
+    assert (found.mean, found.low, found.high) == (0, 0, 0) and (found.clips, found.songs) == (16, 8)
+
+
+def test_paired_difference_is_that_of_the_distances_and_turns_its_sign_when_turned_round():
+    songs, real = list(DANCES.values()), vectors(0)
+    one, other = vectors(1), vectors(2, shift=0.4)
+    ours, theirs = (kernel_distance(made, real, songs, songs, permutations=1).value for made in (other, one))
+    found = kernel_distance_difference(other, one, real, songs, songs)
+    back = kernel_distance_difference(one, other, real, songs, songs)
+    assert found.mean == pytest.approx(ours - theirs, abs=1e-12)
+    assert (back.mean, back.low, back.high) == pytest.approx((-found.mean, -found.high, -found.low), abs=1e-12)
+
+
+def test_paired_difference_needs_songs_and_equal_rows():
+    songs, made = ["a", "a", "b", "b"], vectors(1)[:4]
+    found = kernel_distance_difference(made, made + 1, vectors(0)[:4], songs, songs)
+    assert found.mean is not None and found.low is None
+    with pytest.raises(ValueError, match="as many"):
+        kernel_distance_difference(made, made, vectors(0)[:4], songs[:3], songs)
+
+
+def with_vectors(found, made):
+    timbre = {
+        side: dict(zip(DANCES, rows.tolist(), strict=True))
+        for side, rows in (("generated", made), ("reference", vectors(0)))
+    }
+    by_clip = {name: {"song": song, "beat_f": 1.0, "tempo": 1.0, "onset_f": 0.5} for name, song in DANCES.items()}
+    return {**found, "timbre": timbre, "by_clip": by_clip}
+
+
+def test_a_row_that_is_told_apart_does_not_hold_though_the_references_interval_is_wide():
+    wide = {"kad": 5.0, "spread": 50.0}
+    teacher = with_vectors(row("teacher", 100, 1.0, **wide), vectors(1))
+    rows = [teacher, {**teacher, "label": "same"}, with_vectors(row("again", 8, 1.0, **wide), vectors(2)),
+            with_vectors(row("shifted", 4, 1.0, **wide), vectors(1, shift=0.6))]  # fmt: skip
+    held = {found["label"]: found for found in held_against(teacher, rows)}
+    assert held["same"]["holds"] and held["same"]["differences"]["kad"]["high"] == 0
+    assert held["again"]["holds"] and held["again"]["differences"]["kad"]["low"] < 0
+    apart = held["shifted"]["differences"]["kad"]
+    assert not held["shifted"]["holds"] and apart["low"] > 0 and held["shifted"]["kept"]["kad"] is False
+    songs = list(DANCES.values())
+    kads = [kernel_distance(np.array(list(found["timbre"]["generated"].values())), vectors(0), songs, songs, permutations=1)
+            for found in (rows[3], teacher)]  # fmt: skip
+    assert apart["mean"] == pytest.approx(KAD_SCALE * (kads[0].value - kads[1].value))
+    assert all("timbre" not in found for found in held.values())
 
 
 def row(label, evaluations, beat_f, tempo=1.0, kad=1.0, spread=0.1):
@@ -82,6 +156,7 @@ def row(label, evaluations, beat_f, tempo=1.0, kad=1.0, spread=0.1):
     return {
         "label": label, "evaluations": evaluations, "decoder_evaluations": 1, "by_clip": by_clip,
         "beat_f": interval(beat_f), "tempo": interval(tempo), "onset_f": interval(0.5), "kad": interval(kad),
+        "timbre": {"generated": {}, "reference": {}},
     }  # fmt: skip
 
 
@@ -96,14 +171,16 @@ def test_a_row_holds_only_where_nothing_is_lost():
 
 
 def test_a_sweep_is_written_and_goes_on_where_it_stopped(two_clips, tmp_path):
-    settings = [Setting("ddim", 2), Setting(steps=2, guidance=1.0)]
+    settings = [Setting("ddim", 2), Setting(steps=2, guidance=1.0, decoder="diffusion", decoder_steps=1)]
     sweep = Sweep("demo", settings, two_clips, "val", tmp_path, clips=2, resamples=50)
     text = write_pareto(run_sweep(sweep), tmp_path)
-    assert "demo_ddim2_g1.5" in text and "demo_dpm2_unguided" in text and "| reference |" in text
+    assert "demo_ddim2_g1.5" in text and "demo_dpm2_unguided_diffusion1" in text and "| reference |" in text
     content = json.loads((tmp_path / "pareto.json").read_text())
     assert [found["evaluations"] for found in content["rows"]] == [4, 2] and content["reference"] == "demo_ddim2_g1.5"
     for found in content["rows"]:
         assert found["clips"] == 2 and 0 <= found["beat_f"]["mean"] <= 1 and found["kad"]["mean"] is not None
+        expected = found["kad"]["mean"] - content["rows"][0]["kad"]["mean"]
+        assert found["differences"]["kad"]["mean"] == pytest.approx(expected, abs=0.02)  # vectors are kept rounded
     lines = list(csv.DictReader((tmp_path / "pareto.csv").open()))
     assert [line["steps"] for line in lines] == ["2", "2"] and lines[1]["guidance"] == "1.0"
     assert Image.open(tmp_path / "pareto.png").size[0] > 800

@@ -42,7 +42,7 @@ def test_another_checkpoint_in_the_same_folder_is_heard_itself(trial: Trial) -> 
 
 
 def test_mistakes(trial: Trial, tmp_path: Path) -> None:
-    with pytest.raises(BadConfig, match="name one of experiment= and checkpoint="):
+    with pytest.raises(BadConfig, match="name one of what= and checkpoint="):
         run_trial(Trial("none", tmp_path / "none", trial.roots))
     with pytest.raises(BadInput, match="nowhere: no data set; make it with"):
         run_trial(Trial("lost", tmp_path / "lost", {"test": tmp_path / "nowhere"}, checkpoint="demo"))

@@ -103,7 +103,7 @@ def decode_piece(
     dmae: DMAE,
     latent: Float[Tensor, "latent_channel frame"],
     decoder: str = "onepass",
-    steps: int = 20,
+    steps: int | None = None,
     seed: int = 0,
     ramp_frames: int = 4,
 ) -> Float[Tensor, "channel sample"]:
@@ -113,7 +113,7 @@ def decode_piece(
         dmae: the autoencoder.
         latent: [latent_channel frame].
         decoder: `onepass` or `diffusion`.
-        steps: evaluations of the diffusion decoder.
+        steps: evaluations of the diffusion decoder; None: the autoencoder's own `decoder_steps`.
         seed: of the decoder's noise.
         ramp_frames: length of the cross-fade between windows.
     """

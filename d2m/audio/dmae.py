@@ -15,6 +15,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from d2m.clock import Clock
+from d2m.errors import BadConfig
+
+DECODER_STEPS = 20
+"""DDIM steps of a diffusion decoder whose configuration names no number."""
 
 
 def mel_encoder(sample_rate: int, mel_n_fft: int = 1024, mel_hop_length: int = 256, **arguments: Any) -> nn.Module:
@@ -43,6 +47,11 @@ class DMAE(nn.Module):
         inject_depth: level at which the latent enters.
         modulation_features: width of the noise-level embedding.
         onepass: one-pass decoder of the same latents, or None.
+        decoder_steps: DDIM steps of the diffusion decoder where `decode` is told no number: as many as a distilled one
+            was made for (`d2m.systems.decoder_distillation`).
+
+    Raises:
+        BadConfig: for fewer than one step.
     """
 
     def __init__(
@@ -60,8 +69,11 @@ class DMAE(nn.Module):
         inject_depth: int,
         modulation_features: int = 1024,
         onepass: nn.Module | None = None,
+        decoder_steps: int = DECODER_STEPS,
     ) -> None:
         super().__init__()
+        if decoder_steps < 1:
+            raise BadConfig(f"decoder_steps={decoder_steps}: expected 1 or more evaluations of the diffusion decoder.")
         self.name, self.in_channels = name, in_channels
         self.clock = Clock(sample_rate, int(encoder.downsample_factor))
         self.latent_channels = int(encoder.out_channels)
@@ -70,7 +82,7 @@ class DMAE(nn.Module):
             in_channels=in_channels, channels=list(channels), factors=list(factors), items=list(items),
             inject_depth=inject_depth, encoder=encoder, modulation_features=modulation_features,
         )  # fmt: skip
-        self.inject_depth, self.onepass = inject_depth, onepass
+        self.inject_depth, self.onepass, self.decoder_steps = inject_depth, onepass, decoder_steps
 
     @property
     def encoder(self) -> nn.Module:
@@ -88,20 +100,30 @@ class DMAE(nn.Module):
 
     def diffusion_loss(self, waveform: Tensor, latent: Tensor) -> Float[Tensor, ""]:
         """v-prediction loss of the diffusion decoder (Salimans & Ho 2022) on waveforms of whole latent frames."""
-        return self.autoencoder.diffusion(waveform, channels=[None] * self.inject_depth + [latent])
+        return self.autoencoder.diffusion(waveform, **self.told(latent))
+
+    def told(self, latent: Float[Tensor, "batch latent_channel frame"]) -> dict[str, Any]:
+        """What the diffusion decoder's U-Net, `autoencoder.net(x, sigma, **told)`, is told of the latent."""
+        return {"channels": [None] * self.inject_depth + [latent]}
 
     @torch.no_grad()
     def decode(
         self,
         latent: Float[Tensor, "batch latent_channel frame"],
-        steps: int = 20,
+        steps: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "batch channel sample"]:
-        """Diffusion decoder: DDIM from noise of exactly the latent's length (the stock class rounds it to a power of two)."""
+        """Diffusion decoder: DDIM from noise of exactly the latent's length (the stock class rounds it to a power of two).
+
+        Args:
+            latent: what is decoded.
+            steps: network evaluations; None: `decoder_steps`.
+            generator: of the noise.
+        """
+        steps = self.decoder_steps if steps is None else steps
         samples = latent.shape[2] * self.clock.latent_hop_samples
         noise = torch.randn((latent.shape[0], self.in_channels, samples), generator=generator).to(latent)
-        channels = [None] * self.inject_depth + [latent]
-        return self.autoencoder.sampler(noise, num_steps=steps, channels=channels)
+        return self.autoencoder.sampler(noise, num_steps=steps, **self.told(latent))
 
     @torch.no_grad()
     def decode_onepass(

@@ -1,6 +1,7 @@
-"""What the network learns to predict: the velocity v at a random noise level."""
+"""What the network learns to predict: the velocity v at a random noise level; what every objective must be able to do."""
 
 from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from d2m.diffusion import schedule
+from d2m.diffusion.paths import NoisePath, QuarterCircle
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,26 @@ class NoisyExample:
     x: Float[Tensor, "batch channel frame"]
     sigma: Float[Tensor, "batch"]
     target: Float[Tensor, "batch channel frame"]
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What a network is trained towards."""
+
+    path: ClassVar[NoisePath]
+    """The way from latent to noise that its examples lie on."""
+
+    def example(
+        self, x0: Float[Tensor, "batch channel frame"], generator: torch.Generator | None = None
+    ) -> NoisyExample:
+        """Training examples made of clean latents."""
+        ...
+
+    def loss(
+        self, predicted: Float[Tensor, "batch channel frame"], target: Float[Tensor, "batch channel frame"]
+    ) -> Float[Tensor, ""]:
+        """How far the network's answer is from the target."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,6 +52,7 @@ class VelocityObjective:
     """
 
     stratified: bool = True
+    path: ClassVar[NoisePath] = QuarterCircle()
 
     def sigmas(
         self, batch: int, device: torch.device, generator: torch.Generator | None = None

@@ -2,8 +2,9 @@
 
     sampler(denoiser, noise, steps, progress=None, grid="angle") -> x0
 
-`denoiser(x, sigma)` predicts the velocity v of `x` at noise levels `sigma` ("batch"); it may be a network, a guided
-network, or a formula. `noise` is a standard normal draw. `progress` wraps the iterable of steps (tqdm, for example).
+`denoiser(x, sigma)` predicts the velocity of `x` at noise levels `sigma` ("batch"); it may be a network, a guided network,
+or a formula. The velocity is v for `ddim` and `dpm_solver_pp_2m`, and that of a straight line for `euler` and `heun`: which
+samplers understand a network is written at its objective's path (`d2m.diffusion.paths`). `noise` is a standard normal draw. `progress` wraps the iterable of steps (tqdm, for example).
 `grid` says where the steps' noise levels lie: a name in `d2m.diffusion.schedule.GRIDS`.
 """
 
@@ -15,6 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from d2m.diffusion import schedule
+from d2m.diffusion.paths import NoisePath
+from d2m.errors import BadConfig
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -84,5 +87,81 @@ def dpm_solver_pp_2m(
     return x
 
 
-SAMPLERS = {"ddim": ddim, "dpm_solver_pp_2m": dpm_solver_pp_2m}
+@torch.no_grad()
+def euler(
+    denoiser: Denoiser,
+    noise: Float[Tensor, "batch channel frame"],
+    steps: int,
+    progress: Progress | None = None,
+    grid: str = "angle",
+    shift: float | int = 1.0,
+) -> Float[Tensor, "batch channel frame"]:
+    """Euler's method along rectified flow's straight lines (Liu et al. 2022): `steps` network evaluations.
+
+    Args:
+        shift: above 1, steps are shorter near the noise and longer near the latent, see `shifted`.
+    """
+    times = shifted(schedule.noise_levels(steps, grid), shift).to(noise.device)
+    x = noise
+    indices = range(steps)
+    for i in progress(indices) if progress else indices:
+        x = x - (times[i] - times[i + 1]).to(x) * _velocity_at(denoiser, x, times[i])
+    return x
+
+
+@torch.no_grad()
+def heun(
+    denoiser: Denoiser,
+    noise: Float[Tensor, "batch channel frame"],
+    steps: int,
+    progress: Progress | None = None,
+    grid: str = "angle",
+    shift: float | int = 1.0,
+) -> Float[Tensor, "batch channel frame"]:
+    """`euler` with the mean of the velocities at both ends of a step; the last step is Euler's: 2 `steps` - 1 evaluations.
+
+    At time 0 nothing is left to denoise, and a network answers there what it was least trained for.
+    """
+    times = shifted(schedule.noise_levels(steps, grid), shift).to(noise.device)
+    x = noise
+    indices = range(steps)
+    for i in progress(indices) if progress else indices:
+        length = (times[i] - times[i + 1]).to(x)
+        velocity = _velocity_at(denoiser, x, times[i])
+        if i < steps - 1:
+            velocity = (velocity + _velocity_at(denoiser, x - length * velocity, times[i + 1])) / 2
+        x = x - length * velocity
+    return x
+
+
+def shifted(times: Float[Tensor, "step"], shift: float | int) -> Float[Tensor, "step"]:
+    """Times t moved to s t / (1 + (s - 1) t), ends kept (Esser et al. 2024, arXiv:2403.03206, equation 23).
+
+    Raises:
+        BadConfig: for a shift that is not positive.
+    """
+    if shift <= 0:
+        raise BadConfig(f"shift={shift}: expected a number above 0; 1 leaves the steps equally long.")
+    return shift * times / (1 + (shift - 1) * times)
+
+
+SAMPLERS = {"ddim": ddim, "dpm_solver_pp_2m": dpm_solver_pp_2m, "euler": euler, "heun": heun}
 """Samplers by the name that settings call them by."""
+
+
+def check_understood(path: NoisePath, sampler: str | Callable[..., Any]) -> None:
+    """Refuse a sampler that reads a network's answer as something else than what it was taught; strangers pass.
+
+    Args:
+        path: of the objective that the network was trained with.
+        sampler: a sampler (a `functools.partial` of one will do) or its name.
+
+    Raises:
+        BadConfig: for one of `SAMPLERS` that follows another path.
+    """
+    name = sampler if isinstance(sampler, str) else getattr(getattr(sampler, "func", sampler), "__name__", "")
+    if name in SAMPLERS and name not in path.samplers:
+        raise BadConfig(
+            f"sampler={name}: follows another path out of the noise than this network was trained on "
+            f"({type(path).__name__}); use {' or '.join(path.samplers)}."
+        )

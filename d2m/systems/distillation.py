@@ -12,6 +12,8 @@ from d2m.checkpoint import build, load_checkpoint, load_into, shipped_or_path
 from d2m.diffusion import schedule
 from d2m.diffusion.distillation import random_jumps, teacher_lands, velocity_that_lands
 from d2m.diffusion.guidance import guided
+from d2m.diffusion.paths import QuarterCircle
+from d2m.errors import BadConfig
 from d2m.systems.latent_diffusion import LatentDiffusion
 from d2m.systems.optimization import OptimizerSettings
 
@@ -30,6 +32,9 @@ class Distillation(LightningModule):
             which the teacher is good.
         guidance: of the teacher; None: its own.
         optimization: of the student.
+
+    Raises:
+        BadConfig: for a teacher that was not trained to predict v.
     """
 
     def __init__(
@@ -45,6 +50,11 @@ class Distillation(LightningModule):
         config = found.config["system"]
         master = build(config, found.path)
         load_into(master, found)
+        if not isinstance(master.objective.path, QuarterCircle):
+            raise BadConfig(
+                f"teacher={teacher}: trained with {type(master.objective).__name__}, but a student learns the rotations of "
+                "v-prediction; name a teacher trained with VelocityObjective."
+            )
         student_config = {
             **config,
             "sampler": DDIM,

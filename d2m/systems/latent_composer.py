@@ -1,5 +1,6 @@
 """Music by latent diffusion: the dance's latent, and an autoencoder's decoder that turns it into sound."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,25 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from tqdm import tqdm
 
 from d2m.audio.coding import decode_piece
 from d2m.audio.dmae import DMAE
 from d2m.audio.dmae_weights import load_dmae
+from d2m.dance import Dance
 from d2m.errors import BadConfig
 from d2m.model.fast_layers import use_fast_convolutions, use_fast_linear
 from d2m.systems.beat_grid import BeatGrid
+from d2m.systems.editing import (
+    STRENGTH,
+    WHOLE_SONG,
+    EditSettings,
+    TimedDance,
+    checked_strength,
+    edited_latent,
+    fitted_song,
+    load_song,
+)
 from d2m.systems.interface import Composer, Composition, CompositionRequest
 from d2m.systems.latent_diffusion import LatentDiffusion
 from d2m.systems.tempo import dance_beat_grid
@@ -25,7 +38,8 @@ class LatentComposer(Composer):
     """A latent diffusion system with its autoencoder.
 
     Settings: `steps` and `guidance` of the sampler, `decoder` (`onepass` or `diffusion`; by default the one-pass decoder
-    where the autoencoder has one).
+    where the autoencoder has one). `edit` is the file of a song that is moved onto the dance instead of music being
+    made anew, `edit_dance` the dance that it was made for, `strength` how far it may be left (`d2m.systems.editing`).
 
     Args:
         system: motion to latent.
@@ -35,7 +49,7 @@ class LatentComposer(Composer):
         BadConfig: when the latents are not the autoencoder's.
     """
 
-    settings = frozenset({"steps", "guidance", "decoder"})
+    settings = frozenset({"steps", "guidance", "decoder", "edit", "edit_dance", "strength"})
 
     def __init__(self, system: LatentDiffusion, dmae: DMAE) -> None:
         self.system, self.dmae, self.sample_rate = system.eval().requires_grad_(False), dmae, dmae.clock.sample_rate
@@ -63,10 +77,11 @@ class LatentComposer(Composer):
         return dance_beat_grid(self.system, features)
 
     def compose(self, request: CompositionRequest) -> Composition:
-        """Sample the latent of the whole dance in windows that agree, then decode it.
+        """Sample the latent of the whole dance in windows that agree, or edit a song's, then decode it.
 
         Raises:
-            BadConfig: for a decoder that is unknown or that the autoencoder lacks.
+            BadConfig: for a decoder that is unknown or that the autoencoder lacks, or settings of an edit without a song.
+            BadInput: when the song or its dance cannot be used.
         """
         asked, own = dict(request.settings), self.system.generation
         used: dict[str, Any] = {
@@ -74,12 +89,32 @@ class LatentComposer(Composer):
             "guidance": float(asked.get("guidance", own.guidance)),
             "decoder": self._decoder(asked.get("decoder")),
         }
-        frames = self.dmae.clock.samples_to_latent_frames(request.samples)
-        latent = self.system.generate_long(
-            request.features, request.genre, frames, used["steps"], used["guidance"], request.seed,
-            progress=request.progress,
-        )  # fmt: skip
+        if "edit" in asked:
+            latent = self._edited(request, asked, used)
+        else:
+            _refuse_without_song(asked)
+            frames = self.dmae.clock.samples_to_latent_frames(request.samples)
+            latent = self.system.generate_long(
+                request.features, request.genre, frames, used["steps"], used["guidance"], request.seed,
+                progress=request.progress,
+            )  # fmt: skip
         return Composition(self.decoded(latent, used["decoder"], request.seed), used)
+
+    def _edited(self, request: CompositionRequest, asked: Mapping[str, Any], used: dict[str, Any]) -> Tensor:
+        """The latent of a song moved onto the dance; adds what was done to `used`."""
+        strength = checked_strength(asked.get("strength", STRENGTH))
+        settings = EditSettings(strength, used["steps"], used["guidance"])
+        song, old = load_song(asked["edit"]), None
+        if "edit_dance" in asked:
+            features = torch.from_numpy(Dance.load(asked["edit_dance"]).features)
+            old = TimedDance(features, int(self.predict_genre(features).argmax()))
+        fitted = fitted_song(song, self.dmae, request.samples)
+        if fitted.how != WHOLE_SONG:
+            tqdm.write(f"{asked['edit']}: used is {fitted.how}, to be as long as the dance.")
+        used |= {"edit": str(asked["edit"]), "edit_used": fitted.how, "strength": strength}
+        used |= {"edit_dance": str(asked["edit_dance"])} if old else {}
+        dance = TimedDance(request.features, request.genre)
+        return edited_latent(self.system, fitted.latent, dance, settings, old, request.progress)
 
     def decoded(self, latent: Float[Tensor, "channel frame"], decoder: str, seed: int) -> Float[Tensor, "_ sample"]:
         """The sound of a latent."""
@@ -93,3 +128,11 @@ class LatentComposer(Composer):
         if decoder == "onepass" and self.dmae.onepass is None:
             raise BadConfig(f"decoder=onepass: autoencoder '{self.dmae.name}' has none; use decoder=diffusion.")
         return decoder
+
+
+def _refuse_without_song(asked: Mapping[str, Any]) -> None:
+    for name in ("strength", "edit_dance"):
+        if name in asked:
+            raise BadConfig(
+                f"{name}={asked[name]}: says how a song is edited, but no song is named; add edit=SONG.wav."
+            )

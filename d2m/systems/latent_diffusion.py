@@ -4,7 +4,7 @@ A system maps motion features to music latents; an autoencoder (elsewhere) turns
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from d2m.clock import MOTION_FPS, Clock
 from d2m.diffusion.guidance import guided
 from d2m.diffusion.objective import Objective, VelocityObjective
 from d2m.diffusion.samplers import Denoiser, check_understood, dpm_solver_pp_2m
-from d2m.diffusion.windows import WindowPlan, blended
+from d2m.diffusion.windows import WindowPlan
 from d2m.model.augmentation import MotionAugmentation
 from d2m.model.condition import Condition, Conditioned, Conditioner, MotionWindow
 from d2m.model.genre import UNKNOWN_GENRE, forgotten, unknown_genres
@@ -26,7 +26,7 @@ from d2m.model.unet import ConditionedUNet
 from d2m.motion.normalize import Normalizer
 from d2m.systems.generation import GenerationSettings, evaluating
 from d2m.systems.interface import Composer
-from d2m.systems.long_generation import aligned_plan, windows_of_motion
+from d2m.systems.long_generation import aligned_plan, in_windows, windows_of_motion
 from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
 from d2m.systems.optimization import OptimizerSettings
 
@@ -227,25 +227,30 @@ class LatentDiffusion(lightning.LightningModule):
 
         A dance shorter than the music asked for is held at its last frame. The same seed gives the same latent.
         """
-        plan, batch = self.window_plan(frames), batch or self.generation.batch
-        windows = self.motion_windows(features, plan)
-        index = torch.full((len(windows),), UNKNOWN_GENRE if genre is None else genre, device=features.device)
+        plan = self.window_plan(frames)
         shape = (1, self.unet.in_channels, plan.total_frames)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(features)
         with evaluating(self):
-            condition, null = self._prepared(self._conditions(windows, index, batch))
-
-            @cache  # of the same few slices at every step: both halves of the guidance are joined once
-            def of_windows(first: int, last: int) -> Denoiser:
-                told, untold = condition.rows(slice(first, last)), null.rows(slice(first, last))
-                return self._guided(told, untold, guidance)
-
-            def denoised(x: Tensor, sigma: Tensor, which: slice) -> Tensor:
-                return of_windows(which.start, which.stop)(x, sigma)
-
-            denoiser = blended(denoised, plan, batch, self.generation.overlap_frames)
+            denoiser = self.long_denoiser(features, genre, plan, guidance, batch)
             latent = self._sampled(denoiser, noise, steps, progress)
         return self.restored(latent)[0, :, :frames]
+
+    def long_denoiser(
+        self,
+        features: Float[Tensor, "time 219"],
+        genre: int | None,
+        plan: WindowPlan,
+        guidance: float | int | None = None,
+        batch: int | None = None,
+        told: bool = True,
+    ) -> Denoiser:
+        """What denoises the whole latent [1 channel total_frames] of a dance; told False: without any condition."""
+        windows, batch = self.motion_windows(features, plan), batch or self.generation.batch
+        index = torch.full((len(windows),), UNKNOWN_GENRE if genre is None else genre, device=features.device)
+        condition, null = self._prepared(self._conditions(windows, index, batch))
+
+        guide = partial(self._guided, guidance=guidance if told else 1)
+        return in_windows(guide, condition if told else null, null, plan, batch, self.generation.overlap_frames)
 
     @torch.no_grad()
     def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:

@@ -1,0 +1,178 @@
+"""Sample after sample of a WaveNet with cached activations (fast WaveNet: Le Paine et al., arXiv:1611.09482).
+
+A layer of dilation d needs its own input d samples ago and nothing else of the past, so each keeps its last d inputs. A
+sample then costs one step through every layer, however far the receptive field reaches. The condition is projected once
+per frame and interpolated after it.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from d2m.model.mu_law import SILENCE
+from d2m.model.wavenet import WaveNet, WaveNetLayer, held
+
+_CHUNK = 8000
+"""Samples between two reports of progress."""
+
+
+def drawn(
+    logits: Float[Tensor, "batch 256"], uniforms: Float[Tensor, "batch"], temperature: float | int
+) -> Int[Tensor, "batch"]:
+    """Codes drawn by the inverse cumulative distribution; at temperature 0 the most probable ones."""
+    if temperature <= 0:
+        return logits.argmax(dim=-1)
+    probability = (logits.double() / temperature).softmax(dim=-1)
+    return (probability.cumsum(dim=-1) <= uniforms.double()[:, None]).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
+
+
+class CachedWaveNet:
+    """Generates many dances at once, on any device; the reference of `CompiledWaveNet`.
+
+    Args:
+        network: in evaluation mode.
+        told: local condition of each dance; the last frame is held beyond its end.
+        genre: class numbers.
+    """
+
+    def __init__(self, network: WaveNet, told: Float[Tensor, "batch told frame"], genre: Int[Tensor, "batch"]) -> None:
+        self.network, self.time = network, 0
+        with torch.no_grad():
+            self.local = network.local(held(told), genre).float()
+        self.code = torch.full_like(genre, SILENCE)
+        rows, channels = len(told), network.channels
+        self.caches = [self.local.new_zeros(rows, channels, dilation) for dilation in network.dilations]
+
+    @torch.no_grad()
+    def logits(self) -> Float[Tensor, "batch 256"]:
+        """Of the next sample, after `code`; moves the caches on by one sample."""
+        network, upsampler = self.network, self.network.upsampler
+        step, place = divmod(self.time + upsampler.lead_samples, network.hop_samples)
+        before, after = (min(frame, self.local.shape[-1] - 1) for frame in (step, step + 1))
+        rising, falling = upsampler.kernel[:, place]
+        local = falling * self.local[..., before] + rising * self.local[..., after]
+        x, gated = network.levels(self.code), []
+        for layer, told, cache in zip(
+            network.layers, local.chunk(len(network.layers), dim=-1), self.caches, strict=True
+        ):
+            assert isinstance(layer, WaveNetLayer)
+            slot, weight = self.time % layer.dilation, layer.gates.weight
+            past = cache[..., slot].clone()
+            cache[..., slot] = x
+            content, gate = (past @ weight[..., 0].T + x @ weight[..., 1].T + told).chunk(2, dim=-1)
+            gated.append(content.tanh() * gate.sigmoid())
+            x = x + layer.residual(gated[-1][..., None])[..., 0]
+        self.time += 1
+        summed = network.skip(torch.cat(gated, dim=-1)[..., None])
+        return network.logits(network.hidden(summed.relu()).relu())[..., 0]
+
+    def codes(
+        self, uniforms: Float[Tensor, "batch sample"], temperature: float | int = 1.0
+    ) -> Int[Tensor, "batch sample"]:
+        """The next samples, one for each random number in [0, 1)."""
+        made = []
+        for column in uniforms.to(self.local.device).T:
+            self.code = drawn(self.logits(), column, temperature)
+            made.append(self.code)
+        return torch.stack(made, dim=1)
+
+
+class CompiledWaveNet:
+    """Generates one dance on one CPU core, in a loop that numba compiles.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        told: local condition; the last frame is held beyond its end.
+        genre: class number.
+    """
+
+    def __init__(self, network: WaveNet, told: Float[Tensor, "told frame"], genre: int) -> None:
+        layers = [layer for layer in network.layers if isinstance(layer, WaveNetLayer)]
+        dilations = np.array(network.dilations)
+        with torch.no_grad():
+            local = network.local(held(told[None]), torch.tensor([genre]))[0]
+            per_layer = local.unflatten(0, (len(layers), 2 * network.channels)).permute(2, 0, 1)
+            gates = [torch.cat([layer.gates.weight[..., 0].T, layer.gates.weight[..., 1].T]) for layer in layers]
+            self._local = _array(per_layer)
+            self._weights = (
+                _array(network.levels.weight),
+                _array(torch.stack(gates)),
+                _array(torch.stack([layer.residual.weight[..., 0].T for layer in layers])),
+                _array(torch.stack([_bias(layer.residual) for layer in layers])),
+                *(_array(part) for one in (network.skip, network.hidden, network.logits)
+                  for part in (one.weight[..., 0].T, _bias(one))),
+            )  # fmt: skip
+            self._kernel = _array(network.upsampler.kernel)
+        self._lead, self._hop = network.upsampler.lead_samples, network.hop_samples
+        self._rings = (dilations, np.concatenate([[0], dilations.cumsum()[:-1]]))
+        self.caches = np.zeros((int(dilations.sum()), network.channels), np.float32)
+        self.time, self.code = 0, SILENCE
+
+    def codes(self, uniforms: Float[np.ndarray, " sample"], temperature: float | int = 1.0) -> np.ndarray:
+        """The next samples Int64[sample], one for each random number in [0, 1)."""
+        return self.codes_and_logits(uniforms, temperature, keep_logits=False)[0]
+
+    def codes_and_logits(
+        self, uniforms: Float[np.ndarray, " sample"], temperature: float | int = 1.0, keep_logits: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The next samples and, for comparison, what they were drawn from: Float32[sample, 256]."""
+        from d2m.model.wavenet_loop import run  # numba takes a second to import, and only generation needs it
+
+        codes = np.empty(len(uniforms), np.int64)
+        logits = np.empty((len(uniforms) if keep_logits else 0, self._weights[-1].shape[0]), np.float32)
+        self._reach(self.time + len(uniforms))
+        self.code = run(
+            self.time, np.ascontiguousarray(uniforms, np.float64), float(temperature), self.code, self._local, self._kernel,
+            self._lead, *self._rings, self.caches, *self._weights, codes, logits, keep_logits,
+        )  # fmt: skip
+        self.time += len(uniforms)
+        return codes, logits
+
+    def _reach(self, samples: int) -> None:
+        missing = (samples + self._lead) // self._hop + 2 - len(self._local)
+        if missing > 0:
+            self._local = np.concatenate([self._local, np.repeat(self._local[-1:], missing, axis=0)])
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().float().numpy())
+
+
+def _bias(convolution: torch.nn.Conv1d) -> Tensor:
+    assert convolution.bias is not None
+    return convolution.bias
+
+
+def generated_codes(
+    network: WaveNet,
+    told: Float[Tensor, "told frame"],
+    genre: int,
+    samples: int,
+    temperature: float | int = 1.0,
+    seed: int = 0,
+    progress: Callable[[Iterable], Any] | None = None,
+) -> Int[Tensor, "{samples}"]:
+    """Codes of one piece; the same seed gives the same piece on the same device.
+
+    On a CPU the compiled loop makes them, elsewhere PyTorch.
+
+    Args:
+        network, told, genre: see `CompiledWaveNet`.
+        samples: how many.
+        temperature: divides the logits; 0 takes the most probable code.
+        seed: of the random numbers, one for each sample.
+        progress: wraps the chunks that the piece is made in.
+    """
+    uniforms = torch.rand(samples, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    chunks = uniforms.split(_CHUNK)
+    if told.device.type == "cpu":
+        compiled = CompiledWaveNet(network, told, genre)
+        made = [torch.from_numpy(compiled.codes(c.numpy(), temperature)) for c in (progress or iter)(chunks)]
+    else:
+        cached = CachedWaveNet(network, told[None], torch.tensor([genre], device=told.device))
+        made = [cached.codes(chunk[None], temperature)[0].cpu() for chunk in (progress or iter)(chunks)]
+    return torch.cat(made)

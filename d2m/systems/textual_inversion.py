@@ -1,0 +1,225 @@
+"""Textual inversion: encoders turn a dance into pseudo-words in the prompt of a frozen text-to-music model.
+
+After Li et al., "Dance-to-Music Generation with Encoder-based Textual Inversion" (SIGGRAPH Asia 2024, arXiv:2401.17800): the
+idea, the prompt, the loss, the optimiser and the sampling settings are theirs; with `d2m.model.pseudo_words.PublishedWords`
+the two encoders are too. `WindowedWords` is ours: words over time for clips of any length, tempo and phase told outright.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from d2m.clock import MOTION_FPS, seconds_to_motion_frames
+from d2m.errors import BadConfig
+from d2m.model.genre import UNKNOWN_GENRE
+from d2m.model.motion_reader import MotionRead, MotionReader
+from d2m.model.musicgen import FrozenMusicGen, TextCondition
+from d2m.model.musicgen_sampling import SamplingSettings
+from d2m.model.prompt import BARE_PROMPT, PUBLISHED_PROMPT, PromptTokens, checked_prompt
+from d2m.model.pseudo_words import WordEncoder
+from d2m.names import GENRES
+from d2m.systems.interface import Composer, without_autoencoder
+from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
+from d2m.systems.optimization import OptimizerSettings
+
+PUBLISHED_OPTIMIZATION = OptimizerSettings(lr=1e-4, betas=(0.9, 0.95), weight_decay=0.01, warmup_steps=3000)
+
+_LENGTH_TOLERANCE = 0.01
+
+
+class TextualInversion(lightning.LightningModule):
+    """Dance features → pseudo-words → codes of a frozen MusicGen.
+
+    A batch is a dict: `features` [batch time 219] at 60 fps, un-normalised; `waveform` [batch 1 sample] at MusicGen's sample
+    rate; `genre` Int[batch]; where there are reference beats, `rhythm` [batch 2 frame] in [0, 1] at `words.frame_rate`.
+
+    MusicGen is read when training or composing begins, and is no part of this module: checkpoints hold the encoders only.
+
+    Args:
+        musicgen: folder of a MusicGen, or its hub id.
+        reader: reads motion; its genre classifier says the genre where nobody does, and is trained beside the encoders.
+        words: the rhythm encoder and the genre encoder.
+        prompt: with one `@` and one `*`.
+        prompt_dropout: how often a training step's prompt is the two pseudo-words alone, so that they do not lean on the words
+            around them and others can stand there later.
+        predicted_genre: share of training windows whose genre word is made of the classifier's probabilities, as it is for a
+            stranger's dance, and not of the true genre; 0 as published, which knows the genre always.
+        optimization, loss_weights, generation: settings.
+
+    Raises:
+        BadConfig: for a prompt without its placeholders.
+    """
+
+    def __init__(
+        self,
+        musicgen: str,
+        reader: MotionReader,
+        words: WordEncoder,
+        prompt: str = PUBLISHED_PROMPT,
+        prompt_dropout: float | int = 0.1,
+        predicted_genre: float | int = 0.5,
+        optimization: OptimizerSettings | None = None,
+        loss_weights: LossWeights | None = None,
+        generation: SamplingSettings | None = None,
+    ) -> None:
+        super().__init__()
+        self.reader, self.words = reader, words
+        self.musicgen, self.prompt = musicgen, checked_prompt(prompt)
+        self.prompt_dropout, self.predicted_genre = prompt_dropout, predicted_genre
+        self.optimization = optimization or PUBLISHED_OPTIMIZATION
+        self.loss_weights, self.generation = loss_weights or LossWeights(), generation or SamplingSettings()
+        self.config: dict[str, Any] = {}
+        """The configuration that this system was built from; whoever builds it puts it here, checkpoints carry it."""
+        self._music: FrozenMusicGen | None = None
+
+    @property
+    def music(self) -> FrozenMusicGen:
+        """The frozen MusicGen, on this module's device.
+
+        Raises:
+            BadConfig: when it cannot be read or does not fit, see `FrozenMusicGen.load`.
+        """
+        if self._music is None:
+            self._music = FrozenMusicGen.load(self.musicgen, self.words.width)
+        return self._music.on(self.device)
+
+    # Training
+
+    def setup(self, stage: str) -> None:
+        """Read MusicGen before the first batch."""
+        _ = self.music
+
+    def loss_parts(self, batch: Mapping[str, Any], training: bool) -> dict[str, Tensor]:
+        """Every part of the loss, unweighted, and the weighted sum as `loss`.
+
+        Raises:
+            BadConfig: when the batch's sound is not at MusicGen's rate, or its rhythm not at the encoders'.
+        """
+        features, waveform = self._cut(batch["features"], batch["waveform"])
+        read = self.read(features)
+        told = self.told(features, read, self._genre_shares(batch["genre"], read, training), self._prompt(training))
+        weights, parts = self.loss_weights, {"tokens": self.music.loss(told, self.music.codes(waveform))}
+        parts["genre"] = genre_loss(read.genre_logits, batch["genre"])
+        if self.words.reads_rhythm and batch.get("rhythm") is not None:
+            curves = self._rhythm_of(batch["rhythm"], len(batch["features"][0]))[..., : read.rhythm_logits.shape[-1]]
+            parts["rhythm"] = rhythm_loss(read.rhythm_logits[..., : curves.shape[-1]], curves, weights.beat_pos_weight)
+        scale = {"tokens": 1.0, "genre": weights.genre, "rhythm": weights.rhythm}
+        parts["loss"] = torch.stack([scale[name] * part for name, part in parts.items()]).sum()
+        parts["genre_accuracy"] = (read.genre_logits.argmax(dim=-1) == batch["genre"]).float().mean()
+        return parts
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Loss of one batch; logs its parts."""
+        parts = self.loss_parts(batch, training=True)
+        logged = {f"train/{name}": part.detach() for name, part in parts.items()}
+        self.log_dict(logged, batch_size=len(batch["features"]))
+        self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
+        return parts["loss"]
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        """Logs the loss with the whole prompt and the true genre."""
+        parts = self.loss_parts(batch, training=False)
+        self.log_dict({f"val/{name}": part for name, part in parts.items()}, batch_size=len(batch["features"]))
+
+    def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """AdamW over the encoders, one learning rate per step."""
+        optimizer = self.optimization.optimizer(self.reader, self.words)
+        total = self.optimization.total_steps or int(self.trainer.estimated_stepping_batches)
+        share = partial(self.optimization.lr_share, total_steps=total)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Limit the gradient's norm here: Lightning's own clipping refuses a fused AdamW under mixed precision."""
+        if self.optimization.gradient_norm_limit:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.gradient_norm_limit)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint carries the configuration that rebuilds its system."""
+        checkpoint["config"] = self.config
+
+    def _prompt(self, training: bool) -> PromptTokens:
+        bare = training and float(torch.rand(())) < self.prompt_dropout
+        return self.music.prompt(BARE_PROMPT if bare else self.prompt)
+
+    def _cut(self, features: Tensor, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows no longer than the words can tell, and their sound at the right rate."""
+        music, seconds = self.music, features.shape[1] / MOTION_FPS
+        rate = waveform.shape[-1] / seconds
+        if abs(rate / music.sample_rate - 1) > _LENGTH_TOLERANCE:
+            raise BadConfig(
+                f"data: {waveform.shape[-1]} samples for {seconds:.2f} s of motion are {rate:.0f} Hz, but MusicGen hears "
+                f"{music.sample_rate} Hz; set data.sample_rate={music.sample_rate}."
+            )
+        longest = self.words.window_seconds
+        if self.words.fixed_window and seconds < longest - 1 / MOTION_FPS:
+            raise BadConfig(
+                f"data: windows of {seconds:.2f} s, but these encoders tell {longest:g} s; set data.window_seconds to that or "
+                "more."
+            )
+        samples = round(longest * music.frame_rate) * music.hop_samples
+        return features[:, : seconds_to_motion_frames(longest)], waveform[..., :samples]
+
+    def _rhythm_of(self, rhythm: Float[Tensor, "batch 2 frame"], motion_frames: int) -> Float[Tensor, "batch 2 frame"]:
+        rate = rhythm.shape[-1] * MOTION_FPS / motion_frames
+        if abs(rate / self.words.frame_rate - 1) > _LENGTH_TOLERANCE:
+            raise BadConfig(
+                f"data: rhythm at {rate:.1f} frames a second, but the encoders read {self.words.frame_rate}; set "
+                f"data.rhythm_rate={self.words.frame_rate}."
+            )
+        return rhythm
+
+    def _genre_shares(self, genre: Int[Tensor, "batch"], read: MotionRead, training: bool) -> Float[Tensor, "batch 10"]:
+        """One-hot for the true genre; the classifier's probabilities where it is unknown, and now and then in training."""
+        predicted = read.genre_logits.detach().softmax(dim=-1)
+        unsure = genre == UNKNOWN_GENRE
+        if training and self.predicted_genre > 0:
+            unsure |= torch.rand(len(genre), device=genre.device) < self.predicted_genre
+        true = F.one_hot(genre.clamp(max=len(GENRES) - 1), len(GENRES)).to(predicted)
+        return torch.where(unsure[:, None], predicted, true)
+
+    # What a dance says
+
+    def read(self, features: Float[Tensor, "batch time 219"]) -> MotionRead:
+        """What the motion reader sees at the words' frame rate."""
+        frames = max(1, round(features.shape[1] / MOTION_FPS * self.words.frame_rate))
+        return self.reader(features, frames, self.words.frame_rate)
+
+    def told(
+        self, features: Float[Tensor, "batch time 219"], read: MotionRead, genre: Float[Tensor, "batch 10"],
+        prompt: PromptTokens,
+    ) -> TextCondition:  # fmt: skip
+        """What the frozen text encoder makes of the prompt with these dances' words."""
+        return self.music.told(prompt, self.words(features, read, genre))
+
+    @torch.no_grad()
+    def read_in_windows(self, features: Float[Tensor, "time 219"]) -> tuple[Tensor, Tensor]:
+        """Genre probabilities, averaged over the windows of a dance, and its beat activation at the words' frame rate."""
+        length = seconds_to_motion_frames(self.words.window_seconds)
+        windows = list(features.to(self.device).split(length))
+        if len(windows) > 1:  # the last one reaches back, so as to see as much as the others
+            windows[-1] = features[-length:].to(self.device)
+        read = [self.read(window[None]) for window in windows]
+        last = ceil((len(features) - (len(windows) - 1) * length) * self.words.frame_rate / MOTION_FPS)
+        beats = [one.rhythm_logits[0, 0].sigmoid() for one in read]
+        genre = torch.cat([one.genre_logits for one in read]).softmax(dim=-1).mean(dim=0)
+        return genre, torch.cat([*beats[:-1], beats[-1][-last:]])
+
+    def composer(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> Composer:
+        """See `d2m.systems.interface.Composing`; there is no autoencoder to choose, MusicGen brings its own.
+
+        Raises:
+            BadConfig: when one was asked for, or when MusicGen cannot be read or does not fit.
+        """
+        from d2m.systems.prompted_composer import PromptedComposer  # which needs this module
+
+        without_autoencoder(autoencoder, "textual inversion")
+        return PromptedComposer(self.eval().requires_grad_(False))

@@ -1,0 +1,246 @@
+"""Motion → waveform, one mu-law sample after another: a WaveNet told at every moment what the body does.
+
+After the idea of the "dance2wave" project (2021), a WaveNet conditioned on video, built as that meant it: causal, shifted,
+any length.
+"""
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import partial
+from math import ceil, log
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from d2m.clock import MOTION_FPS
+from d2m.errors import BadConfig
+from d2m.model.frame_reader import FrameReader
+from d2m.model.genre import forgotten
+from d2m.model.motion_reader import MotionReader
+from d2m.model.mu_law import mu_law_decoded, mu_law_encoded
+from d2m.model.wavenet import WaveNet, held
+from d2m.model.wavenet_generation import generated_codes
+from d2m.model.whole_dance import WholeRead, read_whole
+from d2m.systems.beat_grid import BeatGrid, regular_beats
+from d2m.systems.interface import Composer, Composition, CompositionRequest, without_autoencoder
+from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
+from d2m.systems.optimization import OptimizerSettings
+
+
+class WaveNetSystem(lightning.LightningModule):
+    """Dance features → samples.
+
+    A batch is one of `d2m.data.waveform_windows`. The motion of every window is read as a whole, since a beat takes seconds
+    to tell; the network then learns from a crop of the waveform of the first `network_rows` windows, which is where nearly
+    all of the time goes.
+
+    Args:
+        reader: motion, or small video frames → local condition, rhythm, genre; fitted by the data module.
+        network: its `hop_samples` set the condition's frame rate, which is also that of the batch's rhythm curves.
+        sample_rate: of the waveform.
+        window_seconds: motion that is read at once in generation; as in training.
+        crop_seconds: waveform of a window that the network learns from.
+        network_rows: windows of a training batch that give a crop; None: all of them.
+        temperature: of generation, where no other is asked for.
+        genre_dropout: probability that a row's genre is not told in training.
+        optimization, loss_weights: settings; `loss_weights.velocity` counts for nothing here.
+
+    Raises:
+        BadConfig: when reader, network and rates do not fit each other.
+    """
+
+    def __init__(
+        self,
+        reader: MotionReader | FrameReader,
+        network: WaveNet,
+        sample_rate: int = 16000,
+        window_seconds: float | int = 5,
+        crop_seconds: float | int = 0.3,
+        network_rows: int | None = None,
+        temperature: float | int = 1.0,
+        genre_dropout: float | int = 0.1,
+        optimization: OptimizerSettings | None = None,
+        loss_weights: LossWeights | None = None,
+    ) -> None:
+        super().__init__()
+        if network.told != reader.channels:
+            raise BadConfig(
+                f"network.told={network.told}: the reader tells {reader.channels} channels; set told to that number."
+            )
+        self.reader, self.network, self.sample_rate = reader, network, sample_rate
+        self.frame_rate = Fraction(sample_rate, network.hop_samples)
+        self.window_seconds, self.network_rows, self.temperature = window_seconds, network_rows, temperature
+        self.crop_frames = round(crop_seconds * self.frame_rate)
+        if not 1 <= self.crop_frames <= window_seconds * self.frame_rate:
+            raise BadConfig(
+                f"crop_seconds={crop_seconds}: expected from {float(1 / self.frame_rate):g} s, one frame, to the window's "
+                f"{window_seconds:g} s."
+            )
+        self.genre_dropout = genre_dropout
+        self.optimization, self.loss_weights = optimization or OptimizerSettings(), loss_weights or LossWeights()
+        self.config: dict[str, Any] = {}
+        """The configuration that this system was built from; whoever builds it puts it here, checkpoints carry it."""
+
+    # Training
+
+    def loss_parts(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Every part of the loss, unweighted, and the weighted sum as `loss`; `codes` is in nats per sample.
+
+        Raises:
+            BadConfig: when the data's sample rate or rhythm rate is not the system's.
+        """
+        waveform, genre = batch["waveform"][:, 0], batch["genre"]
+        seconds = batch["features"].shape[1] / MOTION_FPS
+        frames, hop = int(waveform.shape[1] // self.network.hop_samples), self.network.hop_samples
+        if abs(waveform.shape[1] / self.sample_rate - seconds) > 1 / MOTION_FPS:
+            raise BadConfig(
+                f"data.sample_rate: found {waveform.shape[1]} samples with {seconds:g} s of motion, expected "
+                f"{self.sample_rate} a second; set it to the system's sample_rate."
+            )
+        read = self.reader(self._seen(batch), frames, float(self.frame_rate))
+        rows = slice(self.network_rows if self.training else None)
+        told = genre[rows]
+        if self.training:
+            told = forgotten(told, self.genre_dropout)
+        starts = torch.randint(frames - self.crop_frames + 1, (len(told),), generator=generator).tolist()
+        samples = self.crop_frames * hop
+        codes = mu_law_encoded(waveform[rows])
+        crops = torch.stack([row[at * hop : at * hop + samples] for row, at in zip(codes, starts, strict=True)])
+        condition = held(read.told[rows])
+        around = [row[:, at : at + self.crop_frames + 2] for row, at in zip(condition, starts, strict=True)]
+        logits = self.network(crops, torch.stack(around), told)
+        weights = self.loss_weights
+        parts = {"codes": F.cross_entropy(logits.float(), crops), "genre": genre_loss(read.genre_logits, genre)}
+        if batch.get("rhythm") is not None:
+            if batch["rhythm"].shape[-1] != frames:
+                raise BadConfig(
+                    f"data.rhythm_rate: found {batch['rhythm'].shape[-1]} rhythm frames in a window, expected {frames}; "
+                    f"set it to {float(self.frame_rate):g}."
+                )
+            parts["rhythm"] = rhythm_loss(read.rhythm_logits, batch["rhythm"], weights.beat_pos_weight)
+        factors = {"codes": 1.0, "genre": weights.genre, "rhythm": weights.rhythm}
+        parts["loss"] = torch.stack([factors[name] * part for name, part in parts.items()]).sum()
+        parts["bits_per_sample"] = parts["codes"].detach() / log(2)
+        parts["genre_accuracy"] = (read.genre_logits.argmax(dim=-1) == genre).float().mean().detach()
+        return parts
+
+    def _seen(self, batch: Mapping[str, Any]) -> Tensor:
+        key = "frames" if isinstance(self.reader, FrameReader) else "features"
+        if key not in batch:
+            raise BadConfig("data.frames=false: this system reads small video frames; set data.frames=true.")
+        return batch[key]
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Loss of one batch; logs its parts."""
+        parts = self.loss_parts(batch)
+        logged = {f"train/{name}": part.detach() for name, part in parts.items()}
+        self.log_dict(logged, batch_size=len(batch["genre"]), prog_bar=False)
+        self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
+        return parts["loss"]
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        """Logs the loss on crops that are the same at every validation."""
+        parts = self.loss_parts(batch, torch.Generator().manual_seed(batch_idx))
+        self.log_dict({f"val/{name}": part for name, part in parts.items()}, batch_size=len(batch["genre"]))
+
+    def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """AdamW and its schedule; the reader has the conditioner's settings, the network the U-Net's."""
+        optimizer = self.optimization.optimizer(self.reader, self.network)
+        total = self.optimization.total_steps or int(self.trainer.estimated_stepping_batches)
+        share = partial(self.optimization.lr_share, total_steps=total)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Limit the gradient's norm here: Lightning's own clipping refuses a fused AdamW under mixed precision."""
+        if self.optimization.gradient_norm_limit:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.gradient_norm_limit)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint carries the configuration that rebuilds its system."""
+        checkpoint["config"] = self.config
+
+    # Generation
+
+    def composer(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> "WaveNetComposer":
+        """What makes music with these weights.
+
+        Raises:
+            BadConfig: when an autoencoder is named, since there is none, or the system reads pictures.
+        """
+        without_autoencoder(autoencoder, "a WaveNet")
+        if isinstance(self.reader, FrameReader):
+            raise BadConfig(
+                "this checkpoint reads small video frames, not a skeleton; use WaveNetSystem.play with them."
+            )
+        return WaveNetComposer(self)
+
+    def read_whole(self, dance: Float[Tensor, "time *part"], frames: int) -> WholeRead:
+        """A dance of any length as the network is told it, see `d2m.model.whole_dance`."""
+        return read_whole(self.reader, dance, frames, self.frame_rate, self.window_seconds)
+
+    def play(
+        self,
+        dance: Float[Tensor, "time *part"],
+        genre: int,
+        samples: int,
+        temperature: float | int = 1.0,
+        seed: int = 0,
+        progress: Callable | None = None,
+    ) -> Float[Tensor, "1 {samples}"]:
+        """The waveform for a dance, in evaluation mode.
+
+        Args:
+            dance: what the reader reads: features at 60 fps, or pictures at 15 fps; of any length.
+            genre: class number, 10 where unknown.
+            samples: how many.
+            temperature, seed, progress: see `d2m.model.wavenet_generation.generated_codes`.
+        """
+        told = self.read_whole(dance, max(1, ceil(samples / self.network.hop_samples))).told
+        return mu_law_decoded(generated_codes(self.network, told, genre, samples, temperature, seed, progress))[None]
+
+
+class WaveNetComposer(Composer):
+    """Makes a piece sample by sample; the network's state carries on through the whole piece.
+
+    Setting: `temperature` divides the logits; below 1 there is less noise and less variety, 0 takes the most probable code.
+
+    Args:
+        system: with its weights; put into evaluation mode.
+    """
+
+    settings = frozenset({"temperature"})
+
+    def __init__(self, system: WaveNetSystem) -> None:
+        self.system, self.sample_rate = system.eval().requires_grad_(False), system.sample_rate
+
+    def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
+        """Averaged over the dance's windows."""
+        return self.system.read_whole(features, 1).genre
+
+    def beat_grid(self, features: Float[np.ndarray, "time 219"]) -> BeatGrid:
+        """The beats that the rhythm head reads."""
+        rate = self.system.frame_rate
+        frames = max(1, int(len(features) / MOTION_FPS * rate))
+        beats = self.system.read_whole(torch.from_numpy(features), frames).told[-2]  # then the onsets
+        return regular_beats(beats.numpy(), float(rate))
+
+    def compose(self, request: CompositionRequest) -> Composition:
+        """Read the whole dance, then draw one sample after another.
+
+        Raises:
+            BadConfig: for a temperature below 0.
+        """
+        temperature = float(request.settings.get("temperature", self.system.temperature))
+        if not 0 <= temperature <= 10:
+            raise BadConfig(f"temperature={temperature:g}: expected from 0, the most probable sample, to 10.")
+        waveform = self.system.play(
+            request.features, request.genre, request.samples, temperature, request.seed, request.progress
+        )
+        return Composition(waveform, {"temperature": temperature})
