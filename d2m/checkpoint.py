@@ -55,7 +55,7 @@ def shipped_or_path(name: str | Path, prefix: str = "") -> Path:
         return path
     names = sorted(p.stem.removeprefix(prefix) for p in WEIGHTS.glob(f"{prefix}*.safetensors"))
     if not prefix:
-        names = [n for n in names if not n.startswith("dmae_")]
+        names = [n for n in names if not n.startswith(("dmae_", "codec_"))]
     raise BadConfig(
         f"{name}: no such checkpoint; give a path to a .safetensors or .ckpt file, or one of {', '.join(names)}."
     )

@@ -1,4 +1,4 @@
-"""Encode a data set's music: `python scripts/encode.py dataset=procedural dmae=demo`."""
+"""Encode a data set's music: `python scripts/encode.py dataset=procedural dmae=demo`, or with `codec=demo` into tokens."""
 
 from pathlib import Path
 
@@ -7,10 +7,12 @@ import torch
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from d2m.audio.codec import load_codec
 from d2m.audio.dmae_weights import load_dmae
 from d2m.console import user_errors_exit
 from d2m.data.encoding import EncodingSummary, encode_with_trainer
 from d2m.data.layout import DataSetLayout
+from d2m.data.token_encoding import encode_tokens
 
 MAX_SENTENCES = 50
 
@@ -24,6 +26,12 @@ def main(config: DictConfig) -> None:
     layout = DataSetLayout(Path(config.root))
     splits = [split for split in config.dataset.splits if layout.split_file(split).exists()] or ["train"]
     names = sorted({name for split in splits for name in layout.names(split)})
+    if config.codec.name:
+        codec = load_codec(config.codec.source, config.codec.bandwidth)
+        codec.name = config.codec.name  # what its tokens are filed under
+        codec.to("cuda" if torch.cuda.is_available() else "cpu")
+        report(encode_tokens(layout, names, codec, config.codec.source, config.codec.bandwidth, config.workers))
+        return
     dmae = load_dmae(config.dmae.weights, OmegaConf.to_container(config.dmae.architecture, resolve=True))
     dmae.name = config.dmae.name  # what its latents are filed under
     trainer: Trainer = hydra.utils.instantiate(config.trainer)

@@ -1,0 +1,163 @@
+"""Training and validation windows of motion and codec tokens."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from d2m.clock import Clock
+from d2m.data.clips import left_out_sentence, too_short_error
+from d2m.data.layout import DataSetLayout
+from d2m.data.token_clips import TokenClip, cut_tokens, last_start, load_token_clip
+from d2m.data.token_manifest import TokenManifest, token_folder
+from d2m.data.window_numbers import NumberedWindows, Position, accumulated_batches, position_of
+from d2m.errors import BadInput, UserError
+
+
+class TokenClipWindows(Dataset):
+    """Windows of the clock's length.
+
+    Args:
+        clips: each at least a window long.
+        clock: of the codec.
+        length: windows per epoch, each from a random sequence; None: one at the start of every sequence.
+        seed: of the random places; window number n of a seed is always the same one, so that a resumed run goes on exactly.
+    """
+
+    def __init__(self, clips: list[TokenClip], clock: Clock, length: int | None = None, seed: int = 0) -> None:
+        self.clips, self.clock, self.length, self.seed = clips, clock, length, seed
+
+    def __len__(self) -> int:
+        return self.length or len(self.clips)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
+        """Window number `index`, which may lie past the epoch's length."""
+        if self.length is None:
+            return cut_tokens(self.clips[index], 0, self.clock)
+        rng = np.random.default_rng((self.seed, index))
+        clip = self.clips[int(rng.integers(len(self.clips)))]
+        return cut_tokens(clip, int(rng.integers(last_start(clip, self.clock) + 1)), self.clock)
+
+
+class TokenWindows(LightningDataModule):
+    """Windows of motion and codec tokens, encoded by `scripts/encode.py codec=NAME`.
+
+    Args:
+        root: data set in AIST++'s layout.
+        codec: name that the tokens are filed under.
+        window_seconds: of a window; rounded to whole codec frames.
+        batch_size: windows in a batch of one process.
+        steps_per_epoch: optimiser steps that Lightning calls an epoch.
+        train_split, validation: splits used; songs for validation are carved out of train, never the test songs.
+        seed: of the random windows.
+        workers: processes that read training windows.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        codec: str = "demo",
+        window_seconds: float | int = 5.944,
+        batch_size: int = 16,
+        steps_per_epoch: int = 500,
+        train_split: str = "train",
+        validation: str = "val",
+        seed: int = 0,
+        workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.layout, self.codec, self.window_seconds = DataSetLayout(Path(root)), codec, window_seconds
+        self.batch_size, self.steps_per_epoch, self.workers, self.seed = batch_size, steps_per_epoch, workers, seed
+        self.train_split, self.validation = train_split, validation
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What finds the codec again, for a checkpoint's config."""
+        manifest = self.manifest
+        bandwidth = {} if manifest.bandwidth is None else {"codec_bandwidth": manifest.bandwidth}
+        return {"codec": manifest.source, **bandwidth, "codec_sha256": manifest.codec.fingerprint}
+
+    @property
+    def manifest(self) -> TokenManifest:
+        """Of the tokens.
+
+        Raises:
+            BadInput: when they are missing.
+        """
+        return TokenManifest.load(token_folder(self.layout, self.codec))
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read both splits' tokens into memory, and map their motion.
+
+        Raises:
+            BadInput: when tokens are missing or another codec's, or no sequence can be used.
+        """
+        if hasattr(self, "train"):
+            return
+        facts = self.manifest.codec
+        self.clock = facts.clock(max(1, round(self.window_seconds * facts.frame_rate)))
+        windows = self.batch_size * self.steps_per_epoch
+        self.train = TokenClipWindows(self._clips(self.train_split), self.clock, windows, self.seed)
+        self.val = TokenClipWindows(self._clips(self.validation), self.clock)
+
+    def fit_statistics_of(self, system: Any) -> None:
+        """Fit a system's motion reader on the training split, after asking it whether these are its codec's tokens.
+
+        Raises:
+            BadConfig: when the system is made for another codec's.
+        """
+        if hasattr(system, "check_codec"):
+            system.check_codec(self.manifest.codec)
+        system.reader.fit([clip.features for clip in self.train.clips])
+
+    def train_dataloader(self) -> DataLoader:
+        """Random windows, the same whatever the number of processes and `workers`."""
+        numbers = NumberedWindows(
+            self.batch_size, self.steps_per_epoch * accumulated_batches(self.trainer), self.position
+        )
+        return DataLoader(self.train, self.batch_size, sampler=numbers, num_workers=self.workers, **self._options())
+
+    def val_dataloader(self) -> DataLoader:
+        """The first window of every validation sequence."""
+        return DataLoader(self.val, self.batch_size, **self._options())
+
+    def position(self) -> Position:
+        """Where the run has got to."""
+        return position_of(self.trainer)
+
+    def _options(self) -> dict[str, Any]:
+        # a generator of its own: without one a loader takes a number from PyTorch's at every start, also where a resumed
+        # run has none
+        return {"generator": torch.Generator(), "pin_memory": torch.cuda.is_available()}
+
+    def _clips(self, split: str) -> list[TokenClip]:
+        manifest, names, clips, failed, short = self.manifest, self.layout.names(split), [], [], 0
+        for name in tqdm(names, desc=f"reading split '{split}'", disable=len(names) < 50):
+            try:
+                clip = load_token_clip(self.layout, name, self.codec, manifest)
+            except UserError as error:
+                failed.append(str(error))
+                continue
+            if last_start(clip, self.clock) < 0:
+                short += 1
+            else:
+                clips.append(clip)
+        if not clips:
+            raise BadInput(failed[0]) if failed else too_short_error(self.layout, self.clock)
+        without = [clip.name for clip in clips if clip.rhythm is None]
+        if without and len(without) < len(clips):
+            raise BadInput(
+                f"{self.layout.rhythm(without[0], self.codec)}: not found, but other sequences have their rhythm curves; "
+                f"run scripts/encode.py codec={self.codec} again."
+            )
+        first = failed[0] if failed else ""
+        left_out = left_out_sentence(split, len(names), short, len(failed), first, self.clock)
+        if left_out:
+            rank_zero_info(left_out)
+        return clips

@@ -1,0 +1,232 @@
+"""Motion → codec tokens: a causal transformer that writes a codec's codes frame by frame, told what the body does.
+
+The idea is that of the "DanceToMusic" project of 2023 (pose → EnCodec tokens by a sequence-to-sequence transformer), built with
+the delay pattern and ids of MusicGen (arXiv:2306.05284), time-aligned conditioning and music of any length.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from d2m.audio.codec import CodecFacts
+from d2m.clock import MOTION_FPS, Clock
+from d2m.errors import BadConfig
+from d2m.model.genre import forgotten
+from d2m.model.motion_reader import MotionRead, MotionReader
+from d2m.model.token_decoder import TokenDecoder
+from d2m.model.token_sampling import SamplingSettings, sampled_codes
+from d2m.systems.codec_composer import CodecComposer
+from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
+from d2m.systems.optimization import OptimizerSettings
+
+
+class CodecTransformer(lightning.LightningModule):
+    """Dance features → codec tokens.
+
+    A batch is a dict: `features` [batch time 219] at 60 fps, un-normalised; `codes` Int[batch codebook frame]; `genre`
+    Int[batch]; where there are reference beats, `rhythm` [batch 2 frame] in [0, 1] (see `d2m.model.rhythm`).
+
+    Args:
+        reader: of the motion.
+        decoder: of the tokens.
+        clock: of the codec; its window is the context that tokens are written in.
+        optimization, loss_weights, sampling: settings; of the loss weights, `velocity` has no meaning here.
+        prompt_frames: codec frames of a long piece that a window takes over from the one before; None: half a window.
+        condition_dropout: probability that all of a row's condition is dropped in training, for guidance.
+        genre_dropout: probability that only its genre is.
+    """
+
+    def __init__(
+        self,
+        reader: MotionReader,
+        decoder: TokenDecoder,
+        clock: Clock,
+        optimization: OptimizerSettings | None = None,
+        loss_weights: LossWeights | None = None,
+        sampling: SamplingSettings | None = None,
+        prompt_frames: int | None = None,
+        condition_dropout: float = 0.1,
+        genre_dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.reader, self.decoder, self.clock = reader, decoder, clock
+        self.optimization = optimization or OptimizerSettings()
+        self.loss_weights = loss_weights or LossWeights()
+        self.sampling = sampling or SamplingSettings()
+        self.prompt_frames = clock.window_latent_frames // 2 if prompt_frames is None else prompt_frames
+        if not 0 <= self.prompt_frames < clock.window_latent_frames:
+            raise BadConfig(
+                f"prompt_frames={prompt_frames}: expected 0 or more, and fewer than the {clock.window_latent_frames} frames of "
+                "a window."
+            )
+        self.condition_dropout, self.genre_dropout = condition_dropout, genre_dropout
+        self.config: dict[str, Any] = {}
+        """The configuration that this system was built from; whoever builds it puts it here, checkpoints carry it."""
+
+    def check_codec(self, facts: CodecFacts) -> None:
+        """Refuse tokens of another codec than this system writes.
+
+        Raises:
+            BadConfig: with all that differs.
+        """
+        pattern = self.decoder.steps
+        own = (self.clock.sample_rate, self.clock.latent_hop_samples, pattern.codebooks, pattern.codebook_size)
+        different = facts.shape_differences(*own)
+        if different:
+            raise BadConfig(
+                f"codec '{facts.name}' does not fit this system ({different}); name the codec that the system is made for, or "
+                "give the system the codec's numbers (codec=…)."
+            )
+
+    # Training
+
+    def loss_parts(self, batch: Mapping[str, Any], training: bool) -> dict[str, Tensor]:
+        """Every part of the loss, unweighted, the weighted sum as `loss`, and `token_K` of each codebook."""
+        codes, genre, pattern = batch["codes"], batch["genre"], self.decoder.steps
+        read = self.read(batch["features"], codes.shape[-1])
+        told, dropped = read.told, None
+        if training:
+            dropped = torch.rand(len(codes), device=codes.device) < self.condition_dropout
+        condition = self.decoder.condition(told, forgotten(genre, self.genre_dropout) if training else genre, dropped)
+        steps = pattern.delayed(codes)
+        logits = self.decoder(pattern.inputs(steps), condition).float()
+        losses = [
+            F.cross_entropy(logits[:, book].transpose(1, 2), steps[:, book], ignore_index=pattern.pad)
+            for book in range(pattern.codebooks)
+        ]
+        weights, token = self.loss_weights, torch.stack(losses).mean()
+        parts = {"token": token, "genre": genre_loss(read.genre_logits, genre)}
+        parts["loss"] = token + weights.genre * parts["genre"]
+        if batch.get("rhythm") is not None:
+            parts["rhythm"] = rhythm_loss(read.rhythm_logits, batch["rhythm"], weights.beat_pos_weight)
+            parts["loss"] = parts["loss"] + weights.rhythm * parts["rhythm"]
+        parts |= {f"token_{book}": loss.detach() for book, loss in enumerate(losses)}
+        parts["genre_accuracy"] = (read.genre_logits.argmax(dim=-1) == genre).float().mean()
+        return parts
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Loss of one batch; logs its parts."""
+        parts = self.loss_parts(batch, training=True)
+        self.log_dict({f"train/{name}": part.detach() for name, part in parts.items()}, batch_size=len(batch["codes"]))
+        self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
+        return parts["loss"]
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        """Logs the loss with teacher forcing."""
+        parts = self.loss_parts(batch, training=False)
+        self.log_dict({f"val/{name}": part for name, part in parts.items()}, batch_size=len(batch["codes"]))
+
+    def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """AdamW and its schedule, one learning rate per step."""
+        optimizer = self.optimization.optimizer(self.reader, self.decoder)
+        total = self.optimization.total_steps or int(self.trainer.estimated_stepping_batches)
+        share = partial(self.optimization.lr_share, total_steps=total)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Limit the gradient's norm here: Lightning's own clipping refuses a fused AdamW under mixed precision."""
+        if self.optimization.gradient_norm_limit:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.gradient_norm_limit)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint carries the configuration that rebuilds its system."""
+        checkpoint["config"] = self.config
+
+    # Generation
+
+    def composer(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> CodecComposer:
+        """What makes music with this system: the codec that it was trained with, or `autoencoder`, a codec of the same shape.
+
+        Raises:
+            BadConfig: when the codec's frames or codebooks are others, or it is not the one whose codes were learnt.
+        """
+        if autoencoder is not None:
+            return CodecComposer.load(self, str(autoencoder), None, None)
+        return CodecComposer.load(
+            self, made_with.get("codec", "demo"), made_with.get("codec_bandwidth"), made_with.get("codec_sha256")
+        )
+
+    @torch.no_grad()
+    def generate_long(
+        self,
+        features: Float[Tensor, "time 219"],
+        genre: int,
+        frames: int,
+        sampling: SamplingSettings | None = None,
+        seed: int = 0,
+        prompt: Int[Tensor, "codebook prompt"] | None = None,
+        progress: Callable | None = None,
+    ) -> Int[Tensor, "codebook {frames}"]:
+        """Codes of `frames` frames for a dance of any length, window after window.
+
+        Each window goes on from the last `prompt_frames` of the one before and reads the motion of its own time, so that the
+        context is never longer than in training. A dance shorter than the music is held at its last frame.
+
+        Args:
+            features: un-normalised, at 60 fps.
+            genre: class number; 10: not told.
+            frames: of the music.
+            sampling: None: the system's own.
+            seed: the same one gives the same codes.
+            prompt: codes that the music begins with.
+            progress: wraps the iteration over windows' steps.
+        """
+        sampling, window = sampling or self.sampling, min(frames, self.clock.window_latent_frames)
+        generator = torch.Generator().manual_seed(seed)
+        codes = torch.zeros(self.decoder.steps.codebooks, 0, dtype=torch.long, device=features.device)
+        codes = codes if prompt is None else prompt.to(codes)[:, :frames]
+        with self.evaluating():
+            while codes.shape[-1] < frames:
+                done = codes.shape[-1]
+                # the last window ends with the music, so that the motion it reads is of full length
+                start = min(max(0, done - self.prompt_frames), frames - window)
+                read = self.read(self.motion(features, start, window)[None], window)
+                label = torch.full((1,), genre, device=features.device)
+                condition, null = self.decoder.condition(read.told, label), None
+                if sampling.guidance != 1:
+                    null = self.decoder.condition(read.told, label, torch.ones_like(label, dtype=torch.bool))
+                made = sampled_codes(
+                    self.decoder, condition, null, codes[None, :, start:], window, sampling, generator, progress
+                )  # fmt: skip
+                codes = torch.cat([codes[:, :start], made[0]], dim=-1)
+        return codes
+
+    def read(self, features: Float[Tensor, "batch time 219"], frames: int) -> MotionRead:
+        """What is told of windows of motion at each of `frames` codec frames."""
+        return self.reader(features, frames, self.clock.latent_rate)
+
+    def motion(self, features: Float[Tensor, "time 219"], start: int, frames: int) -> Float[Tensor, "frame 219"]:
+        """The motion of `frames` codec frames from `start`; after its last frame the dance stands still."""
+        first = self.clock.latent_frames_to_motion_frames(start)
+        length = max(2, int(self.clock.latent_frames_to_seconds(frames) * MOTION_FPS))
+        index = torch.arange(first, first + length, device=features.device)
+        return features[index.clamp(max=len(features) - 1)]
+
+    @torch.no_grad()
+    def windows_read(self, features: Float[Tensor, "time 219"]) -> list[tuple[slice, MotionRead]]:
+        """A whole dance read in windows that follow each other, with the codec frames that each covers."""
+        frames = max(1, int(len(features) / MOTION_FPS * self.clock.latent_rate))
+        window = min(frames, self.clock.window_latent_frames)
+        starts = sorted({min(start, frames - window) for start in range(0, frames, window)})
+        with self.evaluating():
+            reads = [self.read(self.motion(features, start, window)[None], window) for start in starts]
+        return [(slice(start, start + window), read) for start, read in zip(starts, reads, strict=True)]
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Dropout off, and back as it was."""
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
