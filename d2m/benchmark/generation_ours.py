@@ -82,11 +82,9 @@ class OurGeneration(Generation):
 
     @torch.no_grad()
     def once(self) -> object:
-        """Condition and null, and their keys and values, of every window."""
+        """Condition and null of every window, with their keys and values where the system keeps them."""
         with self.networks.precision():
-            condition = self._condition()
-            null = self.system.conditioner.null(condition)
-            told, untold = self.system.unet.prepared(condition), self.system.unet.prepared(null)
+            told, untold = self.system.prepared(self._condition())
         scale = self.setup.guidance if self.recipe.guided else 1.0
         if len(self.plan.starts) == 1:
             self.denoiser: Denoiser = guided(self.system.unet, told, untold, scale)

@@ -208,7 +208,7 @@ class LatentDiffusion(lightning.LightningModule):
             genre = unknown_genres(len(features), features.device)
         with evaluating(self):
             condition = self._conditioned(features, genre, training=False).condition
-            denoiser = self._guided(*self._prepared(condition), guidance)
+            denoiser = self._guided(*self.prepared(condition), guidance)
             return self.restored(self._sampled(denoiser, noise, steps, progress))
 
     @torch.no_grad()
@@ -247,7 +247,7 @@ class LatentDiffusion(lightning.LightningModule):
         """What denoises the whole latent [1 channel total_frames] of a dance; told False: without any condition."""
         windows, batch = self.motion_windows(features, plan), batch or self.generation.batch
         index = torch.full((len(windows),), UNKNOWN_GENRE if genre is None else genre, device=features.device)
-        condition, null = self._prepared(self._conditions(windows, index, batch))
+        condition, null = self.prepared(self._conditions(windows, index, batch))
 
         guide = partial(self._guided, guidance=guidance if told else 1)
         return in_windows(guide, condition if told else null, null, plan, batch, self.generation.overlap_frames)
@@ -291,7 +291,7 @@ class LatentDiffusion(lightning.LightningModule):
             first = first.joined(condition)
         return first
 
-    def _prepared(self, condition: Condition) -> tuple[Condition, Condition]:
+    def prepared(self, condition: Condition) -> tuple[Condition, Condition]:
         """The condition and its null, with keys and values made once for all steps where memory allows it."""
         null = self.conditioner.null(condition)
         rows = 2 * len(condition.dropped)  # guidance joins both halves
