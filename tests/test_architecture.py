@@ -52,7 +52,7 @@ def test_modules_are_small_and_named() -> None:
         assert len(path.read_text().splitlines()) <= 300, path
 
 
-SHARED_BY_SYSTEMS = {"interface", "beat_grid", "generation", "losses", "optimization"}
+SHARED_BY_SYSTEMS = {"interface", "beat_grid", "generation", "losses", "optimization", "trained"}
 FAMILIES = {
     "latent_diffusion": {"latent_composer", "long_generation", "tempo", "editing", "distillation"},
     "autoencoder": {"onepass_training", "decoder_distillation"},

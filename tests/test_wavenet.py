@@ -286,7 +286,7 @@ def system_of(layout: DataSetLayout, *overrides: str) -> tuple[WaveNetSystem, di
 
 def test_the_loss_reaches_every_weight(layout: DataSetLayout) -> None:
     system, batch = system_of(layout, "system.network_rows=null", "system.genre_dropout=1.0")
-    system.loss_parts(batch)["loss"].backward()
+    system.loss_parts(batch, training=True)["loss"].backward()
     without = [name for name, weight in system.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert without in ([], ["network.layers.5.residual.weight", "network.layers.5.residual.bias"])  # leads nowhere
     learned = system.network.style.embedding.weight.grad
@@ -310,7 +310,7 @@ def test_the_loss_reaches_every_weight(layout: DataSetLayout) -> None:
 def test_settings_that_do_not_fit(layout: DataSetLayout, overrides: list[str], said: str) -> None:
     with pytest.raises(Exception, match=said) as caught:
         system, batch = system_of(layout, *overrides)
-        system.loss_parts(batch)
+        system.loss_parts(batch, training=True)
     assert BadConfig in (type(caught.value), type(caught.value.__cause__))
 
 
@@ -321,7 +321,7 @@ def test_small_video_frames_instead_of_a_skeleton(layout: DataSetLayout) -> None
     _, batch = system_of(layout, "+data.frames=true")
     reader = FrameReader(16, 2, (1, 2))
     system = WaveNetSystem(reader, WaveNet(18, 80, 8, 8, (1, 2, 4), 1), 4000, 2, 0.4)
-    parts = system.loss_parts(batch)
+    parts = system.loss_parts(batch, training=True)
     parts["loss"].backward()
     assert parts["rhythm"] > 0 and all(weight.grad is not None and weight.grad.any() for weight in reader.parameters())
     system.eval()
@@ -334,4 +334,4 @@ def test_small_video_frames_instead_of_a_skeleton(layout: DataSetLayout) -> None
     with pytest.raises(BadConfig, match="reads small video frames, not a skeleton"):
         system.composer({})
     with pytest.raises(BadConfig, match=r"set data\.frames=true"):
-        system.loss_parts({key: value for key, value in batch.items() if key != "frames"})
+        system.loss_parts({key: value for key, value in batch.items() if key != "frames"}, training=True)

@@ -6,15 +6,13 @@ the delay pattern and ids of MusicGen (arXiv:2306.05284), time-aligned condition
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from d2m.audio.codec import CodecFacts
 from d2m.clock import MOTION_FPS, Clock
@@ -26,9 +24,10 @@ from d2m.model.token_sampling import SamplingSettings, sampled_codes
 from d2m.systems.codec_composer import CodecComposer
 from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
 from d2m.systems.optimization import OptimizerSettings
+from d2m.systems.trained import TrainedSystem
 
 
-class CodecTransformer(lightning.LightningModule):
+class CodecTransformer(TrainedSystem):
     """Dance features → codec tokens.
 
     A batch is a dict: `features` [batch time 219] at 60 fps, un-normalised; `codes` Int[batch codebook frame]; `genre`
@@ -56,9 +55,8 @@ class CodecTransformer(lightning.LightningModule):
         condition_dropout: float = 0.1,
         genre_dropout: float = 0.1,
     ) -> None:
-        super().__init__()
+        super().__init__(optimization)
         self.reader, self.decoder, self.clock = reader, decoder, clock
-        self.optimization = optimization or OptimizerSettings()
         self.loss_weights = loss_weights or LossWeights()
         self.sampling = sampling or SamplingSettings()
         self.prompt_frames = clock.window_latent_frames // 2 if prompt_frames is None else prompt_frames
@@ -68,8 +66,6 @@ class CodecTransformer(lightning.LightningModule):
                 "a window."
             )
         self.condition_dropout, self.genre_dropout = condition_dropout, genre_dropout
-        self.config: dict[str, Any] = {}
-        """The configuration that this system was built from; whoever builds it puts it here, checkpoints carry it."""
 
     def check_codec(self, facts: CodecFacts) -> None:
         """Refuse tokens of another codec than this system writes.
@@ -88,7 +84,9 @@ class CodecTransformer(lightning.LightningModule):
 
     # Training
 
-    def loss_parts(self, batch: Mapping[str, Any], training: bool) -> dict[str, Tensor]:
+    def loss_parts(
+        self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, the weighted sum as `loss`, and `token_K` of each codebook."""
         codes, genre, pattern = batch["codes"], batch["genre"], self.decoder.steps
         read = self.read(batch["features"], codes.shape[-1])
@@ -112,34 +110,9 @@ class CodecTransformer(lightning.LightningModule):
         parts["genre_accuracy"] = (read.genre_logits.argmax(dim=-1) == genre).float().mean()
         return parts
 
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Loss of one batch; logs its parts."""
-        parts = self.loss_parts(batch, training=True)
-        self.log_dict({f"train/{name}": part.detach() for name, part in parts.items()}, batch_size=len(batch["codes"]))
-        self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
-        return parts["loss"]
-
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        """Logs the loss with teacher forcing."""
-        parts = self.loss_parts(batch, training=False)
-        self.log_dict({f"val/{name}": part for name, part in parts.items()}, batch_size=len(batch["codes"]))
-
-    def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """AdamW and its schedule, one learning rate per step."""
-        optimizer = self.optimization.optimizer(self.reader, self.decoder)
-        total = self.optimization.total_steps or int(self.trainer.estimated_stepping_batches)
-        share = partial(self.optimization.lr_share, total_steps=total)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Limit the gradient's norm here: Lightning's own clipping refuses a fused AdamW under mixed precision."""
-        if self.optimization.gradient_norm_limit:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.gradient_norm_limit)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint carries the configuration that rebuilds its system."""
-        checkpoint["config"] = self.config
+    def optimized(self) -> tuple[nn.Module, nn.Module]:
+        """What reads the motion, and what makes the music of it."""
+        return self.reader, self.decoder
 
     # Generation
 

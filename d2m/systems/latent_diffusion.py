@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from d2m.clock import MOTION_FPS, Clock
 from d2m.diffusion.guidance import guided
@@ -29,6 +28,7 @@ from d2m.systems.interface import Composer
 from d2m.systems.long_generation import aligned_plan, in_windows, windows_of_motion
 from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
 from d2m.systems.optimization import OptimizerSettings
+from d2m.systems.trained import TrainedSystem
 
 Sampler = Callable[..., Tensor]
 
@@ -36,7 +36,7 @@ KEYS_VALUES_BYTES = 2**30
 """Beyond this a long dance's keys and values are made at every step, so that memory does not grow with its length."""
 
 
-class LatentDiffusion(lightning.LightningModule):
+class LatentDiffusion(TrainedSystem):
     """Dance features → music latents.
 
     A batch is a dict: `features` [batch time 219] at 60 fps, un-normalised; `latent` [batch channel frame]; `genre`
@@ -71,12 +71,11 @@ class LatentDiffusion(lightning.LightningModule):
         genre_dropout: float = 0.1,
         standardise_latents: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(optimization)
         self.conditioner, self.unet, self.clock, self.sampler = conditioner, unet, clock, sampler
         self.objective = objective or VelocityObjective()
         check_understood(self.objective.path, sampler)
         self.normalizer = normalizer or Normalizer()
-        self.optimization = optimization or OptimizerSettings()
         self.loss_weights = loss_weights or LossWeights()
         self.generation = generation or GenerationSettings()
         self.augmentation = augmentation
@@ -84,8 +83,6 @@ class LatentDiffusion(lightning.LightningModule):
         self.standardise_latents = standardise_latents
         self.register_buffer("latent_mean", torch.zeros(unet.in_channels))
         self.register_buffer("latent_std", torch.ones(unet.in_channels))
-        self.config: dict[str, Any] = {}
-        """The configuration that this system was built from; whoever builds it puts it here, checkpoints carry it."""
 
     def fit_statistics(self, dances: Sequence[np.ndarray], latents: Sequence[Tensor]) -> None:
         """Take the normaliser from training dances ([time 219] arrays), and latent mean and deviation per channel."""
@@ -126,35 +123,9 @@ class LatentDiffusion(lightning.LightningModule):
         parts["genre_accuracy"] = hit.mean().detach()
         return parts
 
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Loss of one batch; logs its parts."""
-        parts = self.loss_parts(batch, training=True)
-        logged = {f"train/{name}": part.detach() for name, part in parts.items()}
-        self.log_dict(logged, batch_size=len(batch["latent"]), prog_bar=False)
-        self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
-        return parts["loss"]
-
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        """Logs the loss at noise that is the same at every validation."""
-        parts = self.loss_parts(batch, training=False, generator=torch.Generator().manual_seed(batch_idx))
-        self.log_dict({f"val/{name}": part for name, part in parts.items()}, batch_size=len(batch["latent"]))
-
-    def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """AdamW and its schedule, one learning rate per step."""
-        optimizer = self.optimization.optimizer(self.conditioner, self.unet)
-        total = self.optimization.total_steps or int(self.trainer.estimated_stepping_batches)
-        share = partial(self.optimization.lr_share, total_steps=total)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Limit the gradient's norm here: Lightning's own clipping refuses a fused AdamW under mixed precision."""
-        if self.optimization.gradient_norm_limit:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.gradient_norm_limit)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint carries the configuration that rebuilds its system."""
-        checkpoint["config"] = self.config
+    def optimized(self) -> tuple[nn.Module, nn.Module]:
+        """What reads the motion, and what makes the music of it."""
+        return self.conditioner, self.unet
 
     # Statistics
 

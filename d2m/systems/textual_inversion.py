@@ -6,16 +6,14 @@ the two encoders are too. `WindowedWords` is ours: words over time for clips of 
 """
 
 from collections.abc import Mapping
-from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from d2m.clock import MOTION_FPS, seconds_to_motion_frames
 from d2m.errors import BadConfig
@@ -29,13 +27,14 @@ from d2m.names import GENRES
 from d2m.systems.interface import Composer, without_autoencoder
 from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
 from d2m.systems.optimization import OptimizerSettings
+from d2m.systems.trained import TrainedSystem
 
 PUBLISHED_OPTIMIZATION = OptimizerSettings(lr=1e-4, betas=(0.9, 0.95), weight_decay=0.01, warmup_steps=3000)
 
 _LENGTH_TOLERANCE = 0.01
 
 
-class TextualInversion(lightning.LightningModule):
+class TextualInversion(TrainedSystem):
     """Dance features → pseudo-words → codes of a frozen MusicGen.
 
     A batch is a dict: `features` [batch time 219] at 60 fps, un-normalised; `waveform` [batch 1 sample] at MusicGen's sample
@@ -70,14 +69,11 @@ class TextualInversion(lightning.LightningModule):
         loss_weights: LossWeights | None = None,
         generation: SamplingSettings | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimization or PUBLISHED_OPTIMIZATION)
         self.reader, self.words = reader, words
         self.musicgen, self.prompt = musicgen, checked_prompt(prompt)
         self.prompt_dropout, self.predicted_genre = prompt_dropout, predicted_genre
-        self.optimization = optimization or PUBLISHED_OPTIMIZATION
         self.loss_weights, self.generation = loss_weights or LossWeights(), generation or SamplingSettings()
-        self.config: dict[str, Any] = {}
-        """The configuration that this system was built from; whoever builds it puts it here, checkpoints carry it."""
         self._music: FrozenMusicGen | None = None
 
     @property
@@ -97,7 +93,9 @@ class TextualInversion(lightning.LightningModule):
         """Read MusicGen before the first batch."""
         _ = self.music
 
-    def loss_parts(self, batch: Mapping[str, Any], training: bool) -> dict[str, Tensor]:
+    def loss_parts(
+        self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, and the weighted sum as `loss`.
 
         Raises:
@@ -116,35 +114,9 @@ class TextualInversion(lightning.LightningModule):
         parts["genre_accuracy"] = (read.genre_logits.argmax(dim=-1) == batch["genre"]).float().mean()
         return parts
 
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Loss of one batch; logs its parts."""
-        parts = self.loss_parts(batch, training=True)
-        logged = {f"train/{name}": part.detach() for name, part in parts.items()}
-        self.log_dict(logged, batch_size=len(batch["features"]))
-        self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
-        return parts["loss"]
-
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        """Logs the loss with the whole prompt and the true genre."""
-        parts = self.loss_parts(batch, training=False)
-        self.log_dict({f"val/{name}": part for name, part in parts.items()}, batch_size=len(batch["features"]))
-
-    def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """AdamW over the encoders, one learning rate per step."""
-        optimizer = self.optimization.optimizer(self.reader, self.words)
-        total = self.optimization.total_steps or int(self.trainer.estimated_stepping_batches)
-        share = partial(self.optimization.lr_share, total_steps=total)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Limit the gradient's norm here: Lightning's own clipping refuses a fused AdamW under mixed precision."""
-        if self.optimization.gradient_norm_limit:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.gradient_norm_limit)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint carries the configuration that rebuilds its system."""
-        checkpoint["config"] = self.config
+    def optimized(self) -> tuple[nn.Module, nn.Module]:
+        """What reads the motion, and what makes the music of it."""
+        return self.reader, self.words
 
     def _prompt(self, training: bool) -> PromptTokens:
         bare = training and float(torch.rand(())) < self.prompt_dropout

@@ -6,17 +6,15 @@ any length.
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import partial
 from math import ceil, log
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from d2m.clock import MOTION_FPS
 from d2m.errors import BadConfig
@@ -31,9 +29,10 @@ from d2m.systems.beat_grid import BeatGrid, regular_beats
 from d2m.systems.interface import Composer, Composition, CompositionRequest, without_autoencoder
 from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
 from d2m.systems.optimization import OptimizerSettings
+from d2m.systems.trained import TrainedSystem
 
 
-class WaveNetSystem(lightning.LightningModule):
+class WaveNetSystem(TrainedSystem):
     """Dance features → samples.
 
     A batch is one of `d2m.data.waveform_windows`. The motion of every window is read as a whole, since a beat takes seconds
@@ -68,7 +67,7 @@ class WaveNetSystem(lightning.LightningModule):
         optimization: OptimizerSettings | None = None,
         loss_weights: LossWeights | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimization)
         if network.told != reader.channels:
             raise BadConfig(
                 f"network.told={network.told}: the reader tells {reader.channels} channels; set told to that number."
@@ -83,13 +82,13 @@ class WaveNetSystem(lightning.LightningModule):
                 f"{window_seconds:g} s."
             )
         self.genre_dropout = genre_dropout
-        self.optimization, self.loss_weights = optimization or OptimizerSettings(), loss_weights or LossWeights()
-        self.config: dict[str, Any] = {}
-        """The configuration that this system was built from; whoever builds it puts it here, checkpoints carry it."""
+        self.loss_weights = loss_weights or LossWeights()
 
     # Training
 
-    def loss_parts(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def loss_parts(
+        self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, and the weighted sum as `loss`; `codes` is in nats per sample.
 
         Raises:
@@ -104,9 +103,9 @@ class WaveNetSystem(lightning.LightningModule):
                 f"{self.sample_rate} a second; set it to the system's sample_rate."
             )
         read = self.reader(self._seen(batch), frames, float(self.frame_rate))
-        rows = slice(self.network_rows if self.training else None)
+        rows = slice(self.network_rows if training else None)
         told = genre[rows]
-        if self.training:
+        if training:
             told = forgotten(told, self.genre_dropout)
         starts = torch.randint(frames - self.crop_frames + 1, (len(told),), generator=generator).tolist()
         samples = self.crop_frames * hop
@@ -136,35 +135,9 @@ class WaveNetSystem(lightning.LightningModule):
             raise BadConfig("data.frames=false: this system reads small video frames; set data.frames=true.")
         return batch[key]
 
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Loss of one batch; logs its parts."""
-        parts = self.loss_parts(batch)
-        logged = {f"train/{name}": part.detach() for name, part in parts.items()}
-        self.log_dict(logged, batch_size=len(batch["genre"]), prog_bar=False)
-        self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
-        return parts["loss"]
-
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        """Logs the loss on crops that are the same at every validation."""
-        parts = self.loss_parts(batch, torch.Generator().manual_seed(batch_idx))
-        self.log_dict({f"val/{name}": part for name, part in parts.items()}, batch_size=len(batch["genre"]))
-
-    def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """AdamW and its schedule; the reader has the conditioner's settings, the network the U-Net's."""
-        optimizer = self.optimization.optimizer(self.reader, self.network)
-        total = self.optimization.total_steps or int(self.trainer.estimated_stepping_batches)
-        share = partial(self.optimization.lr_share, total_steps=total)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Limit the gradient's norm here: Lightning's own clipping refuses a fused AdamW under mixed precision."""
-        if self.optimization.gradient_norm_limit:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.gradient_norm_limit)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint carries the configuration that rebuilds its system."""
-        checkpoint["config"] = self.config
+    def optimized(self) -> tuple[nn.Module, nn.Module]:
+        """What reads the motion, and what makes the music of it."""
+        return self.reader, self.network
 
     # Generation
 
