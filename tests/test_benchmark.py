@@ -24,7 +24,7 @@ from d2m.benchmark.training_step import measure_training, step_flops
 from d2m.benchmark.training_variants import TrainingSetup, TrainingWorkbench
 from d2m.errors import BadConfig
 from d2m.model.condition import Condition
-from d2m.model.fast_layers import fast_inference
+from d2m.model.fast_network import fast_inference
 from d2m.model.unet import ConditionedUNet
 
 ROOT = Path(__file__).parents[1]

@@ -9,17 +9,11 @@ from d2m.benchmark.stock import StockSystem
 from d2m.diffusion.guidance import guided
 from d2m.diffusion.samplers import ddim
 from d2m.model.condition import Condition
-from d2m.model.fast_layers import (
-    FastConv1d,
-    FastConvTranspose1d,
-    FastLinear,
-    fast_inference,
-    use_fast_convolutions,
-    use_fast_linear,
-    use_stock_layers,
-)
+from d2m.model.fast_convolution import long_convolution
+from d2m.model.fast_layers import FastConv1d, FastConvTranspose1d, FastLinear, use_fast_linear
+from d2m.model.fast_network import LARGE_PARAMETERS, fast_inference, use_fast_layers, use_stock_layers
 from d2m.model.unet import ConditionedUNet
-from d2m.model.winograd import transformed_kernel, winograd_convolution
+from d2m.model.winograd import transformed_kernel
 
 UNET = {
     "in_channels": 4, "channels": [32, 256], "factors": [1, 2], "items": [1, 2], "attentions": [0, 1],
@@ -76,13 +70,14 @@ def test_linear_of_a_transposed_input_and_under_autocast():
     "kernel, stride, padding, frames", [(1, 1, 0, 8), (3, 1, 1, 8), (3, 1, 1, 1), (2, 2, 0, 8), (3, 1, 1, 200)]
 )
 @pytest.mark.parametrize("batch", [1, 2])
-def test_convolution(kernel, stride, padding, frames, batch):
+@pytest.mark.parametrize("large", [0, LARGE_PARAMETERS])
+def test_convolution(kernel, stride, padding, frames, batch, large):
     layer = nn.Conv1d(256, 264, kernel, stride=stride, padding=padding)
     x = torch.randn(batch, 256, frames)
     with torch.no_grad():
         wanted = layer(x)
-        use_fast_convolutions(layer)
-        assert type(layer) is FastConv1d and layer.weight.shape == (264, 256, kernel)
+        use_fast_layers(layer, large)
+        assert type(layer) is FastConv1d and layer.weight.shape == (264, 256, kernel) and layer.looped == (large == 0)
         torch.testing.assert_close(layer(x), wanted, atol=1e-4, rtol=1e-4)
     layer(x).sum().backward()  # with a gradient: PyTorch's own path
     assert layer.weight.grad is not None
@@ -96,7 +91,7 @@ def test_long_convolution(batch, frames, bias, kernel):
     layer = nn.Conv1d(256, 264, kernel, padding=kernel // 2, bias=bias)
     x = torch.randn(batch, 256, frames)
     wanted = layer(x)
-    use_fast_convolutions(layer)
+    use_fast_layers(layer, large=0)
     torch.testing.assert_close(layer(x), wanted, atol=1e-5, rtol=1e-5)
     assert (layer.transformed is not None) == (kernel == 3) and "transformed" not in layer.state_dict()
     layer.weight.mul_(2)  # the transformed kernel follows
@@ -115,7 +110,7 @@ def test_the_waveforms_last_layer(bias, kernel, stride):
     x = torch.randn(3, 6, 10)
     with torch.no_grad():
         wanted = layer(x)
-        use_fast_convolutions(layer)
+        use_fast_layers(layer)
         assert isinstance(layer, FastConvTranspose1d) == (kernel == stride)  # overlapping frames stay with PyTorch
         torch.testing.assert_close(layer(x), wanted, atol=1e-5, rtol=1e-5)
     assert layer(x).requires_grad  # with gradients it is PyTorch's
@@ -128,9 +123,9 @@ def test_the_waveforms_last_layer(bias, kernel, stride):
 
 @torch.no_grad()
 def test_winograd_is_exact_where_numbers_are():
-    x, weight = torch.randint(-4, 5, (2, 3, 12)).double(), 24 * torch.randint(-3, 4, (5, 3, 3)).double()
-    found = winograd_convolution(x, weight, transformed_kernel(weight), None, nn.functional.linear)
-    torch.testing.assert_close(found, nn.functional.conv1d(x, weight, padding=1))
+    x, weight = torch.randint(-4, 5, (2, 3, 12)).float(), 24.0 * torch.randint(-3, 4, (5, 3, 3))
+    found = long_convolution(x, weight, transformed_kernel(weight), None)
+    torch.testing.assert_close(found, nn.functional.conv1d(x, weight, padding=1), atol=0, rtol=0)
 
 
 @torch.no_grad()
@@ -144,8 +139,7 @@ def test_the_diffusion_decoder_gives_the_stock_numbers():
     latent = torch.randn(1, 4, 256).clamp(-1, 1)
     before = {key: value.clone() for key, value in dmae.state_dict().items()}
     wanted = dmae.decode(latent, 3, torch.Generator().manual_seed(0))
-    use_fast_linear(dmae)
-    use_fast_convolutions(dmae)
+    use_fast_layers(dmae, large=0)
     found = dmae.decode(latent, 3, torch.Generator().manual_seed(0))
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
     assert any(getattr(layer, "transformed", None) is not None for layer in dmae.modules())
@@ -158,14 +152,14 @@ def test_convolutions_that_do_not_fit_are_left_alone():
         nn.Conv1d(256, 256, 3, padding=1, dilation=2), nn.Conv1d(256, 256, 3, groups=2), nn.Conv1d(8, 8, 3),
         nn.Conv1d(256, 256, 3, padding=1, padding_mode="reflect"),
     )  # fmt: skip
-    use_fast_convolutions(layers)
+    use_fast_layers(layers)
     assert all(type(layer) is nn.Conv1d for layer in layers)
 
 
 def test_names_stay_and_stock_layers_come_back(pair):
     _, unet = pair
     before = {key: value.clone() for key, value in unet.state_dict().items()}
-    with fast_inference(unet):
+    with fast_inference(unet, large=0):
         assert any(type(layer) is FastConv1d for layer in unet.modules())
         inside = unet.state_dict()
         assert list(inside) == list(before)
@@ -186,7 +180,7 @@ def test_sampling_gives_the_stock_packages_numbers(pair):
     condition = Condition(torch.tensor([False]), tokens=tokens)
     null = Condition(torch.tensor([True]), tokens=tokens)
     plain = ddim(guided(unet, condition, null, 3.0), noise, 5)
-    with fast_inference(unet):
+    with fast_inference(unet, large=0):
         prepared = guided(unet, unet.prepared(condition), unet.prepared(null), 3.0)
         fast = ddim(prepared, noise, 5)
     torch.testing.assert_close(plain, wanted, atol=1e-4, rtol=1e-4)
@@ -194,12 +188,13 @@ def test_sampling_gives_the_stock_packages_numbers(pair):
 
 
 @torch.no_grad()
-def test_bfloat16_weights_are_close_and_leave_no_trace(pair):
+@pytest.mark.parametrize("large", [0, LARGE_PARAMETERS])
+def test_bfloat16_weights_are_close_and_leave_no_trace(pair, large):
     _, unet = pair
     x, sigma = torch.randn(1, 4, 16), torch.tensor([0.4])
     condition = Condition(torch.tensor([False]), tokens=torch.randn(1, 13, 219))
     wanted = unet(x, sigma, condition)
-    with fast_inference(unet, "bf16", keep=lambda name: name.endswith("to_out")):
+    with fast_inference(unet, "bf16", keep=lambda name: name.endswith("to_out"), large=large):
         assert any(parameter.dtype == torch.bfloat16 for parameter in unet.parameters())
         low = unet(x, sigma, condition)
     assert low.dtype == torch.float32 and 0 < (low - wanted).abs().max() < 0.1 * wanted.abs().max()

@@ -13,7 +13,7 @@ from d2m.benchmark.generation_variants import STOCK, Counts, Generation, Generat
 from d2m.benchmark.report import Measured
 from d2m.benchmark.timing import Timing, interleaved, peak_memory_alone_mb
 from d2m.errors import BadConfig
-from d2m.model.fast_layers import Mode
+from d2m.model.fast_network import Mode
 
 
 @dataclass(frozen=True)

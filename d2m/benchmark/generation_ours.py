@@ -17,7 +17,7 @@ from d2m.diffusion.guidance import guided
 from d2m.diffusion.samplers import Denoiser
 from d2m.diffusion.windows import blended, plan_windows
 from d2m.model.condition import Condition, MotionWindow
-from d2m.model.fast_layers import Mode, use_bfloat16, use_fast_convolutions, use_fast_linear
+from d2m.model.fast_network import Mode, use_bfloat16, use_fast_layers
 from d2m.model.genre import unknown_genres
 from d2m.systems.latent_diffusion import LatentDiffusion
 
@@ -46,8 +46,7 @@ class OurNetworks:
             if network is None:
                 continue
             if self.device.type == "cpu":
-                use_fast_linear(network)
-                use_fast_convolutions(network)
+                use_fast_layers(network)
                 if mode == "bf16":
                     use_bfloat16(network)
             if setup.compile:

@@ -7,27 +7,28 @@ modules close over their blocks: they cannot be replaced), and it falls back to 
 not apply: on other devices, under autocast, in another precision, while compiling.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from d2m.model.winograd import TILE, transformed_kernel, winograd_convolution
+from d2m.model.fast_convolution import (
+    doubled_convolution,
+    is_long,
+    long_convolution,
+    product,
+    short_convolution,
+)
+from d2m.model.winograd import doubling_kernel, transformed_kernel
 
-Mode = Literal["exact", "bf16"]
+WIDE_CHANNELS = 128
+"""Narrower convolutions stay with PyTorch: their weights are small."""
 
 SHORT_FRAMES = 64
-"""Longer convolutions stay with PyTorch: there the packing of the weights is a small part of the work."""
-
-WIDE_CHANNELS = 256
-"""Narrower ones too: their weights are small."""
-
-LONG_FRAMES = 256
-"""Convolutions of kernel 3 from this length on are done with half the multiplications (d2m/model/winograd.py); below it the
-larger transformed weights cost more than they save."""
+"""Without the compiled loops, longer convolutions stay with PyTorch: packing the weights is a small part of their work."""
 
 
 def has_onednn() -> bool:
@@ -36,11 +37,6 @@ def has_onednn() -> bool:
 
 
 _HAS_ONEDNN = has_onednn()
-
-
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear` through oneDNN, without a gradient; `x` [... in], `weight` [out in] of any strides, `bias` [out]."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 class _Product(torch.autograd.Function):
@@ -64,15 +60,19 @@ class _Product(torch.autograd.Function):
         )
 
 
-def _fast(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN's float32 path applies."""
+def is_plain_float32(x: Tensor) -> bool:
+    """Whether oneDNN's float32 path applies to `x`."""
     return (
         _HAS_ONEDNN
         and x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.float32
+        and x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )
+
+
+def _fast(x: Tensor, weight: Tensor) -> bool:
+    return weight.dtype == torch.float32 and is_plain_float32(x)
 
 
 class FastLinear(nn.Linear):
@@ -90,30 +90,56 @@ class FastLinear(nn.Linear):
 
 
 class FastConv1d(nn.Conv1d):
-    """`nn.Conv1d` that does a short convolution as one matrix product, a long one by Winograd; without a gradient only.
+    """`nn.Conv1d` as matrix products, without a gradient only.
 
-    Its weight keeps its shape [out in kernel] and lies in memory as [out kernel in], ready for the product.
+    Its weight keeps its shape [out in kernel] and lies in memory as [out kernel in], ready for the one product of a short
+    input, and from the first long one on as [kernel out in].
 
     Attributes:
-        transformed: the kernel as Winograd needs it, made at the first long input, with what tells whether it still fits.
+        looped: whether the compiled loops are used (`d2m.model.fast_convolution`).
+        transformed: matrices made of the weight at their first use, with what tells whether they still fit.
     """
 
-    transformed: tuple[tuple[int, int], Tensor] | None = None
+    looped = False
+    transformed: tuple[object, Tensor] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         """[batch in frame] → [batch out frame]."""
-        if input.dtype != self.weight.dtype and self.weight.dtype == torch.bfloat16:
-            return self._forward(input.to(self.weight)).to(input)
-        return self._forward(input)
+        if self.is_fast(input):
+            return self.convolved(input)
+        if not torch.is_grad_enabled() and _fast(input, self.weight) and input.numel() > 0:
+            return self._without_loops(input)
+        if self.weight.dtype == torch.bfloat16 != input.dtype:
+            return super().forward(input.to(self.weight)).to(input)
+        return super().forward(input)
 
-    def _forward(self, input: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or not _fast(input, self.weight):
-            return super().forward(input)
-        if self._is_long(input.shape[-1]):
-            return winograd_convolution(input, self.weight, self._transformed(), self.bias, product)
-        if input.shape[-1] > SHORT_FRAMES:
-            return self._pointwise(input) if self._is_pointwise() else super().forward(input)
+    def is_fast(self, input: Tensor) -> bool:
+        """Whether `convolved` and `convolved_doubled` can be used."""
+        return self.looped and not torch.is_grad_enabled() and is_plain_float32(input) and input.numel() > 0
+
+    def convolved(
+        self, input: Tensor, affine: np.ndarray | None = None, residual: Tensor | None = None
+    ) -> Tensor:
+        """What `forward` gives; see `d2m.model.fast_convolution` for what can be done before and behind it."""
+        if is_long(self, input):
+            self._lay_out_by_tap()
+            kernel = self._transformed(transformed_kernel)
+            return long_convolution(input, self.weight, kernel, self.bias, affine, residual)
+        return short_convolution(input, self, affine, residual)
+
+    def convolved_doubled(self, input: Tensor) -> Tensor:
+        """What `forward` gives of an input whose frames are each said twice; `input` is not yet doubled."""
+        self._lay_out_by_tap()
+        return doubled_convolution(input, self.weight, self._transformed(doubling_kernel), self.bias)
+
+    def _without_loops(self, input: Tensor) -> Tensor:
+        """One product, where that is faster than PyTorch's convolution."""
         kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
+        if input.shape[2] > SHORT_FRAMES:
+            if (kernel, stride, padding) != (1, 1, 0):
+                return super().forward(input)
+            out = torch.stack([product(self.weight[..., 0], row.t()) for row in input])
+            return out if self.bias is None else out.add_(self.bias[:, None])
         frames = F.pad(input.transpose(1, 2), (0, 0, padding, padding)).contiguous()
         batch, length, channels = frames.shape
         patches = frames.as_strided(
@@ -121,22 +147,14 @@ class FastConv1d(nn.Conv1d):
         )
         return product(patches, self.weight.transpose(1, 2).flatten(1), self.bias).transpose(1, 2)
 
-    def _is_pointwise(self) -> bool:
-        return self.kernel_size == (1,) and self.stride == (1,) and self.padding == (0,)
+    def _lay_out_by_tap(self) -> None:
+        if not self.weight[..., 0].is_contiguous():
+            self.weight.data = self.weight.data.permute(2, 0, 1).contiguous().permute(1, 2, 0)
 
-    def _pointwise(self, input: Tensor) -> Tensor:
-        """One product a row of the batch, written as it is wanted: PyTorch takes a slow path here."""
-        out = torch.stack([product(self.weight[..., 0], row.t()) for row in input])
-        return out if self.bias is None else out.add_(self.bias[:, None])
-
-    def _is_long(self, frames: int) -> bool:
-        usual = self.kernel_size == (3,) and self.stride == (1,) and self.padding == (1,)
-        return usual and frames >= LONG_FRAMES and frames % TILE == 0
-
-    def _transformed(self) -> Tensor:
-        made_of = (self.weight.data_ptr(), 0 if self.weight.is_inference() else self.weight._version)
+    def _transformed(self, transform: Callable[[Tensor], Tensor]) -> Tensor:
+        made_of = (transform, self.weight.data_ptr(), 0 if self.weight.is_inference() else self.weight._version)
         if self.transformed is None or self.transformed[0] != made_of:
-            self.transformed = (made_of, transformed_kernel(self.weight))
+            self.transformed = (made_of, transform(self.weight))
         return self.transformed[1]
 
 
@@ -156,7 +174,8 @@ class FastConvTranspose1d(nn.ConvTranspose1d):
         return out if self.bias is None else out.add_(self.bias[:, None])
 
 
-def _has_separate_frames(layer: nn.Module) -> bool:
+def has_separate_frames(layer: nn.Module) -> bool:
+    """Whether `FastConvTranspose1d` takes the layer."""
     return (
         _HAS_ONEDNN
         and type(layer) is nn.ConvTranspose1d
@@ -166,7 +185,8 @@ def _has_separate_frames(layer: nn.Module) -> bool:
     )
 
 
-def _is_short_convolution(layer: nn.Module) -> bool:
+def is_wide_convolution(layer: nn.Module) -> bool:
+    """Whether `FastConv1d` takes the layer."""
     return (
         _HAS_ONEDNN
         and type(layer) is nn.Conv1d
@@ -184,76 +204,3 @@ def use_fast_linear(module: nn.Module) -> None:
     for layer in module.modules():
         if type(layer) is nn.Linear:
             layer.__class__ = FastLinear
-
-
-@torch.no_grad()
-def use_fast_convolutions(module: nn.Module) -> None:
-    """Make every convolution in `module` fast that can be, for generation; `use_stock_layers` undoes it."""
-    for layer in module.modules():
-        if _has_separate_frames(layer):
-            layer.__class__ = FastConvTranspose1d
-        if _is_short_convolution(layer):
-            layer.__class__ = FastConv1d
-            layer.weight.data = layer.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
-
-
-@torch.no_grad()
-def use_bfloat16(module: nn.Module, keep: Callable[[str], bool] | None = None) -> None:
-    """Weights of the fast layers in `module` in bfloat16, for good; `keep`: names of layers that stay in float32."""
-    for name, layer in module.named_modules():
-        if type(layer) in (FastLinear, FastConv1d) and not (keep and keep(name)):
-            layer.to(torch.bfloat16)
-            layer.weight.data = layer.weight.data.contiguous()  # as PyTorch's own convolution wants it
-
-
-@torch.no_grad()
-def use_stock_layers(module: nn.Module) -> None:
-    """PyTorch's own layers again, weights laid out as PyTorch lays them out."""
-    for layer in module.modules():
-        if type(layer) is FastLinear:
-            layer.__class__ = nn.Linear
-        elif type(layer) is FastConvTranspose1d:
-            layer.__class__ = nn.ConvTranspose1d
-        elif type(layer) is FastConv1d:
-            _forget(layer)
-            layer.__class__ = nn.Conv1d
-            layer.weight.data = layer.weight.data.contiguous()
-
-
-def _forget(layer: FastConv1d) -> None:
-    vars(layer).pop("transformed", None)
-
-
-@contextmanager
-def fast_inference(
-    module: nn.Module, mode: Mode = "exact", keep: Callable[[str], bool] | None = None
-) -> Iterator[None]:
-    """Generate faster within the block; afterwards the module is as it was.
-
-    Args:
-        module: a U-Net, or anything made of linear layers and convolutions.
-        mode: `exact`: the same numbers to float32's rounding. `bf16`: weights in bfloat16, half the memory traffic, for
-            numbers that differ in the third digit; activations between layers stay in float32.
-        keep: with `bf16`, names of layers whose weights stay in float32.
-    """
-    layers = [
-        (name, layer, type(layer))
-        for name, layer in module.named_modules()
-        if isinstance(layer, nn.Linear | nn.Conv1d | nn.ConvTranspose1d)
-    ]
-    weights = {parameter: parameter.data for parameter in module.parameters()} if mode == "bf16" else {}
-    use_fast_linear(module)
-    use_fast_convolutions(module)
-    if mode == "bf16":
-        use_bfloat16(module, keep)
-    try:
-        yield
-    finally:
-        for parameter, data in weights.items():
-            parameter.data = data
-        for _, layer, was in layers:
-            if was is nn.Conv1d and type(layer) is FastConv1d:
-                _forget(layer)
-            layer.__class__ = was
-            if was is nn.Conv1d:
-                layer.weight.data = layer.weight.data.contiguous()

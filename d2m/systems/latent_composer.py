@@ -15,7 +15,7 @@ from d2m.audio.dmae import DMAE
 from d2m.audio.dmae_weights import load_dmae
 from d2m.dance import Dance
 from d2m.errors import BadConfig
-from d2m.model.fast_layers import use_fast_convolutions, use_fast_linear
+from d2m.model.fast_network import use_fast_layers
 from d2m.systems.beat_grid import BeatGrid
 from d2m.systems.editing import (
     STRENGTH,
@@ -55,8 +55,7 @@ class LatentComposer(Composer):
         self.system, self.dmae, self.sample_rate = system.eval().requires_grad_(False), dmae, dmae.clock.sample_rate
         for network in (system.unet, dmae.autoencoder.net, dmae.onepass):
             if network is not None:  # the same numbers sooner; names and values of the weights stay as they are
-                use_fast_linear(network)
-                use_fast_convolutions(network)
+                use_fast_layers(network)
         if system.clock != dmae.clock or system.unet.in_channels != dmae.latent_channels:
             raise BadConfig(
                 f"this checkpoint is made for latents of {system.unet.in_channels} channels on {system.clock}, but autoencoder "
