@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from d2m.model.winograd import TILE
 
-LONG_FRAMES = 128
-"""Convolutions of kernel 3 from this length on, all rows together, are done with half the multiplications; below it the
-larger transformed weights cost more than they save."""
+LONG_FRAMES, LONG_ROW = 128, 64
+"""Convolutions of kernel 3 from so many frames on, all rows together, in rows of so many, are done with half the
+multiplications; below, to read the larger transformed weights costs more than they save, or to keep them too much memory."""
 
 FRAMES_AT_ONCE = 4096
 """Rows of a batch go together up to so many frames, so that what stands between the products stays in the cache."""
@@ -68,7 +68,8 @@ def is_long(layer: nn.Conv1d, x: Tensor) -> bool:
     """Whether Winograd applies and pays."""
     usual = layer.kernel_size == (3,) and layer.stride == (1,) and layer.padding == (1,)
     exact = layer.weight.dtype == torch.float32  # the sums of Winograd would lose what bfloat16 has left
-    return exact and usual and x.shape[2] % TILE == 0 and x.shape[0] * x.shape[2] >= LONG_FRAMES
+    long = x.shape[0] * x.shape[2] >= LONG_FRAMES and x.shape[2] >= LONG_ROW
+    return exact and usual and long and x.shape[2] % TILE == 0
 
 
 def long_convolution(
