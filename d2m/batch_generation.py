@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from d2m.dance import Dance
+from d2m.data.seen_dance import load_dance
 from d2m.errors import UserError
 from d2m.files import writable_folder, written_whole
 from d2m.generate import Dance2Music
@@ -46,7 +47,7 @@ def generate_all(
     bar = tqdm(paths, desc="making music", unit="dance")
     for path in bar:
         try:
-            dance = Dance.load(path)
+            dance = load_dance(path, model.composer.reads)
             music, record = model.generate(dance, seed, genre, **settings)
         except UserError as error:
             result.failed[path] = str(error)

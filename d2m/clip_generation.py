@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from d2m.audio.music_beats import beat_alignment, heard_tempo_bpm, music_beats_s
 from d2m.dance import Dance
+from d2m.data.seen_dance import load_dance
+from d2m.data.videos.small_frames import SmallFrames
 from d2m.errors import BadConfig
 from d2m.generate import Dance2Music
 from d2m.motion.beats import kinematic_beats_s
@@ -24,6 +27,7 @@ from d2m.render.overlay import Overlay, with_skeleton
 from d2m.render.poster import dance_pictures, write_poster
 from d2m.render.remux import film_with_music
 from d2m.render.skeleton import render_dance
+from d2m.systems.interface import Composer
 from d2m.video.dance import dance_of_video
 from d2m.video.landmarks import Landmarks
 from d2m.video.reader import frames
@@ -128,7 +132,7 @@ def make_clip(request: ClipRequest, model: Dance2Music, progress: Report | None 
     if request.takes < 1:
         raise BadConfig(f"takes {request.takes}: expected at least 1.")
     report("watching", 0.0)
-    clip = _watched(request, partial(report, "watching"))
+    clip = _watched(request, model.composer, partial(report, "watching"))
     report("watching", 1.0)
     takes = [_composed(clip, request, number, model, report) for number in range(request.takes)]
     report("composing", 1.0)
@@ -146,9 +150,9 @@ def is_dance_file(path: Path) -> bool:
     return path.suffix.lower() in READERS
 
 
-def _watched(request: ClipRequest, report: Callable[[float], None]) -> Clip:
+def _watched(request: ClipRequest, composer: Composer, report: Callable[[float], None]) -> Clip:
     if is_dance_file(request.source):
-        dance = Dance.load(request.source)
+        dance = load_dance(request.source, composer.reads)
         return Clip(dance, [], kinematic_beats_s(dance.features), request.source)
     seen = dance_of_video(
         request.source,
@@ -157,12 +161,15 @@ def _watched(request: ClipRequest, report: Callable[[float], None]) -> Clip:
         max_seconds=request.max_seconds,
         progress=report,
     )
-    beats_s = kinematic_beats_s(seen.dance.features)
-    return Clip(seen.dance, [], beats_s, request.source, seen.landmarks, seen.seen_share, seen.segment_error_m)
+    dance, beats_s = seen.dance, kinematic_beats_s(seen.dance.features)
+    if composer.reads == "frames":
+        small = SmallFrames(composer.picture_size)
+        dance = replace(dance, pictures=small.read(request.source, dance.seconds))
+    return Clip(dance, [], beats_s, request.source, seen.landmarks, seen.seen_share, seen.segment_error_m)
 
 
 def _composed(clip: Clip, request: ClipRequest, number: int, model: Dance2Music, report: Report) -> Take:
-    def counted(steps: Iterable[int]) -> Iterator[int]:
+    def counted(steps: Iterable[Any]) -> Iterator[Any]:
         all_steps = list(steps)
         for done, step in enumerate(all_steps):
             report("composing", (number + done / len(all_steps)) / request.takes)

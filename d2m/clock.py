@@ -8,6 +8,9 @@ from dataclasses import dataclass
 MOTION_FPS = 60
 """Frames per second of AIST++ motion, and of every `Dance` (Li et al., ICCV 2021)."""
 
+PICTURE_FPS = 15
+"""Small video frames per second, where a system looks at pictures; the first one at 0 s."""
+
 WINDOW_LATENT_FRAMES = 256
 """Latent frames of one window in the published system: 2 x 262,144 samples at a latent hop of 1024."""
 

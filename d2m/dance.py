@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import SupportsFloat
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from d2m.clock import MOTION_FPS, motion_frames_to_seconds
 from d2m.errors import BadConfig, BadInput
@@ -27,11 +27,15 @@ class Dance:
         features: see `d2m.motion.features`; float32.
         name: of the file, without its ending.
         genre: a code such as `gBR`, or None where it is not known.
+        landmarks: MediaPipe's, as seen in a film and smoothed: metres from the middle of the hips, Y up; None: not seen.
+        pictures: small grey ones of a film, at 15 fps; None where there is no film, or nobody has asked for them.
     """
 
     features: Float[np.ndarray, "time 219"]
     name: str
     genre: str | None = None
+    landmarks: Float[np.ndarray, "time 33 3"] | None = None
+    pictures: UInt8[np.ndarray, "picture height width"] | None = None
 
     @property
     def seconds(self) -> float:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
 
 from d2m.checkpoint import Checkpoint, build, load_checkpoint, load_into, shipped_or_path
 from d2m.clock import MOTION_FPS
@@ -18,8 +20,9 @@ from d2m.dance import Dance
 from d2m.errors import BadConfig
 from d2m.music import Music
 from d2m.names import GENRES
-from d2m.systems.beat_grid import played_at, playing_speed
+from d2m.systems.beat_grid import BeatGrid, played_at, playing_speed
 from d2m.systems.interface import Composer, Composing, CompositionRequest
+from d2m.video.view import view
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ class Dance2Music:
             raise BadConfig(f"{found.path}: holds no dance-to-music system; give a checkpoint of scripts/train.py.")
         system = build(found.config["system"], found.path)
         if not isinstance(system, Composing):
-            raise BadConfig(f"{found.path}: {type(system).__name__} makes no music from a dance; give another checkpoint.")
+            raise BadConfig(
+                f"{found.path}: {type(system).__name__} makes no music from a dance; give another checkpoint."
+            )
         load_into(system, found)
         made_with = {key: value for key, value in found.config.items() if key != "system"}
         return Dance2Music(system, system.composer(made_with, autoencoder), found)
@@ -127,14 +132,15 @@ class Dance2Music:
             )
         asked = {name: value for name, value in settings.items() if value is not None}
         self._check_settings(asked)
-        features = torch.from_numpy(dance.features)
-        grid = None if tempo_bpm is None else composer.beat_grid(dance.features)
-        probabilities = composer.predict_genre(features)
+        seen = view(dance, composer.reads)
+        grid = None if tempo_bpm is None else composer.beat_grid(seen)
+        motion = torch.from_numpy(seen)
+        probabilities = composer.predict_genre(motion)
         index = GENRES.index(genre) if genre else int(probabilities.argmax())
         if grid is not None and tempo_bpm is not None:
-            features = torch.from_numpy(played_at(dance.features, playing_speed(grid.bpm, tempo_bpm), grid))
+            motion = torch.from_numpy(_played_at(dance, playing_speed(grid.bpm, tempo_bpm), grid, composer.reads))
         samples = round(len(dance.features) * composer.sample_rate / MOTION_FPS)
-        made = composer.compose(CompositionRequest(features, index, samples, seed, asked, progress))
+        made = composer.compose(CompositionRequest(motion, index, samples, seed, asked, progress))
         wave = made.waveform[:, :samples].float().clamp(-1, 1).cpu().numpy()
         record = GenerationRecord(
             dance.name, len(dance.features) / MOTION_FPS, GENRES[index], genre is None, round(float(probabilities[index]), 4),
@@ -152,3 +158,18 @@ class Dance2Music:
                     f"{name}={value}: {type(self.system).__name__} has no such setting; "
                     f"it takes {', '.join(sorted(known)) or 'none'}."
                 )
+
+
+def _played_at(dance: Dance, speed: float, grid: BeatGrid, reads: str) -> Float[np.ndarray, "time *part"]:
+    """The dance at another speed, as a system reads it.
+
+    Raises:
+        BadConfig: when it reads pictures, which cannot be played on in time with a loop's beats.
+    """
+    if speed == 1:
+        return view(dance, reads)
+    if reads == "frames":
+        raise BadConfig(
+            "this checkpoint looks at pictures, so no other tempo than the dance's own can be asked for; leave it out."
+        )
+    return view(Dance(played_at(dance.features, speed, grid), dance.name), reads)

@@ -219,8 +219,8 @@ def test_any_length_goes_on_from_what_was_written(frames: int) -> None:
 
 def test_a_window_reads_the_motion_of_its_own_time() -> None:
     system, features = tiny_system(), swinging_features(600)
-    assert torch.equal(system.motion(features, 30, 20), features[180:300])
-    held = system.motion(features, 90, 20)
+    assert torch.equal(system.window(features, 30, 20), features[180:300])
+    held = system.window(features, 90, 20)
     assert torch.equal(held[:60], features[540:]) and (held[60:] == features[-1]).all()
 
 

@@ -72,8 +72,8 @@ class NoiseComposer(Composer):
 
     @torch.no_grad()
     def compose(self, request):
-        frames = -(-len(request.features) * self.system.rate // MOTION_FPS)
-        loudness = self.system.read(request.features[None], frames)[1].exp()
+        frames = -(-len(request.motion) * self.system.rate // MOTION_FPS)
+        loudness = self.system.read(request.motion[None], frames)[1].exp()
         wave = torch.randn(request.samples + 400, generator=torch.Generator().manual_seed(request.seed))
         held = loudness.repeat_interleave(self.sample_rate // self.system.rate, dim=1)
         held = torch.nn.functional.pad(held, (0, max(0, len(wave) - held.shape[1])), mode="replicate")[:, : len(wave)]

@@ -15,6 +15,7 @@ class DataSetLayout:
 
     root/motions/NAME.pkl   root/wavs/NAME.wav   root/beats/NAME.txt   root/features/NAME.npy
     root/latents/DMAE/NAME.npy (and manifest.json, index.npy: `d2m.data.latent_index`)   root/rhythm/DMAE/NAME.npy
+    root/landmarks/NAME.npz   root/frames/NAME.npy (and manifest.json), where a data set is made of films
     root/splits/crossmodal_{train,val,test}.txt (others: SPLIT.txt)    root/ignore_list.txt
     """
 
@@ -47,6 +48,14 @@ class DataSetLayout:
     def rhythm(self, name: str, dmae: str) -> Path:
         """Rhythm curves [2 frame] of a sequence's music on the latent frames of `dmae`."""
         return self.root / "rhythm" / dmae / f"{name}.npy"
+
+    def landmarks(self, name: str) -> Path:
+        """MediaPipe's landmarks of a film's sequence (`d2m.video.landmarks`)."""
+        return self.root / "landmarks" / f"{name}.npz"
+
+    def pictures(self, name: str) -> Path:
+        """Small video frames of a sequence: uint8 [frame height width], grey, 15 a second, the first at 0 s."""
+        return self.root / "frames" / f"{name}.npy"
 
     def split_file(self, split: str) -> Path:
         """List of a split's sequence names."""

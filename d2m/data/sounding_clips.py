@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from math import gcd
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,18 +10,16 @@ from jaxtyping import Float, Int16, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from d2m.clock import MOTION_FPS, Clock
+from d2m.clock import MOTION_FPS, PICTURE_FPS, Clock
 from d2m.dance import Dance
 from d2m.data.clips import Row, load_array
 from d2m.data.layout import DataSetLayout
 from d2m.data.rhythm_curves import rhythm_curves
+from d2m.data.seen_dance import load_landmarks, load_pictures
 from d2m.errors import BadConfig, BadInput, UserError
 from d2m.model.genre import UNKNOWN_GENRE
 from d2m.music import Music
 from d2m.names import genre_index, parse_sequence_name
-
-PICTURE_FPS = 15
-"""Small video frames per second, where a data set has them."""
 
 _FULL_SCALE = 32767
 
@@ -39,6 +36,7 @@ class WindowShape:
         rhythm_rate: rhythm frames a second.
         seconds: length of a window; a whole number of steps of the grid.
         pictures: whether windows bring small video frames.
+        landmarks: whether they bring landmarks.
 
     Raises:
         BadConfig: when the numbers do not fit each other.
@@ -48,6 +46,7 @@ class WindowShape:
     rhythm_rate: int
     seconds: float | int
     pictures: bool = False
+    landmarks: bool = False
 
     def __post_init__(self) -> None:
         if self.rhythm_rate < 1 or self.sample_rate % self.rhythm_rate:
@@ -88,6 +87,7 @@ class SoundingClip:
         rhythm: beat activation and onset envelope in [0, 1].
         genre: class number, 10 where unknown.
         pictures: small grey video frames at 15 fps, or None.
+        landmarks: see `d2m.video.view`, or None.
     """
 
     name: str
@@ -95,7 +95,8 @@ class SoundingClip:
     waveform: Int16[np.ndarray, " sample"]
     rhythm: Float[np.ndarray, "2 frame"]
     genre: int
-    pictures: UInt8[np.ndarray, "picture height width"] | None
+    pictures: UInt8[np.ndarray, "picture height width"] | None = None
+    landmarks: Float[np.ndarray, "time 33 3"] | None = None
 
     def last_start(self, shape: WindowShape) -> int:
         """Largest step of the grid at which a window may start; negative where the sequence is shorter than one."""
@@ -121,6 +122,8 @@ class SoundingClip:
         }
         if self.pictures is not None:
             row["frames"] = part(self.pictures, PICTURE_FPS) / 255
+        if self.landmarks is not None:
+            row["landmarks"] = part(self.landmarks, MOTION_FPS)
         return row
 
 
@@ -135,11 +138,6 @@ class SoundingSplit:
 
     clips: list[SoundingClip]
     left_out: str
-
-
-def pictures_path(layout: DataSetLayout, name: str) -> Path:
-    """Small video frames of a sequence: uint8 [frame height width], grey, 15 a second, the first at 0 s."""
-    return layout.root / "frames" / f"{name}.npy"
 
 
 def load_sounding_clip(layout: DataSetLayout, name: str, shape: WindowShape) -> SoundingClip:
@@ -160,33 +158,31 @@ def load_sounding_clip(layout: DataSetLayout, name: str, shape: WindowShape) -> 
     samples = np.clip(music.waveform[0] * _FULL_SCALE, -_FULL_SCALE, _FULL_SCALE).round().astype(np.int16)
     parts = parse_sequence_name(name)
     genre = UNKNOWN_GENRE if parts is None else genre_index(parts.genre)
-    return SoundingClip(name, features, samples, rhythm, genre, _pictures(layout, name) if shape.pictures else None)
+    pictures = load_pictures(layout, name) if shape.pictures else None
+    landmarks = load_landmarks(layout, name, features) if shape.landmarks else None
+    return SoundingClip(name, features, samples, rhythm, genre, pictures, landmarks)
 
 
-def _pictures(layout: DataSetLayout, name: str) -> np.ndarray:
-    path = pictures_path(layout, name)
-    again = "run scripts/prepare.py for this data set again, or use frames=false"
-    try:
-        pictures = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: not found, expected the small video frames of '{name}'; {again}.") from error
-    except (ValueError, OSError, EOFError) as error:
-        raise BadInput(f"{path}: damaged ({str(error)[:100]}); {again}.") from error
-    if pictures.ndim != 3 or pictures.dtype != np.uint8:
-        raise BadInput(
-            f"{path}: found an array of shape {pictures.shape} and type {pictures.dtype}, expected grey pictures "
-            f"[frame height width] of type uint8; {again}."
-        )
-    return pictures
+def picture_size(layout: DataSetLayout) -> int:
+    """Pixels a side of a data set's small pictures.
 
-
-def _check_picture_rate(layout: DataSetLayout) -> None:
+    Raises:
+        BadConfig: when there are none, or they have another rate than 15 a second.
+    """
     path = layout.root / "frames" / "manifest.json"
-    fps = json.loads(path.read_text()).get("fps") if path.exists() else PICTURE_FPS
+    try:
+        found = json.loads(path.read_text())
+        size, fps = int(found["size"]), found["fps"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadConfig(
+            f"{path}: not found or damaged, expected what scripts/prepare.py notes of a data set's small pictures; prepare it "
+            "with dataset.frames={size: 32, fps: 15}."
+        ) from error
     if fps != PICTURE_FPS:
         raise BadConfig(
-            f"{path}: found fps {fps}, expected {PICTURE_FPS}; prepare the data set with frames.fps={PICTURE_FPS}."
+            f"{path}: found fps {fps}, expected {PICTURE_FPS}; prepare the data set with dataset.frames.fps={PICTURE_FPS}."
         )
+    return size
 
 
 def sounding_split(layout: DataSetLayout, split: str, shape: WindowShape) -> SoundingSplit:
@@ -197,7 +193,7 @@ def sounding_split(layout: DataSetLayout, split: str, shape: WindowShape) -> Sou
         BadConfig: when the data set's pictures have another rate.
     """
     if shape.pictures:
-        _check_picture_rate(layout)
+        picture_size(layout)
     names, clips, failed, short = layout.names(split), [], [], 0
     for name in tqdm(names, desc=f"reading split '{split}'", disable=len(names) < 50):
         try:

@@ -11,6 +11,7 @@ from d2m.clock import Clock
 from d2m.dance import Dance
 from d2m.data.clips import last_starts, load_array
 from d2m.data.layout import DataSetLayout
+from d2m.data.seen_dance import load_landmarks
 from d2m.data.token_manifest import TokenManifest, token_file
 from d2m.errors import BadInput
 from d2m.model.genre import UNKNOWN_GENRE
@@ -27,6 +28,7 @@ class TokenClip:
         codes: of its music.
         rhythm: beat activation and onset envelope per codec frame, in [0, 1], or None.
         genre: class number, 10 where unknown.
+        landmarks: see `d2m.video.view`, or None.
     """
 
     name: str
@@ -34,6 +36,7 @@ class TokenClip:
     codes: Integer[np.ndarray, "codebook frame"]
     rhythm: Float[np.ndarray, "2 frame"] | None
     genre: int
+    landmarks: Float[np.ndarray, "time 33 3"] | None = None
 
 
 def last_start(clip: TokenClip, clock: Clock) -> int:
@@ -53,6 +56,8 @@ def cut_tokens(clip: TokenClip, start: int, clock: Clock) -> dict[str, Tensor | 
         "name": clip.name,
         "start_s": torch.tensor(clock.latent_frames_to_seconds(start), dtype=torch.float32),
     }
+    if clip.landmarks is not None:
+        row["landmarks"] = torch.from_numpy(clip.landmarks[motion : motion + length].copy())
     if clip.rhythm is not None:
         row["rhythm"] = torch.from_numpy(np.array(clip.rhythm[:, frames], np.float32))
     return row
@@ -87,8 +92,17 @@ def load_codes(
     return codes
 
 
-def load_token_clip(layout: DataSetLayout, name: str, codec: str, manifest: TokenManifest) -> TokenClip:
+def load_token_clip(
+    layout: DataSetLayout, name: str, codec: str, manifest: TokenManifest, landmarks: bool = False
+) -> TokenClip:
     """Read one sequence; its motion from `features/` where encoding has put it there, else from its motion file.
+
+    Args:
+        layout: of the data set.
+        name: of the sequence.
+        codec: name that the tokens are filed under.
+        manifest: of the tokens.
+        landmarks: whether to bring the landmarks, too.
 
     Raises:
         BadInput: when its tokens are missing or are not this codec's.
@@ -102,4 +116,6 @@ def load_token_clip(layout: DataSetLayout, name: str, codec: str, manifest: Toke
             f"'{codec}'; delete it and its tokens, and run scripts/encode.py codec={codec} again."
         )
     parts = parse_sequence_name(name)
-    return TokenClip(name, features, codes, curves, UNKNOWN_GENRE if parts is None else genre_index(parts.genre))
+    genre = UNKNOWN_GENRE if parts is None else genre_index(parts.genre)
+    body = load_landmarks(layout, name, np.asarray(features)) if landmarks else None
+    return TokenClip(name, features, codes, curves, genre, body)

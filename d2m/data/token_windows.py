@@ -57,6 +57,7 @@ class TokenWindows(LightningDataModule):
         train_split, validation: splits used; songs for validation are carved out of train, never the test songs.
         seed: of the random windows.
         workers: processes that read training windows.
+        landmarks: bring MediaPipe's landmarks along: those of `root/landmarks`, else those of the motion's skeleton.
     """
 
     def __init__(
@@ -70,11 +71,12 @@ class TokenWindows(LightningDataModule):
         validation: str = "val",
         seed: int = 0,
         workers: int = 0,
+        landmarks: bool = False,
     ) -> None:
         super().__init__()
         self.layout, self.codec, self.window_seconds = DataSetLayout(Path(root)), codec, window_seconds
         self.batch_size, self.steps_per_epoch, self.workers, self.seed = batch_size, steps_per_epoch, workers, seed
-        self.train_split, self.validation = train_split, validation
+        self.train_split, self.validation, self.landmarks = train_split, validation, landmarks
 
     @property
     def made_with(self) -> dict[str, Any]:
@@ -140,7 +142,7 @@ class TokenWindows(LightningDataModule):
         manifest, names, clips, failed, short = self.manifest, self.layout.names(split), [], [], 0
         for name in tqdm(names, desc=f"reading split '{split}'", disable=len(names) < 50):
             try:
-                clip = load_token_clip(self.layout, name, self.codec, manifest)
+                clip = load_token_clip(self.layout, name, self.codec, manifest, self.landmarks)
             except UserError as error:
                 failed.append(str(error))
                 continue

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from d2m.data.clips import Row
 from d2m.data.layout import DataSetLayout
-from d2m.data.sounding_clips import SoundingClip, WindowShape, sounding_split
+from d2m.data.sounding_clips import SoundingClip, WindowShape, picture_size, sounding_split
 from d2m.data.window_numbers import NumberedWindows, Position, accumulated_batches, position_of
 
 
@@ -45,7 +45,7 @@ class WaveformWindows(LightningDataModule):
 
     A row: `features` [time 219] at 60 fps; `waveform` [1 sample] in [-1, 1]; `rhythm` [2 frame] in [0, 1] (see
     `d2m.data.rhythm_curves`), its frame k starting at k / rhythm_rate; `genre`; `name`; `start_s`; and with `frames`,
-    small grey video frames `frames` [picture height width] in [0, 1] at 15 fps.
+    small grey video frames `frames` [picture height width] in [0, 1] at 15 fps; with `landmarks`, `landmarks` [time 33 3].
 
     Args:
         root: data set in AIST++'s layout.
@@ -60,6 +60,7 @@ class WaveformWindows(LightningDataModule):
         workers: processes that read training windows.
         seed: of the random windows.
         frames: bring the small video frames of `root/frames` along.
+        landmarks: bring MediaPipe's landmarks along: those of `root/landmarks`, else those of the motion's skeleton.
 
     Raises:
         BadConfig: when window, rates and frames do not fit each other.
@@ -78,17 +79,18 @@ class WaveformWindows(LightningDataModule):
         workers: int = 0,
         seed: int = 0,
         frames: bool = False,
+        landmarks: bool = False,
     ) -> None:
         super().__init__()
         self.layout = DataSetLayout(Path(root))
-        self.shape = WindowShape(sample_rate, rhythm_rate, window_seconds, frames)
+        self.shape = WindowShape(sample_rate, rhythm_rate, window_seconds, frames, landmarks)
         self.train_split, self.validation = train_split, validation
         self.batch_size, self.steps_per_epoch, self.workers, self.seed = batch_size, steps_per_epoch, workers, seed
 
     @property
     def made_with(self) -> dict[str, Any]:
-        """What a checkpoint notes beside its system: nothing, since no other model made this data."""
-        return {}
+        """What a checkpoint notes beside its system: the size of the pictures that it was shown, if any."""
+        return {"picture_size": picture_size(self.layout)} if self.shape.pictures else {}
 
     def setup(self, stage: str | None = None) -> None:
         """Read both splits into memory.

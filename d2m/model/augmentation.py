@@ -128,10 +128,10 @@ class MotionAugmentation:
         """Jitter and twist of every joint, each window with a strength of its own."""
         batch, time, joints = len(features), features.shape[1], len(JOINT_NAMES)
         options = {"device": features.device, "dtype": features.dtype}
-        jitter = _band_limited(torch.randn(batch, time, 3 * joints, **options), JITTER_SMOOTHING_S)
+        jitter = band_limited(torch.randn(batch, time, 3 * joints, **options), JITTER_SMOOTHING_S)
         axes = _limb_axes().to(features)
         limbs = axes.any(dim=-1).nonzero()[:, 0]
-        twist = _band_limited(torch.randn(batch, time, len(limbs), **options), TWIST_SMOOTHING_S)
+        twist = band_limited(torch.randn(batch, time, len(limbs), **options), TWIST_SMOOTHING_S)
         strength = torch.rand(2, batch, 1, 1, 1, **options)
         turns = radians(self.jitter_deg) * strength[0] * jitter.unflatten(-1, (joints, 3))
         turns[:, :, limbs] += radians(self.twist_deg) * strength[1] * twist[..., None] * axes[limbs]
@@ -153,7 +153,7 @@ def _smoothed(values: Float[Tensor, "batch time channel"], deviation_s: float) -
     return smooth[:, 0].unflatten(0, (values.shape[0], values.shape[2])).transpose(1, 2)
 
 
-def _band_limited(
+def band_limited(
     white: Float[Tensor, "batch time channel"], deviation_s: float
 ) -> Float[Tensor, "batch time channel"]:
     """White noise smoothed along time, of unit variance again."""

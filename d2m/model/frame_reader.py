@@ -8,13 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from d2m.clock import PICTURE_FPS
 from d2m.model.genre import GenreClassifier
 from d2m.model.motion_encoder import DilatedBlock, resampled
 from d2m.model.motion_reader import MotionRead
 from d2m.model.rhythm import RHYTHM_CURVES, RhythmHead
-
-PICTURE_FPS = 15
-"""Frames a second that the reader is shown, the first one at 0 s."""
 
 
 class FrameReader(nn.Module):
@@ -30,8 +28,8 @@ class FrameReader(nn.Module):
         dropout: within them.
     """
 
-    reads = "frames"
-    """Key of the batch that this reader takes; a `MotionReader` takes `features`."""
+    reads, fps = "frames", PICTURE_FPS
+    """See `d2m.model.motion_reader.BodyReader`."""
 
     def __init__(
         self,

@@ -71,6 +71,7 @@ class TemporalEncoder(nn.Module):
         heads: of the self-attention.
         dropout: within all blocks.
         channel_dropout: probability that an input channel is dropped for a whole window, against relying on one joint.
+        inputs: channels that it looks at; those of `motion_channels`, unless another front end brings its own.
     """
 
     stride = 2
@@ -83,18 +84,19 @@ class TemporalEncoder(nn.Module):
         heads: int = 4,
         dropout: float = 0.1,
         channel_dropout: float = 0.0,
+        inputs: int = MOTION_CHANNELS,
     ) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels, self.inputs = channels, inputs
         self.channel_dropout = nn.Dropout1d(channel_dropout)
-        self.stem = nn.Conv1d(MOTION_CHANNELS, channels, 2 * self.stride, stride=self.stride, padding=self.stride // 2)
+        self.stem = nn.Conv1d(inputs, channels, 2 * self.stride, stride=self.stride, padding=self.stride // 2)
         self.blocks = nn.ModuleList(DilatedBlock(channels, dilation, dropout) for dilation in dilations)
         self.attention = nn.ModuleList()
         for _ in range(attention_blocks):
             self.attention.append(SelfAttention(channels, heads, channels // heads, dropout))
             self.attention.append(FeedForward(channels, 2 * channels, dropout))
 
-    def forward(self, x: Float[Tensor, "batch 339 time"]) -> Float[Tensor, "batch channel half"]:
+    def forward(self, x: Float[Tensor, "batch input time"]) -> Float[Tensor, "batch channel half"]:
         """Features at 30 Hz; frame k is centred between motion frames 2k and 2k + 1 (see `frame_time_s`)."""
         x = self.stem(self.channel_dropout(x))
         for block in self.blocks:

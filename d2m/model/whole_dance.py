@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from d2m.clock import MOTION_FPS
-from d2m.model.frame_reader import PICTURE_FPS, FrameReader
-from d2m.model.motion_reader import MotionReader
+from d2m.model.frame_reader import FrameReader
+from d2m.model.motion_reader import BodyReader
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class WholeRead:
 
 @torch.no_grad()
 def read_whole(
-    reader: MotionReader | FrameReader,
+    reader: BodyReader | FrameReader,
     dance: Float[Tensor, "time *part"],
     frames: int,
     frame_rate: Fraction,
@@ -37,17 +36,16 @@ def read_whole(
 
     Args:
         reader: in evaluation mode.
-        dance: what the reader reads: un-normalised features at 60 fps, or pictures at 15 fps.
+        dance: what the reader reads: un-normalised features or landmarks at 60 fps, or pictures at 15 fps.
         frames: asked for; where the dance ends before, its last frame is held.
         frame_rate: frames a second.
         window_seconds: length of a window; a shorter dance is read as one.
     """
-    fps = PICTURE_FPS if isinstance(reader, FrameReader) else MOTION_FPS
-    ratio = frame_rate / fps
+    ratio = frame_rate / reader.fps
     # the fewest frames of the dance that last a whole number of those asked for, so
     # that windows are never out of step
     grid = ratio.denominator
-    window = min(len(dance), max(1, round(window_seconds * fps / grid)) * grid)
+    window = min(len(dance), max(1, round(window_seconds * reader.fps / grid)) * grid)
     last = (len(dance) - window) // grid * grid
     step = max(1, window // 2 // grid) * grid
     starts = [*range(0, last, step), last]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from d2m.audio.codec import Codec, CodecFacts, load_codec
 from d2m.clock import Clock
 from d2m.errors import BadConfig
-from d2m.model.motion_reader import MotionRead
+from d2m.model.motion_reader import BodyReader, MotionRead
 from d2m.model.token_sampling import SamplingSettings
 from d2m.systems.beat_grid import BeatGrid, regular_beats
 from d2m.systems.interface import Composer, Composition, CompositionRequest
@@ -21,12 +21,13 @@ class WritesCodes(Protocol):
 
     clock: Clock
     sampling: SamplingSettings
+    reader: BodyReader
 
     def check_codec(self, facts: CodecFacts) -> None: ...
 
     def generate_long(self, *arguments: Any, **named: Any) -> torch.Tensor: ...
 
-    def windows_read(self, features: torch.Tensor) -> list[tuple[slice, MotionRead]]: ...
+    def windows_read(self, motion: torch.Tensor) -> list[tuple[slice, MotionRead]]: ...
 
     def eval(self) -> Any: ...
 
@@ -49,6 +50,7 @@ class CodecComposer(Composer):
     def __init__(self, system: WritesCodes, codec: Codec) -> None:
         system.check_codec(codec.facts)
         self.system, self.codec, self.sample_rate = system, codec, codec.sample_rate
+        self.reads = system.reader.reads
         system.eval().requires_grad_(False)
 
     @staticmethod
@@ -70,14 +72,14 @@ class CodecComposer(Composer):
             )
         return composer
 
-    def predict_genre(self, features: Float[torch.Tensor, "time 219"]) -> Float[torch.Tensor, "10"]:
+    def predict_genre(self, motion: Float[torch.Tensor, "time *part"]) -> Float[torch.Tensor, "10"]:
         """Averaged over the dance's windows."""
-        logits = torch.cat([read.genre_logits for _, read in self.system.windows_read(features)])
+        logits = torch.cat([read.genre_logits for _, read in self.system.windows_read(motion)])
         return logits.softmax(dim=-1).mean(dim=0)
 
-    def beat_grid(self, features: Float[np.ndarray, "time 219"]) -> BeatGrid:
+    def beat_grid(self, motion: Float[np.ndarray, "time *part"]) -> BeatGrid:
         """The beats that the rhythm head reads."""
-        reads = self.system.windows_read(torch.from_numpy(features))
+        reads = self.system.windows_read(torch.from_numpy(motion))
         total, count = np.zeros(reads[-1][0].stop), np.zeros(reads[-1][0].stop)
         for where, read in reads:
             total[where] += read.rhythm_logits[0, 0].sigmoid().numpy()
@@ -98,6 +100,6 @@ class CodecComposer(Composer):
         }
         frames = self.system.clock.samples_to_latent_frames(request.samples)
         codes = self.system.generate_long(
-            request.features, request.genre, frames, SamplingSettings(**used), request.seed, progress=request.progress
+            request.motion, request.genre, frames, SamplingSettings(**used), request.seed, progress=request.progress
         )
         return Composition(self.codec.decode(codes[None], request.seed)[0], used)

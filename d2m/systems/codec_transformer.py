@@ -18,7 +18,7 @@ from d2m.audio.codec import CodecFacts
 from d2m.clock import MOTION_FPS, Clock
 from d2m.errors import BadConfig
 from d2m.model.genre import forgotten
-from d2m.model.motion_reader import MotionRead, MotionReader
+from d2m.model.motion_reader import BodyReader, MotionRead
 from d2m.model.token_decoder import TokenDecoder
 from d2m.model.token_sampling import SamplingSettings, sampled_codes
 from d2m.systems.codec_composer import CodecComposer
@@ -30,11 +30,11 @@ from d2m.systems.trained import TrainedSystem
 class CodecTransformer(TrainedSystem):
     """Dance features → codec tokens.
 
-    A batch is a dict: `features` [batch time 219] at 60 fps, un-normalised; `codes` Int[batch codebook frame]; `genre`
+    A batch is a dict: `features` [batch time 219] at 60 fps, un-normalised, or what else the reader reads; `codes` Int[batch codebook frame]; `genre`
     Int[batch]; where there are reference beats, `rhythm` [batch 2 frame] in [0, 1] (see `d2m.model.rhythm`).
 
     Args:
-        reader: of the motion.
+        reader: of the motion, or of landmarks.
         decoder: of the tokens.
         clock: of the codec; its window is the context that tokens are written in.
         optimization, loss_weights, sampling: settings; of the loss weights, `velocity` has no meaning here.
@@ -45,7 +45,7 @@ class CodecTransformer(TrainedSystem):
 
     def __init__(
         self,
-        reader: MotionReader,
+        reader: BodyReader,
         decoder: TokenDecoder,
         clock: Clock,
         optimization: OptimizerSettings | None = None,
@@ -89,7 +89,7 @@ class CodecTransformer(TrainedSystem):
     ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, the weighted sum as `loss`, and `token_K` of each codebook."""
         codes, genre, pattern = batch["codes"], batch["genre"], self.decoder.steps
-        read = self.read(batch["features"], codes.shape[-1])
+        read = self.read(self.shown(batch), codes.shape[-1])
         told, dropped = read.told, None
         if training:
             dropped = torch.rand(len(codes), device=codes.device) < self.condition_dropout
@@ -131,7 +131,7 @@ class CodecTransformer(TrainedSystem):
     @torch.no_grad()
     def generate_long(
         self,
-        features: Float[Tensor, "time 219"],
+        motion: Float[Tensor, "time *part"],
         genre: int,
         frames: int,
         sampling: SamplingSettings | None = None,
@@ -145,7 +145,7 @@ class CodecTransformer(TrainedSystem):
         context is never longer than in training. A dance shorter than the music is held at its last frame.
 
         Args:
-            features: un-normalised, at 60 fps.
+            motion: what the reader reads, at 60 fps.
             genre: class number; 10: not told.
             frames: of the music.
             sampling: None: the system's own.
@@ -155,15 +155,15 @@ class CodecTransformer(TrainedSystem):
         """
         sampling, window = sampling or self.sampling, min(frames, self.clock.window_latent_frames)
         generator = torch.Generator().manual_seed(seed)
-        codes = torch.zeros(self.decoder.steps.codebooks, 0, dtype=torch.long, device=features.device)
+        codes = torch.zeros(self.decoder.steps.codebooks, 0, dtype=torch.long, device=motion.device)
         codes = codes if prompt is None else prompt.to(codes)[:, :frames]
         with self.evaluating():
             while codes.shape[-1] < frames:
                 done = codes.shape[-1]
                 # the last window ends with the music, so that the motion it reads is of full length
                 start = min(max(0, done - self.prompt_frames), frames - window)
-                read = self.read(self.motion(features, start, window)[None], window)
-                label = torch.full((1,), genre, device=features.device)
+                read = self.read(self.window(motion, start, window)[None], window)
+                label = torch.full((1,), genre, device=motion.device)
                 condition, null = self.decoder.condition(read.told, label), None
                 if sampling.guidance != 1:
                     null = self.decoder.condition(read.told, label, torch.ones_like(label, dtype=torch.bool))
@@ -173,25 +173,25 @@ class CodecTransformer(TrainedSystem):
                 codes = torch.cat([codes[:, :start], made[0]], dim=-1)
         return codes
 
-    def read(self, features: Float[Tensor, "batch time 219"], frames: int) -> MotionRead:
+    def read(self, motion: Float[Tensor, "batch time *part"], frames: int) -> MotionRead:
         """What is told of windows of motion at each of `frames` codec frames."""
-        return self.reader(features, frames, self.clock.latent_rate)
+        return self.reader(motion, frames, self.clock.latent_rate)
 
-    def motion(self, features: Float[Tensor, "time 219"], start: int, frames: int) -> Float[Tensor, "frame 219"]:
+    def window(self, motion: Float[Tensor, "time *part"], start: int, frames: int) -> Float[Tensor, "frame *part"]:
         """The motion of `frames` codec frames from `start`; after its last frame the dance stands still."""
         first = self.clock.latent_frames_to_motion_frames(start)
         length = max(2, int(self.clock.latent_frames_to_seconds(frames) * MOTION_FPS))
-        index = torch.arange(first, first + length, device=features.device)
-        return features[index.clamp(max=len(features) - 1)]
+        index = torch.arange(first, first + length, device=motion.device)
+        return motion[index.clamp(max=len(motion) - 1)]
 
     @torch.no_grad()
-    def windows_read(self, features: Float[Tensor, "time 219"]) -> list[tuple[slice, MotionRead]]:
+    def windows_read(self, motion: Float[Tensor, "time *part"]) -> list[tuple[slice, MotionRead]]:
         """A whole dance read in windows that follow each other, with the codec frames that each covers."""
-        frames = max(1, int(len(features) / MOTION_FPS * self.clock.latent_rate))
+        frames = max(1, int(len(motion) / MOTION_FPS * self.clock.latent_rate))
         window = min(frames, self.clock.window_latent_frames)
         starts = sorted({min(start, frames - window) for start in range(0, frames, window)})
         with self.evaluating():
-            reads = [self.read(self.motion(features, start, window)[None], window) for start in starts]
+            reads = [self.read(self.window(motion, start, window)[None], window) for start in starts]
         return [(slice(start, start + window), read) for start, read in zip(starts, reads, strict=True)]
 
     @contextmanager

@@ -23,7 +23,8 @@ class CompositionRequest:
     """What music is asked for.
 
     Args:
-        features: the dance at 60 fps, un-normalised, of any length from 1 s.
+        motion: the dance as the composer reads it (`Composer.reads`), of any length from 1 s; mostly the 219 features at 60 fps,
+            un-normalised.
         genre: number of a genre in `d2m.names.GENRES`.
         samples: length of the music at the composer's sample rate.
         seed: the same seed gives the same music.
@@ -31,7 +32,7 @@ class CompositionRequest:
         progress: wraps an iterable over the steps of the work, such as `tqdm`.
     """
 
-    features: Float[Tensor, "time 219"]
+    motion: Float[Tensor, "time *part"]
     genre: int
     samples: int
     seed: int = 0
@@ -61,15 +62,21 @@ class Composer(ABC):
     sample_rate: int
     """Of the music that it makes."""
 
+    reads: str = "features"
+    """What it is shown of a dance, one of `d2m.video.view.VIEWS`."""
+
+    picture_size: int = 32
+    """Pixels a side of the pictures, where it reads those."""
+
     @abstractmethod
-    def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
+    def predict_genre(self, motion: Float[Tensor, "time *part"]) -> Float[Tensor, "10"]:
         """Probability of each genre (order of `d2m.names.GENRES`) of a dance of any length."""
 
     @abstractmethod
     def compose(self, request: CompositionRequest) -> Composition:
         """Make the music."""
 
-    def beat_grid(self, features: Float[np.ndarray, "time 219"]) -> BeatGrid:
+    def beat_grid(self, motion: Float[np.ndarray, "time *part"]) -> BeatGrid:
         """The regular beats that fit a dance best.
 
         Raises:

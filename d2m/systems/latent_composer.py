@@ -67,13 +67,13 @@ class LatentComposer(Composer):
         """The composer with the autoencoder of that name or path, see `d2m.audio.dmae_weights.load_dmae`."""
         return LatentComposer(system, load_dmae(dmae))
 
-    def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
+    def predict_genre(self, motion: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
         """Averaged over the dance's windows."""
-        return self.system.predict_genre(features)
+        return self.system.predict_genre(motion)
 
-    def beat_grid(self, features: Float[np.ndarray, "time 219"]) -> BeatGrid:
+    def beat_grid(self, motion: Float[np.ndarray, "time 219"]) -> BeatGrid:
         """The beats that the rhythm head reads."""
-        return dance_beat_grid(self.system, features)
+        return dance_beat_grid(self.system, motion)
 
     def compose(self, request: CompositionRequest) -> Composition:
         """Sample the latent of the whole dance in windows that agree, or edit a song's, then decode it.
@@ -94,7 +94,7 @@ class LatentComposer(Composer):
             _refuse_without_song(asked)
             frames = self.dmae.clock.samples_to_latent_frames(request.samples)
             latent = self.system.generate_long(
-                request.features, request.genre, frames, used["steps"], used["guidance"], request.seed,
+                request.motion, request.genre, frames, used["steps"], used["guidance"], request.seed,
                 progress=request.progress,
             )  # fmt: skip
         return Composition(self.decoded(latent, used["decoder"], request.seed), used)
@@ -112,7 +112,7 @@ class LatentComposer(Composer):
             tqdm.write(f"{asked['edit']}: used is {fitted.how}, to be as long as the dance.")
         used |= {"edit": str(asked["edit"]), "edit_used": fitted.how, "strength": strength}
         used |= {"edit_dance": str(asked["edit_dance"])} if old else {}
-        dance = TimedDance(request.features, request.genre)
+        dance = TimedDance(request.motion, request.genre)
         return edited_latent(self.system, fitted.latent, dance, settings, old, request.progress)
 
     def decoded(self, latent: Float[Tensor, "channel frame"], decoder: str, seed: int) -> Float[Tensor, "_ sample"]:

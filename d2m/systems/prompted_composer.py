@@ -36,15 +36,15 @@ class PromptedComposer(Composer):
     def __init__(self, system: TextualInversion) -> None:
         self.system, self.sample_rate = system, system.music.sample_rate
 
-    def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
+    def predict_genre(self, motion: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
         """Averaged over the dance's windows."""
-        return self.system.read_in_windows(features)[0]
+        return self.system.read_in_windows(motion)[0]
 
-    def beat_grid(self, features: Float[np.ndarray, "time 219"]) -> BeatGrid:
+    def beat_grid(self, motion: Float[np.ndarray, "time 219"]) -> BeatGrid:
         """The beats that the motion reader's rhythm head reads, where it has learned to."""
         if not self.system.words.reads_rhythm:
-            return super().beat_grid(features)
-        activation = self.system.read_in_windows(torch.from_numpy(features))[1]
+            return super().beat_grid(motion)
+        activation = self.system.read_in_windows(torch.from_numpy(motion))[1]
         return regular_beats(activation.cpu().numpy(), self.system.words.frame_rate)
 
     @torch.no_grad()
@@ -76,7 +76,7 @@ class PromptedComposer(Composer):
 
     def _told(self, request: CompositionRequest, batch: list[Window], prompt: PromptTokens) -> TextCondition:
         """The words of windows; after the dance's end the dancer stands still."""
-        system, features = self.system, request.features.to(self.system.device)
+        system, features = self.system, request.motion.to(self.system.device)
         rate = system.music.frame_rate
         fixed = seconds_to_motion_frames(system.words.window_seconds) if system.words.fixed_window else None
         rows = []

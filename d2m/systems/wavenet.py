@@ -20,7 +20,7 @@ from d2m.clock import MOTION_FPS
 from d2m.errors import BadConfig
 from d2m.model.frame_reader import FrameReader
 from d2m.model.genre import forgotten
-from d2m.model.motion_reader import MotionReader
+from d2m.model.motion_reader import BodyReader
 from d2m.model.mu_law import mu_law_decoded, mu_law_encoded
 from d2m.model.wavenet import WaveNet, held
 from d2m.model.wavenet_generation import generated_codes
@@ -40,7 +40,7 @@ class WaveNetSystem(TrainedSystem):
     all of the time goes.
 
     Args:
-        reader: motion, or small video frames → local condition, rhythm, genre; fitted by the data module.
+        reader: motion, landmarks or small video frames → local condition, rhythm, genre; fitted by the data module.
         network: its `hop_samples` set the condition's frame rate, which is also that of the batch's rhythm curves.
         sample_rate: of the waveform.
         window_seconds: motion that is read at once in generation; as in training.
@@ -56,7 +56,7 @@ class WaveNetSystem(TrainedSystem):
 
     def __init__(
         self,
-        reader: MotionReader | FrameReader,
+        reader: BodyReader | FrameReader,
         network: WaveNet,
         sample_rate: int = 16000,
         window_seconds: float | int = 5,
@@ -102,7 +102,7 @@ class WaveNetSystem(TrainedSystem):
                 f"data.sample_rate: found {waveform.shape[1]} samples with {seconds:g} s of motion, expected "
                 f"{self.sample_rate} a second; set it to the system's sample_rate."
             )
-        read = self.reader(self._seen(batch), frames, float(self.frame_rate))
+        read = self.reader(self.shown(batch), frames, float(self.frame_rate))
         rows = slice(self.network_rows if training else None)
         told = genre[rows]
         if training:
@@ -129,12 +129,6 @@ class WaveNetSystem(TrainedSystem):
         parts["genre_accuracy"] = (read.genre_logits.argmax(dim=-1) == genre).float().mean().detach()
         return parts
 
-    def _seen(self, batch: Mapping[str, Any]) -> Tensor:
-        key = "frames" if isinstance(self.reader, FrameReader) else "features"
-        if key not in batch:
-            raise BadConfig("data.frames=false: this system reads small video frames; set data.frames=true.")
-        return batch[key]
-
     def optimized(self) -> tuple[nn.Module, nn.Module]:
         """What reads the motion, and what makes the music of it."""
         return self.reader, self.network
@@ -145,14 +139,10 @@ class WaveNetSystem(TrainedSystem):
         """What makes music with these weights.
 
         Raises:
-            BadConfig: when an autoencoder is named, since there is none, or the system reads pictures.
+            BadConfig: when an autoencoder is named, since there is none.
         """
         without_autoencoder(autoencoder, "a WaveNet")
-        if isinstance(self.reader, FrameReader):
-            raise BadConfig(
-                "this checkpoint reads small video frames, not a skeleton; use WaveNetSystem.play with them."
-            )
-        return WaveNetComposer(self)
+        return WaveNetComposer(self, made_with.get("picture_size", WaveNetComposer.picture_size))
 
     def read_whole(self, dance: Float[Tensor, "time *part"], frames: int) -> WholeRead:
         """A dance of any length as the network is told it, see `d2m.model.whole_dance`."""
@@ -170,7 +160,7 @@ class WaveNetSystem(TrainedSystem):
         """The waveform for a dance, in evaluation mode.
 
         Args:
-            dance: what the reader reads: features at 60 fps, or pictures at 15 fps; of any length.
+            dance: what the reader reads: features or landmarks at 60 fps, or pictures at 15 fps; of any length.
             genre: class number, 10 where unknown.
             samples: how many.
             temperature, seed, progress: see `d2m.model.wavenet_generation.generated_codes`.
@@ -186,22 +176,24 @@ class WaveNetComposer(Composer):
 
     Args:
         system: with its weights; put into evaluation mode.
+        picture_size: of those it was trained on, where it reads pictures.
     """
 
     settings = frozenset({"temperature"})
 
-    def __init__(self, system: WaveNetSystem) -> None:
+    def __init__(self, system: WaveNetSystem, picture_size: int = Composer.picture_size) -> None:
         self.system, self.sample_rate = system.eval().requires_grad_(False), system.sample_rate
+        self.reads, self.picture_size = system.reader.reads, picture_size
 
-    def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
+    def predict_genre(self, motion: Float[Tensor, "time *part"]) -> Float[Tensor, "10"]:
         """Averaged over the dance's windows."""
-        return self.system.read_whole(features, 1).genre
+        return self.system.read_whole(motion, 1).genre
 
-    def beat_grid(self, features: Float[np.ndarray, "time 219"]) -> BeatGrid:
+    def beat_grid(self, motion: Float[np.ndarray, "time *part"]) -> BeatGrid:
         """The beats that the rhythm head reads."""
         rate = self.system.frame_rate
-        frames = max(1, int(len(features) / MOTION_FPS * rate))
-        beats = self.system.read_whole(torch.from_numpy(features), frames).told[-2]  # then the onsets
+        frames = max(1, int(len(motion) / self.system.reader.fps * rate))
+        beats = self.system.read_whole(torch.from_numpy(motion), frames).told[-2]  # then the onsets
         return regular_beats(beats.numpy(), float(rate))
 
     def compose(self, request: CompositionRequest) -> Composition:
@@ -214,6 +206,6 @@ class WaveNetComposer(Composer):
         if not 0 <= temperature <= 10:
             raise BadConfig(f"temperature={temperature:g}: expected from 0, the most probable sample, to 10.")
         waveform = self.system.play(
-            request.features, request.genre, request.samples, temperature, request.seed, request.progress
+            request.motion, request.genre, request.samples, temperature, request.seed, request.progress
         )
         return Composition(waveform, {"temperature": temperature})

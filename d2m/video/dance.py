@@ -22,6 +22,7 @@ from d2m.video.pose import find_landmarks
 from d2m.video.reader import Frame, VideoInfo, frames, read_info
 from d2m.video.smoothing import smooth_world
 from d2m.video.translation import pelvis_path
+from d2m.video.view import centred
 
 MIN_SEEN_SHARE = 0.5
 """A dancer has to be found in at least this share of the frames."""
@@ -129,7 +130,8 @@ def dance_of_landmarks(landmarks: Landmarks, name: str = "dance", origin: str | 
     world = smooth_world(landmarks)
     rotations = lift(world)
     translation = pelvis_path(rotations, world, landmarks)
-    return Dance(rotations_to_features(*_facing_front(rotations, translation)), name)
+    features = rotations_to_features(*_facing_front(rotations, translation))
+    return Dance(features, name, landmarks=centred(world * TO_Y_UP))
 
 
 def segment_error(dance: Dance, landmarks: Landmarks) -> float:

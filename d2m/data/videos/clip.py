@@ -21,7 +21,7 @@ from d2m.data.layout import DataSetLayout
 from d2m.data.videos.clip_list import WantedClip
 from d2m.data.videos.cutting import cut_film
 from d2m.data.videos.download import DeadLink, download
-from d2m.data.videos.small_frames import SmallFrames, frames_file
+from d2m.data.videos.small_frames import SmallFrames
 from d2m.errors import BadInput
 from d2m.files import written_whole
 from d2m.motion.features import features_to_smpl
@@ -94,11 +94,6 @@ class ClipResult:
     seen_share: float | None = None
 
 
-def landmarks_file(root: Path, name: str) -> Path:
-    """What was seen in a clip."""
-    return root / "landmarks" / f"{name}.npz"
-
-
 def prepare_film(job: FilmJob) -> list[ClipResult]:
     """Fetch a film where it is behind a link, and write the files of its clips, or say why not.
 
@@ -157,7 +152,7 @@ def _write_clip(job: FilmJob, clip: WantedClip, film: Path, notes: tuple[str, ..
     video = _dance(job, clip, film)
     dance = video.dance
     if job.frames is not None and pictures is not None:
-        save_array(frames_file(job.root, clip.name), _as_long_as(pictures, job.frames.count(dance.seconds)))
+        save_array(layout.pictures(clip.name), _as_long_as(pictures, job.frames.count(dance.seconds)))
     length = round(dance.seconds * music.sample_rate)
     missing_s = dance.seconds - music.seconds
     if missing_s > _SHORTER_S:
@@ -187,7 +182,7 @@ def _sound_and_pictures(job: FilmJob, clip: WantedClip, film: Path) -> tuple[Mus
 
 
 def _dance(job: FilmJob, clip: WantedClip, film: Path) -> VideoDance:
-    seen = landmarks_file(job.root, clip.name)
+    seen = DataSetLayout(job.root).landmarks(clip.name)
     if seen.exists():
         try:
             Landmarks.load(seen)

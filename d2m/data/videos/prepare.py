@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from d2m.data.aistpp.sequence import full_disk_stops
 from d2m.data.layout import DataSetLayout
-from d2m.data.videos.clip import CUTS_PREFIX, ClipResult, FilmJob, FindDance, find_dance, landmarks_file, prepare_film
+from d2m.data.videos.clip import CUTS_PREFIX, ClipResult, FilmJob, FindDance, find_dance, prepare_film
 from d2m.data.videos.clip_list import SPLITS, WantedClip, limited
 from d2m.data.videos.download import downloaded, require_downloader
 from d2m.data.videos.report import Preparation, write_lists, write_report
@@ -149,7 +149,7 @@ def _require_extras(root: Path, todo: Sequence[WantedClip], detector: Any) -> No
     """Stop before any work where yt-dlp or MediaPipe will be needed and is not installed."""
     if any(clip.is_link and downloaded(clip.source, root / "downloads") is None for clip in todo):
         require_downloader()
-    if detector and not all(landmarks_file(root, clip.name).exists() for clip in todo):
+    if detector and not all(DataSetLayout(root).landmarks(clip.name).exists() for clip in todo):
         with detector():
             pass
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from d2m.data.array_files import array_shape
+from d2m.data.layout import DataSetLayout
 from d2m.errors import BadConfig, BadInput
 from d2m.files import written_whole
 from d2m.video.reader import frames
@@ -81,14 +82,9 @@ class SmallFrames:
         return mean.round().clamp(0, 255).to(torch.uint8).numpy()
 
 
-def frames_file(root: Path, name: str) -> Path:
-    """Small pictures of a clip."""
-    return root / "frames" / f"{name}.npy"
-
-
 def has_frames(root: Path, name: str, wanted: SmallFrames | None) -> bool:
     """Whether a clip has its small pictures, or none are wanted."""
-    path = frames_file(root, name)
+    path = DataSetLayout(root).pictures(name)
     if wanted is None:
         return True
     try:
