@@ -9,8 +9,10 @@ from tests_support_runs import encoded
 from d2m.dance import Dance
 from d2m.data.layout import DataSetLayout
 from d2m.data.lifted import CameraNoise, add_lifted_copies, copy_name, lifted, write_lifted
+from d2m.data.seen_dance import load_dance
 from d2m.errors import BadConfig
 from d2m.motion.features import joint_positions_of
+from d2m.video.view import skeleton_landmarks
 
 QUIET = CameraNoise(0.0, 0.0, dropped=0.0, uneven_s=0.0)
 
@@ -40,6 +42,10 @@ def test_another_data_set_keeps_names_music_and_beats(layout: DataSetLayout, tmp
     assert write_lifted(layout, names, tmp_path, QUIET, processes=1) == 0
     for name in names:
         assert Dance.load(tmp_path / "motions" / f"{name}.npy").genre == name[:3]
+        seen = load_dance(tmp_path / "motions" / f"{name}.npy", "landmarks")
+        truth = skeleton_landmarks(Dance.load(layout.motion(name)).features)
+        assert seen.landmarks is not None and seen.landmarks.shape == truth.shape
+        assert np.abs(seen.landmarks - truth).mean() < 0.01  # those that the motion was lifted from
         assert (tmp_path / "wavs" / f"{name}.wav").exists() and (tmp_path / "beats" / f"{name}.txt").exists()
     with pytest.raises(BadConfig, match="is the data set itself"):
         write_lifted(layout, names, layout.root, QUIET)

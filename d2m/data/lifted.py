@@ -20,6 +20,7 @@ from d2m.data.layout import DataSetLayout
 from d2m.errors import BadConfig
 from d2m.files import writable_folder, written_whole
 from d2m.video.dance import dance_of_landmarks
+from d2m.video.landmarks import Landmarks
 from d2m.video.synthetic import landmarks_of
 
 COPY_OFFSET = 50
@@ -46,13 +47,21 @@ class CameraNoise:
     fps: float = 30.0
 
 
+def seen_by_camera(dance: Dance, noise: CameraNoise, seed: int) -> Landmarks:
+    """What a detector finds in a video of the dance."""
+    level = float(np.random.default_rng(seed).uniform(noise.least_m, noise.most_m))
+    return landmarks_of(dance.features, noise.fps, level, noise.dropped, seed, noise.uneven_s)
+
+
 def lifted(dance: Dance, noise: CameraNoise, seed: int) -> Dance:
     """The dance as it comes back from a video of it, exactly as long as before."""
-    level = float(np.random.default_rng(seed).uniform(noise.least_m, noise.most_m))
-    seen = landmarks_of(dance.features, noise.fps, level, noise.dropped, seed, noise.uneven_s)
-    features = dance_of_landmarks(seen, dance.name).features
-    index = np.minimum(np.arange(len(dance.features)), len(features) - 1)
-    return Dance(features[index], dance.name, dance.genre)
+    return _as_long_as(dance, dance_of_landmarks(seen_by_camera(dance, noise, seed), dance.name))
+
+
+def _as_long_as(dance: Dance, seen: Dance) -> Dance:
+    index = np.minimum(np.arange(len(dance.features)), len(seen.features) - 1)
+    landmarks = None if seen.landmarks is None else seen.landmarks[index]
+    return Dance(seen.features[index], dance.name, dance.genre, landmarks)
 
 
 def copy_name(name: str) -> str:
@@ -63,9 +72,8 @@ def copy_name(name: str) -> str:
 def write_lifted(
     layout: DataSetLayout, names: Sequence[str], out: Path, noise: CameraNoise, seed: int = 0, processes: int = 2
 ) -> int:
-    """Write lifted motions of `names` into the data set `out` under their own names; what is there is kept.
-
-    Music and beats are linked, not copied.
+    """Write lifted motions of `names`, and the landmarks that they were lifted from, into the data set `out` under their own
+    names; what is there is kept. Music and beats are linked, not copied.
 
     Returns:
         How many were made.
@@ -77,7 +85,7 @@ def write_lifted(
     if target.root.resolve() == layout.root.resolve():
         raise BadConfig(f"out={out}: is the data set itself; name another folder.")
     todo = [name for name in names if not (target.root / "motions" / f"{name}.npy").exists()]
-    _spread(partial(_write_one, layout, target, noise, seed), todo, processes)
+    spread(partial(_write_one, layout, target, noise, seed), todo, processes)
     return len(todo)
 
 
@@ -93,15 +101,15 @@ def add_lifted_copies(
     """
     names = layout.names(split)
     todo = [name for name in names if not layout.features(copy_name(name)).exists()]
-    _spread(partial(_write_copy, layout, dmae, noise, seed), todo, processes)
+    spread(partial(_write_copy, layout, dmae, noise, seed), todo, processes)
     with written_whole(layout.root / "splits" / f"{split}_lifted.txt") as temporary:
         temporary.write_text("".join(f"{name}\n{copy_name(name)}\n" for name in names))
     return f"{split}_lifted"
 
 
-def _spread(work: Callable[[str], None], todo: Sequence[str], processes: int) -> None:
-    """Do the work for every name with a progress bar, spread over processes."""
-    with tqdm(total=len(todo), desc="lifting", unit="dance", disable=not todo) as progress:
+def spread(work: Callable[[str], None], todo: Sequence[str], processes: int, doing: str = "lifting") -> None:
+    """Do the work for every name with a progress bar that says what is done, spread over processes."""
+    with tqdm(total=len(todo), desc=doing, unit="dance", disable=not todo) as progress:
         if processes == 1 or len(todo) < 2:
             for name in todo:
                 work(name)
@@ -126,11 +134,13 @@ def _write_copy(layout: DataSetLayout, dmae: str, noise: CameraNoise, seed: int,
 
 
 def _write_one(layout: DataSetLayout, target: DataSetLayout, noise: CameraNoise, seed: int, name: str) -> None:
-    dance = lifted(Dance.load(layout.motion(name)), noise, zlib.crc32(f"{seed}/{name}".encode()))
+    dance = Dance.load(layout.motion(name))
+    landmarks = seen_by_camera(dance, noise, zlib.crc32(f"{seed}/{name}".encode()))
     for folder, suffix in _LINKED:
         source, link = layout.root / folder / f"{name}{suffix}", target.root / folder / f"{name}{suffix}"
         if source.exists() and not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
             os.symlink(source.resolve(), link)
+    landmarks.save(target.landmarks(name))
     with written_whole(target.root / "motions" / f"{name}.npy") as temporary:
-        np.save(temporary, dance.features)
+        np.save(temporary, _as_long_as(dance, dance_of_landmarks(landmarks, name)).features)

@@ -6,15 +6,18 @@ import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from d2m.data.drawn_frames import draw_data_set
 from d2m.data.layout import DataSetLayout
 from d2m.data.procedural.body import SmplPoses
 from d2m.data.procedural.dances import choreograph
 from d2m.data.procedural.songs import RenderedSong, Song, render_song
 from d2m.data.procedural.splits import SPLITS, PlannedSequence, excerpt_start_s, plan_sequences
+from d2m.data.videos.small_frames import SmallFrames
 from d2m.errors import BadConfig
 from d2m.files import writable_folder, written_whole
 from d2m.music import Music
@@ -46,6 +49,7 @@ def write_data_set(
     splits: Sequence[str] = SPLITS,
     processes: int = 2,
     seconds: int | float = 13.0,
+    frames: Any = None,
 ) -> DataSetLayout:
     """Make the embedded data set, or what is missing of it.
 
@@ -56,6 +60,7 @@ def write_data_set(
         splits: which of `SPLITS` to make; the demo needs only `test` and `retimed`.
         processes: worker processes; 1 works in this process.
         seconds: length of a sequence.
+        frames: small pictures of the dancer to draw, `{size: 32, fps: 15}`; None or `off` for none.
 
     Raises:
         BadConfig: for an unknown split, too few sequences, an unwritable folder, or a folder made with other settings.
@@ -65,6 +70,7 @@ def write_data_set(
         raise BadConfig(f"splits={list(splits)}: expected some of {', '.join(SPLITS)}; correct the list.")
     if seconds < 1 or processes < 1:
         raise BadConfig(f"seconds={seconds}, processes={processes}: expected at least 1 of each; give larger figures.")
+    small = SmallFrames.of(frames)
     plan = plan_sequences(sequences)
     layout = DataSetLayout(writable_folder(root))
     _check_manifest(layout.root, {"version": VERSION, "seed": seed, "seconds": seconds})
@@ -75,6 +81,8 @@ def write_data_set(
     for split in splits:
         _write_text(_split_path(layout.root, split), [planned.name for planned in plan[split]])
     _write_text(layout.root / "ignore_list.txt", [])
+    if small is not None:
+        draw_data_set(layout, [planned.name for split in splits for planned in plan[split]], small, processes)
     made = {split: len(layout.names(split)) for split in SPLITS if _split_path(layout.root, split).exists()}
     _write_manifest(layout.root, {"version": VERSION, "seed": seed, "seconds": seconds, "sequences": made})
     return layout
