@@ -267,6 +267,13 @@ def test_a_films_pictures_are_shown_to_it(wavenet: Dance2Music, tmp_path: Path) 
     assert clip.takes[0].music.seconds == pytest.approx(clip.dance.seconds, abs=1e-3)
 
 
+def test_any_reader_is_one_override(films: DataSetLayout, tmp_path: Path) -> None:
+    tiny = ["system.reader.encoder.channels=16", "system.reader.encoder.dilations=[1,2]", *TINY_WAVENET[3:]]
+    fit(config_of("wavenet", films.root, tmp_path, "reader@system.reader=landmarks", "+data.landmarks=true", *tiny))
+    model = Dance2Music.load(tmp_path / "checkpoints" / "last.ckpt")
+    assert model.composer.reads == "landmarks" and model(dance(90)).waveform.shape == (1, 6000)
+
+
 @pytest.mark.parametrize(
     ("manifest", "said"),
     [
