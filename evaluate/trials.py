@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from d2m.batch_generation import generate_all
-from d2m.data.layout import DataSetLayout
+from d2m.dance import list_dances
 from d2m.errors import BadConfig, BadInput
 from d2m.files import writable_folder, written_whole
 from d2m.generate import Dance2Music
@@ -114,12 +114,11 @@ def _scored(trial: Trial, model: Dance2Music, split: str, root: Path) -> dict[st
         found = json.loads(done.read_text())
         if found["checkpoint_sha256"] == model.checkpoint.sha256:
             return found["scores"]
-    layout = DataSetLayout(root)
-    names = sorted(path.stem for path in (root / "motions").iterdir())
-    names = names[:: max(1, len(names) // trial.clips)][: trial.clips] if trial.clips else names
+    dances = list_dances(root / "motions")
+    dances = dances[:: max(1, len(dances) // trial.clips)][: trial.clips] if trial.clips else dances
     made_by = {path: json.loads(path.read_text())["checkpoint_sha256"] for path in folder.glob("*.json")}
-    fresh = [n for n in names if made_by.get(folder / f"{n}_seed{trial.seed}.json") != model.checkpoint.sha256]
-    made = generate_all(model, [layout.motion(name) for name in fresh], folder, trial.seed, **trial.settings)
+    fresh = [d for d in dances if made_by.get(folder / f"{d.stem}_seed{trial.seed}.json") != model.checkpoint.sha256]
+    made = generate_all(model, fresh, folder, trial.seed, **trial.settings)
     for sentence in made.failed.values():
         print(f"error: {sentence}", file=sys.stderr)
     records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from d2m.data.layout import DataSetLayout
+from d2m.data.lifted import CameraNoise, write_lifted
 from d2m.errors import BadConfig, BadInput
 from evaluate.trials import Trial, load_trial, run_trial, trial_table
 
@@ -39,6 +41,14 @@ def test_another_checkpoint_in_the_same_folder_is_heard_itself(trial: Trial) -> 
     assert second["checkpoint_sha256"] != first["checkpoint_sha256"]
     record = json.loads(next((trial.out / "held_out" / "music").glob("*.json")).read_text())
     assert record["checkpoint_sha256"] == second["checkpoint_sha256"]
+
+
+def test_a_lifted_data_set_has_motions_of_another_suffix(trial: Trial, two_clips: Path, tmp_path: Path) -> None:
+    layout = DataSetLayout(two_clips)
+    names = sorted(path.stem for path in (two_clips / "motions").iterdir())
+    write_lifted(layout, names, tmp_path / "lifted", CameraNoise(), processes=1)
+    result = run_trial(Trial("demo", tmp_path / "out", {"lifted": tmp_path / "lifted"}, checkpoint="demo_fast", clips=1))
+    assert result["splits"]["lifted"]["clips"] == 1 and result["splits"]["lifted"]["beat_f_70"]["mean"] > 0.5
 
 
 def test_mistakes(trial: Trial, tmp_path: Path) -> None:
