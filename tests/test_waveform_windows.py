@@ -127,8 +127,10 @@ def test_pictures_come_along(layout: DataSetLayout) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (75, 8, 8), np.uint8)
     for name in NAMES:
         np.save(layout.root / "frames" / f"{name}.npy", pictures)
+    (layout.root / "frames" / "manifest.json").write_text(json.dumps({"size": 8, "fps": 15}))
     data = module(layout, frames=True)
     data.setup()
+    assert data.made_with == {"picture_size": 8} and module(layout).made_with == {}
     row = data.train[3]
     start, frames = round(float(row["start_s"]) * 15), row["frames"]
     assert abs(float(row["start_s"]) * 15 - start) < 1e-5  # a window starts with a picture
