@@ -18,6 +18,7 @@ from d2m.checkpoint import Checkpoint, build, load_checkpoint, load_into, shippe
 from d2m.clock import MOTION_FPS
 from d2m.dance import Dance
 from d2m.errors import BadConfig
+from d2m.model.placement import chosen_placement
 from d2m.music import Music
 from d2m.names import GENRES
 from d2m.systems.beat_grid import BeatGrid, played_at, playing_speed
@@ -74,15 +75,22 @@ class Dance2Music:
         self.system, self.composer, self.checkpoint = system, composer, checkpoint
 
     @staticmethod
-    def load(checkpoint: str | Path = "demo", autoencoder: str | Path | None = None) -> "Dance2Music":
+    def load(
+        checkpoint: str | Path = "demo",
+        autoencoder: str | Path | None = None,
+        device: str = "cpu",
+        precision: str = "exact",
+        compiled: bool = False,
+    ) -> "Dance2Music":
         """Load a shipped checkpoint by name, or a `.safetensors` or `.ckpt` file by path.
 
         Args:
             checkpoint: name or path.
             autoencoder: autoencoder or codec, by name or path; None: the one that the checkpoint was trained with.
+            device, precision, compiled: where and in what numbers, see `d2m.model.placement.chosen_placement`.
 
         Raises:
-            BadConfig: when it does not exist, or does not fit the autoencoder.
+            BadConfig: when it does not exist, does not fit the autoencoder, or cannot run there.
             BadInput: when it is not a checkpoint of this project.
         """
         found = load_checkpoint(shipped_or_path(checkpoint))
@@ -95,7 +103,9 @@ class Dance2Music:
             )
         load_into(system, found)
         made_with = {key: value for key, value in found.config.items() if key != "system"}
-        return Dance2Music(system, system.composer(made_with, autoencoder), found)
+        composer = system.composer(made_with, autoencoder)
+        composer.on(chosen_placement(device, precision, compiled))
+        return Dance2Music(system, composer, found)
 
     def __call__(self, dance: Dance, seed: int = 0, **settings: Any) -> Music:
         """Music exactly as long as the dance; settings are those of `generate`, which also tells what was done."""
@@ -144,11 +154,15 @@ class Dance2Music:
         wave = made.waveform[:, :samples].float().clamp(-1, 1).cpu().numpy()
         record = GenerationRecord(
             dance.name, len(dance.features) / MOTION_FPS, GENRES[index], genre is None, round(float(probabilities[index]), 4),
-            str(self.checkpoint.path.name), self.checkpoint.sha256, seed, made.settings,
+            str(self.checkpoint.path.name), self.checkpoint.sha256, seed, {**made.settings, **self._placement()},
             round(time.perf_counter() - started, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm),
             grid.bpm if grid else None,
         )  # fmt: skip
         return Music(wave, composer.sample_rate), record
+
+    def _placement(self) -> dict[str, str]:
+        placement = self.composer.placement
+        return {"device": str(placement.device), "precision": placement.precision}
 
     def _check_settings(self, asked: dict[str, Any]) -> None:
         known = self.composer.settings

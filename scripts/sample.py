@@ -16,7 +16,7 @@ from d2m.files import writable_folder
 from d2m.generate import Dance2Music
 from d2m.names import GENRES
 
-NOT_SETTINGS = ("checkpoint", "dance", "out", "genre", "seed", "autoencoder", "threads")
+NOT_SETTINGS = ("checkpoint", "dance", "out", "genre", "seed", "autoencoder", "threads", "device", "precision", "compile")
 USAGE = "python scripts/sample.py dance=FILE|FOLDER|GLOB out=DIR"
 
 
@@ -30,7 +30,9 @@ def main(config: DictConfig) -> None:
     if config.genre is not None and config.genre not in GENRES:
         raise BadConfig(f"genre={config.genre}: unknown; expected one of {', '.join(GENRES)}.")
     paths = list_dances(config.dance)
-    model = Dance2Music.load(config.checkpoint, config.autoencoder)
+    model = Dance2Music.load(
+        config.checkpoint, config.autoencoder, config.device, config.precision, config.compile
+    )
     out = writable_folder(config.out)
     asked: Any = OmegaConf.to_container(config, resolve=True)
     settings = {key: value for key, value in asked.items() if key not in NOT_SETTINGS and value is not None}

@@ -107,7 +107,7 @@ def decode_piece(
     seed: int = 0,
     ramp_frames: int = 4,
 ) -> Float[Tensor, "channel sample"]:
-    """Waveform of a latent of any length, exactly `frame * hop` samples.
+    """Waveform of a latent of any length, exactly `frame * hop` samples, in float32 on the CPU.
 
     Args:
         dmae: the autoencoder.
@@ -122,9 +122,8 @@ def decode_piece(
     out = torch.zeros(dmae.in_channels, frames * hop)
     for span in _spans(frames, dmae.clock.window_latent_frames):
         part = latent[None, :, span.start : span.stop]
-        wave = (dmae.decode_onepass(part, generator) if decoder == "onepass" else dmae.decode(part, steps, generator))[
-            0
-        ]
+        made = dmae.decode_onepass(part, generator) if decoder == "onepass" else dmae.decode(part, steps, generator)
+        wave = made[0].float().cpu()
         begin = max(span.keep_from - (ramp_frames if span.keep_from else 0), 0)
         piece = wave[:, (begin - span.start) * hop : (span.keep_to - span.start) * hop].clone()
         if begin < span.keep_from:

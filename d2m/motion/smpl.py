@@ -96,7 +96,7 @@ def joint_positions_torch(
     """`joint_positions` for batches of tensors, by smplx's `batch_rigid_transform`; differentiable."""
     frames = rotations.flatten(0, 1)
     rest = torch.as_tensor(_rest_joints_m(rest_offsets_m), dtype=frames.dtype, device=frames.device)
-    parents = torch.tensor(PARENTS, device=frames.device)
+    parents = torch.tensor(PARENTS)  # on the CPU, as smplx asks for one after the other, and a GPU would be waited for
     rest = rest.expand(len(frames), -1, -1)
     placed, _ = batch_rigid_transform(frames, rest, parents, frames.dtype)  # pyright: ignore[reportArgumentType]
     return placed.unflatten(0, rotations.shape[:2]) + translation[:, :, None]

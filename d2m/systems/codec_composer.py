@@ -10,9 +10,10 @@ from d2m.audio.codec import Codec, CodecFacts, load_codec
 from d2m.clock import Clock
 from d2m.errors import BadConfig
 from d2m.model.motion_reader import BodyReader, MotionRead
+from d2m.model.placement import Placement
 from d2m.model.token_sampling import SamplingSettings
 from d2m.systems.beat_grid import BeatGrid, regular_beats
-from d2m.systems.interface import Composer, Composition, CompositionRequest
+from d2m.systems.interface import Composer, Composition, CompositionRequest, refuse_bfloat16_on_cpu
 
 
 @runtime_checkable
@@ -30,6 +31,8 @@ class WritesCodes(Protocol):
     def windows_read(self, motion: torch.Tensor) -> list[tuple[slice, MotionRead]]: ...
 
     def eval(self) -> Any: ...
+
+    def to(self, device: torch.device) -> Any: ...
 
 
 class CodecComposer(Composer):
@@ -72,17 +75,24 @@ class CodecComposer(Composer):
             )
         return composer
 
+    def on(self, placement: Placement) -> None:
+        """Any device; bfloat16 on GPUs only."""
+        refuse_bfloat16_on_cpu(placement, "a codec transformer")
+        self.placement = placement
+        self.system.to(placement.device)
+        self.codec.to(placement.device)
+
     def predict_genre(self, motion: Float[torch.Tensor, "time *part"]) -> Float[torch.Tensor, "10"]:
         """Averaged over the dance's windows."""
-        logits = torch.cat([read.genre_logits for _, read in self.system.windows_read(motion)])
-        return logits.softmax(dim=-1).mean(dim=0)
+        logits = torch.cat([read.genre_logits for _, read in self.system.windows_read(motion.to(self.placement.device))])
+        return logits.float().softmax(dim=-1).mean(dim=0).cpu()
 
     def beat_grid(self, motion: Float[np.ndarray, "time *part"]) -> BeatGrid:
         """The beats that the rhythm head reads."""
-        reads = self.system.windows_read(torch.from_numpy(motion))
+        reads = self.system.windows_read(torch.from_numpy(motion).to(self.placement.device))
         total, count = np.zeros(reads[-1][0].stop), np.zeros(reads[-1][0].stop)
         for where, read in reads:
-            total[where] += read.rhythm_logits[0, 0].sigmoid().numpy()
+            total[where] += read.rhythm_logits[0, 0].float().sigmoid().cpu().numpy()
             count[where] += 1
         return regular_beats(total / count, self.system.clock.latent_rate)
 
@@ -99,7 +109,9 @@ class CodecComposer(Composer):
             "guidance": float(asked.get("guidance", own.guidance)),
         }
         frames = self.system.clock.samples_to_latent_frames(request.samples)
-        codes = self.system.generate_long(
-            request.motion, request.genre, frames, SamplingSettings(**used), request.seed, progress=request.progress
-        )
-        return Composition(self.codec.decode(codes[None], request.seed)[0], used)
+        motion = request.motion.to(self.placement.device)
+        with self.placement.running():
+            codes = self.system.generate_long(
+                motion, request.genre, frames, SamplingSettings(**used), request.seed, progress=request.progress
+            )
+        return Composition(self.codec.decode(codes[None], request.seed)[0].float().cpu(), used)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from d2m.errors import BadConfig
+from d2m.model.placement import Placement
 from d2m.systems.beat_grid import BeatGrid
 
 
@@ -68,6 +69,21 @@ class Composer(ABC):
     picture_size: int = 32
     """Pixels a side of the pictures, where it reads those."""
 
+    placement: Placement = Placement()
+    """Where it makes music."""
+
+    def on(self, placement: Placement) -> None:
+        """Make music there from now on; asked once, before any.
+
+        Raises:
+            BadConfig: when the system cannot.
+        """
+        if placement != Placement():
+            raise BadConfig(
+                f"device={placement.device}, precision={placement.precision}: {type(self).__name__} makes music on a CPU in float32 "
+                "only; leave both out."
+            )
+
     @abstractmethod
     def predict_genre(self, motion: Float[Tensor, "time *part"]) -> Float[Tensor, "10"]:
         """Probability of each genre (order of `d2m.names.GENRES`) of a dance of any length."""
@@ -101,6 +117,16 @@ class Composing(Protocol):
             BadConfig: when the autoencoder does not fit, or the system has none to choose.
         """
         ...
+
+
+def refuse_bfloat16_on_cpu(placement: Placement, system: str) -> None:
+    """Refuse what only networks of the fast layers can do.
+
+    Raises:
+        BadConfig: for bfloat16 or a compiled network on a CPU.
+    """
+    if placement.device.type == "cpu" and (placement.precision != "exact" or placement.compiled):
+        raise BadConfig(f"precision={placement.precision}: on a CPU {system} makes music in float32, as it is; say precision=exact.")
 
 
 def without_autoencoder(autoencoder: str | Path | None, system: str) -> None:

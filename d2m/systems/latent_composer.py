@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from d2m.audio.coding import decode_piece
@@ -15,7 +15,7 @@ from d2m.audio.dmae import DMAE
 from d2m.audio.dmae_weights import load_dmae
 from d2m.dance import Dance
 from d2m.errors import BadConfig
-from d2m.model.fast_network import use_fast_layers
+from d2m.model.placement import Placement
 from d2m.systems.beat_grid import BeatGrid
 from d2m.systems.editing import (
     STRENGTH,
@@ -53,9 +53,8 @@ class LatentComposer(Composer):
 
     def __init__(self, system: LatentDiffusion, dmae: DMAE) -> None:
         self.system, self.dmae, self.sample_rate = system.eval().requires_grad_(False), dmae, dmae.clock.sample_rate
-        for network in (system.unet, dmae.autoencoder.net, dmae.onepass):
-            if network is not None:  # the same numbers sooner; names and values of the weights stay as they are
-                use_fast_layers(network)
+        for network in self._networks():  # the same numbers sooner; names and values of the weights stay as they are
+            self.placement.place(network)
         if system.clock != dmae.clock or system.unet.in_channels != dmae.latent_channels:
             raise BadConfig(
                 f"this checkpoint is made for latents of {system.unet.in_channels} channels on {system.clock}, but autoencoder "
@@ -67,9 +66,23 @@ class LatentComposer(Composer):
         """The composer with the autoencoder of that name or path, see `d2m.audio.dmae_weights.load_dmae`."""
         return LatentComposer(system, load_dmae(dmae))
 
+    def _networks(self) -> list[nn.Module]:
+        networks = (self.system.unet, self.dmae.autoencoder.net, self.dmae.onepass)
+        return [network for network in networks if network is not None]
+
+    def on(self, placement: Placement) -> None:
+        """Any device; bfloat16 in the U-Net and the decoders."""
+        if placement == self.placement:
+            return
+        self.placement = placement
+        for network in self._networks():
+            placement.place(network)
+        self.system.to(placement.device)
+        self.dmae.to(placement.device)
+
     def predict_genre(self, motion: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
         """Averaged over the dance's windows."""
-        return self.system.predict_genre(motion)
+        return self.system.predict_genre(motion.to(self.placement.device)).cpu()
 
     def beat_grid(self, motion: Float[np.ndarray, "time 219"]) -> BeatGrid:
         """The beats that the rhythm head reads."""
@@ -93,10 +106,11 @@ class LatentComposer(Composer):
         else:
             _refuse_without_song(asked)
             frames = self.dmae.clock.samples_to_latent_frames(request.samples)
-            latent = self.system.generate_long(
-                request.motion, request.genre, frames, used["steps"], used["guidance"], request.seed,
-                progress=request.progress,
-            )  # fmt: skip
+            with self.placement.running():
+                latent = self.system.generate_long(
+                    request.motion.to(self.placement.device), request.genre, frames, used["steps"], used["guidance"],
+                    request.seed, progress=request.progress,
+                )  # fmt: skip
         return Composition(self.decoded(latent, used["decoder"], request.seed), used)
 
     def _edited(self, request: CompositionRequest, asked: Mapping[str, Any], used: dict[str, Any]) -> Tensor:
@@ -105,20 +119,21 @@ class LatentComposer(Composer):
         settings = EditSettings(strength, used["steps"], used["guidance"])
         song, old = load_song(asked["edit"]), None
         if "edit_dance" in asked:
-            features = torch.from_numpy(Dance.load(asked["edit_dance"]).features)
+            features = torch.from_numpy(Dance.load(asked["edit_dance"]).features).to(self.placement.device)
             old = TimedDance(features, int(self.predict_genre(features).argmax()))
         fitted = fitted_song(song, self.dmae, request.samples)
         if fitted.how != WHOLE_SONG:
             tqdm.write(f"{asked['edit']}: used is {fitted.how}, to be as long as the dance.")
         used |= {"edit": str(asked["edit"]), "edit_used": fitted.how, "strength": strength}
         used |= {"edit_dance": str(asked["edit_dance"])} if old else {}
-        dance = TimedDance(request.motion, request.genre)
-        return edited_latent(self.system, fitted.latent, dance, settings, old, request.progress)
+        dance = TimedDance(request.motion.to(self.placement.device), request.genre)
+        with self.placement.running():
+            return edited_latent(self.system, fitted.latent, dance, settings, old, request.progress)
 
     def decoded(self, latent: Float[Tensor, "channel frame"], decoder: str, seed: int) -> Float[Tensor, "_ sample"]:
         """The sound of a latent."""
-        with torch.no_grad():
-            return decode_piece(self.dmae, latent, decoder, seed=seed)
+        with torch.no_grad(), self.placement.running():
+            return decode_piece(self.dmae, latent.float(), decoder, seed=seed)
 
     def _decoder(self, asked: str | None) -> str:
         decoder = asked or ("onepass" if self.dmae.onepass is not None else "diffusion")

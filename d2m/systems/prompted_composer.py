@@ -11,10 +11,11 @@ from torch import Tensor
 from d2m.clock import seconds_to_motion_frames
 from d2m.model.musicgen import TextCondition
 from d2m.model.musicgen_sampling import SamplingSettings, Window, sampled_codes, windows_of
+from d2m.model.placement import Placement
 from d2m.model.prompt import PromptTokens, checked_prompt
 from d2m.names import GENRES
 from d2m.systems.beat_grid import BeatGrid, regular_beats
-from d2m.systems.interface import Composer, Composition, CompositionRequest
+from d2m.systems.interface import Composer, Composition, CompositionRequest, refuse_bfloat16_on_cpu
 from d2m.systems.textual_inversion import TextualInversion
 
 
@@ -36,9 +37,15 @@ class PromptedComposer(Composer):
     def __init__(self, system: TextualInversion) -> None:
         self.system, self.sample_rate = system, system.music.sample_rate
 
+    def on(self, placement: Placement) -> None:
+        """Any device; bfloat16 on GPUs only."""
+        refuse_bfloat16_on_cpu(placement, "textual inversion")
+        self.placement = placement
+        self.system.to(placement.device)
+
     def predict_genre(self, motion: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
         """Averaged over the dance's windows."""
-        return self.system.read_in_windows(motion)[0]
+        return self.system.read_in_windows(motion)[0].float().cpu()
 
     def beat_grid(self, motion: Float[np.ndarray, "time 219"]) -> BeatGrid:
         """The beats that the motion reader's rhythm head reads, where it has learned to."""
@@ -69,10 +76,11 @@ class PromptedComposer(Composer):
             told = self._told(request, batch, prompt)
             known = torch.cat(pieces, dim=-1)[..., -prefix:] if batch[0].known else None
             frames = max(one.frames for one in batch)
-            codes = sampled_codes(music, told, frames, settings, generator, known)
+            with self.placement.running():
+                codes = sampled_codes(music, told, frames, settings, generator, known)
             pieces += [row[None, :, one.known : one.frames] for row, one in zip(codes, batch, strict=True)]
         waveform = music.waveform(torch.cat(pieces, dim=-1))[0, :, : request.samples]
-        return Composition(waveform, {"prompt": text, **sampling})
+        return Composition(waveform.float().cpu(), {"prompt": text, **sampling})
 
     def _told(self, request: CompositionRequest, batch: list[Window], prompt: PromptTokens) -> TextCondition:
         """The words of windows; after the dance's end the dancer stands still."""

@@ -16,7 +16,7 @@ def beat_activation(
     system: LatentDiffusion, features: Float[np.ndarray, "time 219"]
 ) -> Float[np.ndarray, " frame"] | None:
     """Probability of a beat at the centre of each latent frame, as the rhythm head reads it; None without such a head."""
-    motion = torch.from_numpy(features)
+    motion = torch.from_numpy(features).to(system.device)
     frames = max(1, int(len(motion) / MOTION_FPS * system.clock.latent_rate))
     plan = system.window_plan(frames)
     total, count = np.zeros(plan.total_frames), np.zeros(plan.total_frames)
@@ -26,7 +26,7 @@ def beat_activation(
             logits = system.conditioner(seen, unknown_genres(1, window.device)).rhythm_logits
         if logits is None:
             return None
-        total[start : start + plan.window_frames] += logits[0, 0].sigmoid().numpy()
+        total[start : start + plan.window_frames] += logits[0, 0].float().sigmoid().cpu().numpy()
         count[start : start + plan.window_frames] += 1
     return (total / count)[:frames]
 

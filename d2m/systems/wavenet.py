@@ -22,11 +22,18 @@ from d2m.model.frame_reader import FrameReader
 from d2m.model.genre import forgotten
 from d2m.model.motion_reader import BodyReader
 from d2m.model.mu_law import mu_law_decoded, mu_law_encoded
+from d2m.model.placement import Placement
 from d2m.model.wavenet import WaveNet, held
 from d2m.model.wavenet_generation import generated_codes
 from d2m.model.whole_dance import WholeRead, read_whole
 from d2m.systems.beat_grid import BeatGrid, regular_beats
-from d2m.systems.interface import Composer, Composition, CompositionRequest, without_autoencoder
+from d2m.systems.interface import (
+    Composer,
+    Composition,
+    CompositionRequest,
+    refuse_bfloat16_on_cpu,
+    without_autoencoder,
+)
 from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
 from d2m.systems.optimization import OptimizerSettings
 from d2m.systems.trained import TrainedSystem
@@ -185,16 +192,22 @@ class WaveNetComposer(Composer):
         self.system, self.sample_rate = system.eval().requires_grad_(False), system.sample_rate
         self.reads, self.picture_size = system.reader.reads, picture_size
 
+    def on(self, placement: Placement) -> None:
+        """Any device, though a CPU is likely to be the fastest: one sample hangs on the one before."""
+        refuse_bfloat16_on_cpu(placement, "a WaveNet")
+        self.placement = placement
+        self.system.to(placement.device)
+
     def predict_genre(self, motion: Float[Tensor, "time *part"]) -> Float[Tensor, "10"]:
         """Averaged over the dance's windows."""
-        return self.system.read_whole(motion, 1).genre
+        return self.system.read_whole(motion.to(self.placement.device), 1).genre.cpu()
 
     def beat_grid(self, motion: Float[np.ndarray, "time *part"]) -> BeatGrid:
         """The beats that the rhythm head reads."""
         rate = self.system.frame_rate
         frames = max(1, int(len(motion) / self.system.reader.fps * rate))
-        beats = self.system.read_whole(torch.from_numpy(motion), frames).told[-2]  # then the onsets
-        return regular_beats(beats.numpy(), float(rate))
+        beats = self.system.read_whole(torch.from_numpy(motion).to(self.placement.device), frames).told[-2]  # then the onsets
+        return regular_beats(beats.cpu().numpy(), float(rate))
 
     def compose(self, request: CompositionRequest) -> Composition:
         """Read the whole dance, then draw one sample after another.
@@ -205,7 +218,9 @@ class WaveNetComposer(Composer):
         temperature = float(request.settings.get("temperature", self.system.temperature))
         if not 0 <= temperature <= 10:
             raise BadConfig(f"temperature={temperature:g}: expected from 0, the most probable sample, to 10.")
-        waveform = self.system.play(
-            request.motion, request.genre, request.samples, temperature, request.seed, request.progress
-        )
-        return Composition(waveform, {"temperature": temperature})
+        motion = request.motion.to(self.placement.device)
+        with self.placement.running():
+            waveform = self.system.play(
+                motion, request.genre, request.samples, temperature, request.seed, request.progress
+            )
+        return Composition(waveform.float().cpu(), {"temperature": temperature})

@@ -1,0 +1,138 @@
+"""Where music is made: on another device than the CPU nothing is left behind; in bfloat16 nearly the same numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests_support_device import ELSEWHERE, is_there, without_numbers
+from tests_support_motion import swinging_features
+
+from d2m.audio.codec import load_codec
+from d2m.clock import Clock
+from d2m.dance import Dance
+from d2m.errors import BadConfig
+from d2m.generate import Dance2Music
+from d2m.model import placement as placements
+from d2m.model.fast_layers import FastConv1d, FastLinear
+from d2m.model.motion_encoder import TemporalEncoder
+from d2m.model.motion_reader import MotionReader
+from d2m.model.placement import Placement, chosen_placement, prefers_bfloat16
+from d2m.model.token_decoder import TokenDecoder
+from d2m.model.wavenet import WaveNet
+from d2m.systems.codec_composer import CodecComposer
+from d2m.systems.codec_transformer import CodecTransformer
+from d2m.systems.interface import Composer, CompositionRequest
+from d2m.systems.wavenet import WaveNetComposer, WaveNetSystem
+
+FRAMES = 500  # of motion: more than one window
+CPU = torch.device("cpu")
+
+
+def dance(frames: int = FRAMES) -> Dance:
+    return Dance(swinging_features(frames).numpy(), "swinging")
+
+
+def reader() -> MotionReader:
+    return MotionReader(TemporalEncoder(16, (1, 2), attention_blocks=0))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "settings"),
+    [("demo", {"steps": 2}), ("demo", {"steps": 2, "decoder": "diffusion"}), ("demo_fast", {"tempo_bpm": 100})],
+)
+def test_latent_diffusion_leaves_nothing_behind(checkpoint: str, settings: dict[str, Any]) -> None:
+    model = Dance2Music.load(checkpoint)
+    model.composer.on(ELSEWHERE)
+    assert is_there(model.system) and is_there(model.composer.dmae)
+    assert not any(isinstance(layer, FastLinear | FastConv1d) for layer in model.system.unet.modules())  # for CPUs
+    with without_numbers():
+        music, record = model.generate(dance(), **settings)
+    assert music.waveform.shape == (1, round(FRAMES * 22050 / 60)) and isinstance(music.waveform, np.ndarray)
+    assert (record.settings["device"], record.settings["precision"]) == ("meta", "bf16")
+
+
+def test_an_edit_leaves_nothing_behind(two_clips: Path) -> None:
+    model = Dance2Music.load("demo")
+    model.composer.on(ELSEWHERE)
+    song, old = next((two_clips / "wavs").glob("*.wav")), next((two_clips / "motions").glob("*.pkl"))
+    with without_numbers():
+        music, _ = model.generate(dance(), steps=2, edit=str(song), edit_dance=str(old))
+    assert music.waveform.shape == (1, round(FRAMES * 22050 / 60))
+
+
+def composers() -> dict[str, Composer]:
+    torch.manual_seed(0)
+    wavenet = WaveNetSystem(reader(), WaveNet(18, 80, 8, 8, (1, 2, 4), 1), 4000, 2, 0.4)
+    decoder = TokenDecoder(4, 1024, 18, 16, layers=1, heads=2)
+    transformer = CodecTransformer(reader(), decoder, Clock(22050, 512, 40))
+    return {"wavenet": WaveNetComposer(wavenet), "codec": CodecComposer(transformer, load_codec("demo"))}
+
+
+@pytest.mark.parametrize("name", ["wavenet", "codec"])
+def test_other_systems_leave_nothing_behind(name: str) -> None:
+    composer = composers()[name]
+    composer.on(ELSEWHERE)
+    features = swinging_features(90)
+    with without_numbers():
+        assert composer.predict_genre(features).device == CPU
+        assert 40 < composer.beat_grid(features.numpy()).bpm < 240
+        made = composer.compose(CompositionRequest(features, 3, 300))
+    assert made.waveform.device == CPU and made.waveform.dtype == torch.float32 and made.waveform.shape[1] >= 300
+
+
+def test_bfloat16_on_a_cpu_is_nearly_the_same() -> None:
+    exact, low = Dance2Music.load("demo"), Dance2Music.load("demo", precision="bf16")
+    assert any(weight.dtype == torch.bfloat16 for weight in low.system.unet.parameters())
+    assert all(weight.dtype == torch.float32 for weight in exact.system.parameters())
+    one, two = (model.generate(dance(200), seed=1, steps=4) for model in (exact, low))
+    assert (one[1].settings["precision"], two[1].settings["precision"]) == ("exact", "bf16")
+    assert not np.array_equal(one[0].waveform, two[0].waveform)
+    latents = [m.system.generate_long(swinging_features(200), 3, 256, steps=4, seed=1) for m in (exact, low)]
+    assert 0 < (latents[0] - latents[1]).abs().mean() < 0.05 * latents[0].abs().mean()
+
+
+@pytest.mark.parametrize("name", ["wavenet", "codec"])
+def test_others_have_no_bfloat16_on_a_cpu(name: str) -> None:
+    with pytest.raises(BadConfig, match="precision=bf16: on a CPU a .* makes music in float32, as it is"):
+        composers()[name].on(Placement(CPU, "bf16"))
+
+
+def test_a_system_that_knows_the_cpu_only_says_so() -> None:
+    class Humming(Composer):
+        predict_genre = compose = lambda self, given: given
+
+    Humming().on(Placement())
+    with pytest.raises(BadConfig, match="device=meta, precision=bf16: Humming makes music on a CPU in float32 only"):
+        Humming().on(ELSEWHERE)
+
+
+def test_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert chosen_placement() == chosen_placement("auto") == Placement()
+    for faster, precision in ((True, "bf16"), (False, "exact")):
+        monkeypatch.setattr(placements, "prefers_bfloat16", lambda device, answer=faster: answer)
+        assert chosen_placement(precision="auto").precision == precision
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert chosen_placement("auto", "bf16", True) == Placement(torch.device("cuda"), "bf16", True)
+    with pytest.raises(BadConfig, match="device=cuda:1: this PyTorch sees 1 GPUs; say device=cpu"):
+        chosen_placement("cuda:1")
+    for unknown in ("gpu", "xla"):
+        with pytest.raises(BadConfig, match=f"device={unknown}: unknown; expected cpu, cuda, cuda:N or auto"):
+            chosen_placement(unknown)
+    with pytest.raises(BadConfig, match="precision=fp16: unknown; expected exact, bf16, auto"):
+        chosen_placement(precision="fp16")
+
+
+def test_bfloat16_is_preferred_where_it_is_measured_to_be_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seconds(low: float):  # a clock by which float32 takes a second and bfloat16 `low`
+        times = [0.0]
+        for step in (1.0, low) * 6:
+            times += [times[-1], times[-1] + step]
+        return iter(times[1:]).__next__
+
+    for low, answer in ((0.5, True), (0.9, False), (2.0, False)):
+        monkeypatch.setattr(placements.time, "perf_counter", seconds(low))
+        assert prefers_bfloat16(CPU) is answer
