@@ -5,7 +5,7 @@ music.save("dance.wav")
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,16 @@ class GenerationRecord:
         """Plain values, ready for `json.dump`; every setting is a key of its own, beside the fields."""
         own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "settings"}
         return {**self.settings, **own}
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What is asked of the composer for a dance, and what was read in it."""
+
+    motion: Float[torch.Tensor, "time *part"]
+    genre: int
+    probability: float
+    dance_bpm: float | None
 
 
 class Dance2Music:
@@ -135,6 +145,22 @@ class Dance2Music:
             BadConfig: for an unknown genre, a setting that the system does not have or take, or a tempo that cannot be
                 asked for.
         """
+        options = {"progress": progress, "tempo_bpm": tempo_bpm, **settings}
+        return self.generate_together([dance], seed, genre, **options)[0]
+
+    def generate_together(
+        self,
+        dances: Sequence[Dance],
+        seed: int = 0,
+        genre: str | None = None,
+        progress: Callable | None = None,
+        tempo_bpm: float | int | None = None,
+        **settings: Any,
+    ) -> list[tuple[Music, GenerationRecord]]:
+        """Music for several dances, which share the work where the system can (`batch`); see `generate`.
+
+        The seconds taken are shared out by the dances' lengths.
+        """
         started, composer = time.perf_counter(), self.composer
         if genre is not None and genre not in GENRES:
             raise BadConfig(
@@ -142,6 +168,31 @@ class Dance2Music:
             )
         asked = {name: value for name, value in settings.items() if value is not None}
         self._check_settings(asked)
+        reads = [self._read(dance, genre, tempo_bpm) for dance in dances]
+        lengths = [self.samples(dance) for dance in dances]
+        requests = [
+            CompositionRequest(read.motion, read.genre, samples, seed, asked, progress)
+            for read, samples in zip(reads, lengths, strict=True)
+        ]
+        made = composer.compose_together(requests)
+        seconds = (time.perf_counter() - started) / sum(lengths)
+        pairs = []
+        for dance, read, samples, one in zip(dances, reads, lengths, made, strict=True):
+            wave = one.waveform[:, :samples].float().clamp(-1, 1).cpu().numpy()
+            record = GenerationRecord(
+                dance.name, len(dance.features) / MOTION_FPS, GENRES[read.genre], genre is None, round(read.probability, 4),
+                str(self.checkpoint.path.name), self.checkpoint.sha256, seed, {**one.settings, **self._placement()},
+                round(seconds * samples, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm), read.dance_bpm,
+            )  # fmt: skip
+            pairs.append((Music(wave, composer.sample_rate), record))
+        return pairs
+
+    def samples(self, dance: Dance) -> int:
+        """Length of a dance's music, exactly as long as the dance."""
+        return round(len(dance.features) * self.composer.sample_rate / MOTION_FPS)
+
+    def _read(self, dance: Dance, genre: str | None, tempo_bpm: float | int | None) -> _Read:
+        composer = self.composer
         seen = view(dance, composer.reads)
         grid = None if tempo_bpm is None else composer.beat_grid(seen)
         motion = torch.from_numpy(seen)
@@ -149,16 +200,7 @@ class Dance2Music:
         index = GENRES.index(genre) if genre else int(probabilities.argmax())
         if grid is not None and tempo_bpm is not None:
             motion = torch.from_numpy(_played_at(dance, playing_speed(grid.bpm, tempo_bpm), grid, composer.reads))
-        samples = round(len(dance.features) * composer.sample_rate / MOTION_FPS)
-        made = composer.compose(CompositionRequest(motion, index, samples, seed, asked, progress))
-        wave = made.waveform[:, :samples].float().clamp(-1, 1).cpu().numpy()
-        record = GenerationRecord(
-            dance.name, len(dance.features) / MOTION_FPS, GENRES[index], genre is None, round(float(probabilities[index]), 4),
-            str(self.checkpoint.path.name), self.checkpoint.sha256, seed, {**made.settings, **self._placement()},
-            round(time.perf_counter() - started, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm),
-            grid.bpm if grid else None,
-        )  # fmt: skip
-        return Music(wave, composer.sample_rate), record
+        return _Read(motion, index, float(probabilities[index]), grid.bpm if grid else None)
 
     def _placement(self) -> dict[str, str]:
         placement = self.composer.placement

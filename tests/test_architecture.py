@@ -54,7 +54,7 @@ def test_modules_are_small_and_named() -> None:
 
 SHARED_BY_SYSTEMS = {"interface", "beat_grid", "generation", "losses", "optimization", "trained"}
 FAMILIES = {
-    "latent_diffusion": {"latent_composer", "long_generation", "tempo", "editing", "distillation"},
+    "latent_diffusion": {"latent_composer", "batched_generation", "long_generation", "tempo", "editing", "distillation"},
     "autoencoder": {"onepass_training", "decoder_distillation"},
     "codec_transformer": {"codec_composer"},
     "wavenet": set(),

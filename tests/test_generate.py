@@ -66,7 +66,8 @@ def test_a_setting_that_the_system_does_not_have_is_refused(model: Dance2Music, 
     with pytest.raises(BadConfig, match="temperature=0.5: LatentDiffusion has no such setting; it takes .*steps"):
         model(dance, temperature=0.5)
     record = model.generate(dance, steps=1, guidance=None)[1]
-    assert record.settings == {"steps": 1, "guidance": model.system.generation.guidance, "decoder": "onepass"}
+    used = {"steps": 1, "guidance": model.system.generation.guidance, "decoder": "onepass"}
+    assert record.settings == {**used, "device": "cpu", "precision": "exact"}
     assert record.as_json()["steps"] == 1 and "settings" not in record.as_json()
 
 

@@ -51,6 +51,9 @@ def test_latent_diffusion_leaves_nothing_behind(checkpoint: str, settings: dict[
         music, record = model.generate(dance(), **settings)
     assert music.waveform.shape == (1, round(FRAMES * 22050 / 60)) and isinstance(music.waveform, np.ndarray)
     assert (record.settings["device"], record.settings["precision"]) == ("meta", "bf16")
+    with without_numbers():
+        together = model.generate_together([dance(), dance(200)], steps=2, batch=3)
+    assert [music.waveform.shape[1] for music, _ in together] == [round(n * 22050 / 60) for n in (FRAMES, 200)]
 
 
 def test_an_edit_leaves_nothing_behind(two_clips: Path) -> None:

@@ -52,6 +52,16 @@ def plan_windows(
     return WindowPlan(total, window_frames, tuple(starts))
 
 
+def joined_plans(plans: Sequence[WindowPlan]) -> WindowPlan:
+    """Several pieces, one after the other, as one: their windows share batches, and none reaches over into another piece."""
+    starts: list[int] = []
+    total = 0
+    for plan in plans:
+        starts += [total + start for start in plan.starts]
+        total += plan.total_frames
+    return WindowPlan(total, plans[0].window_frames, tuple(starts))
+
+
 def taper(window_frames: int, ramp_frames: int) -> Float[Tensor, "frame"]:
     """Weights of a window: 1 in the middle, falling towards both ends over `ramp_frames`, nowhere 0."""
     distance = torch.minimum(torch.arange(1, window_frames + 1), torch.arange(window_frames, 0, -1))

@@ -21,6 +21,9 @@ from d2m.model.attention import attend
 from d2m.model.condition import Condition
 from d2m.model.fast_layers import use_fast_linear
 
+_BLOCK_TENSORS = 8
+"""Tensors of a level's size that are alive within a block, generously."""
+
 
 class FusedAttentionBase(nn.Module):
     """a-unet's attention kernel, same keys, on PyTorch's fused attention."""
@@ -154,6 +157,8 @@ class ConditionedUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.reduction = in_channels, prod(factors)
+        shares = [prod(factors[: level + 1]) for level in range(len(factors))]
+        self._levels = list(zip(channels, shares, strict=True))
         self.told_tokens, self.told_levels = embedding_features > 0, bool(context_channels)
         none = [0] * len(channels)
         levels = zip(
@@ -223,6 +228,11 @@ class ConditionedUNet(nn.Module):
             return 0
         widths = sum(attention.to_kv.out_features for attention in self._cross_attentions())
         return condition.tokens.shape[1] * widths * condition.tokens.element_size()
+
+    def activation_bytes(self, frames: int) -> int:
+        """Memory that a row of `frames` frames needs at once, roughly: what waits for the way up, and a block's own tensors."""
+        sizes = [width * (frames // share) for width, share in self._levels]
+        return 4 * (sum(sizes) + _BLOCK_TENSORS * max(sizes))
 
     def _cross_attentions(self) -> list[CrossAttention]:
         return [module for module in self.modules() if isinstance(module, CrossAttention)]

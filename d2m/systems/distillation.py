@@ -83,7 +83,7 @@ class Distillation(LightningModule):
         """Mean squared error of the student's velocity against the one that lands where the teacher lands."""
         teacher = self.teacher
         with torch.no_grad():
-            conditioned = teacher._conditioned(batch["features"], batch["genre"], training)
+            conditioned = teacher.conditioned(batch["features"], batch["genre"], training)
             condition = conditioned.condition
             latent = teacher.standardised(batch["latent"])
             jump = random_jumps(len(latent), self.student_steps, latent.device, generator)

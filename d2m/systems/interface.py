@@ -5,7 +5,7 @@ system writes one file here, one YAML and one test: see "Add a system" in the RE
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -91,6 +91,14 @@ class Composer(ABC):
     @abstractmethod
     def compose(self, request: CompositionRequest) -> Composition:
         """Make the music."""
+
+    def at_once(self, samples: Sequence[int], settings: Mapping[str, Any]) -> int:
+        """How many of the next pieces, of these lengths, are worth making together; 1 unless settings ask for more."""
+        return 1
+
+    def compose_together(self, requests: Sequence[CompositionRequest]) -> list[Composition]:
+        """Make several pieces with the same settings."""
+        return [self.compose(request) for request in requests]
 
     def beat_grid(self, motion: Float[np.ndarray, "time *part"]) -> BeatGrid:
         """The regular beats that fit a dance best.

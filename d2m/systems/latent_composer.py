@@ -1,6 +1,7 @@
 """Music by latent diffusion: the dance's latent, and an autoencoder's decoder that turns it into sound."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from d2m.audio.dmae_weights import load_dmae
 from d2m.dance import Dance
 from d2m.errors import BadConfig
 from d2m.model.placement import Placement
+from d2m.systems.batched_generation import AskedLatent, fitting_batch, free_bytes, generate_together
 from d2m.systems.beat_grid import BeatGrid
 from d2m.systems.editing import (
     STRENGTH,
@@ -40,6 +42,7 @@ class LatentComposer(Composer):
     Settings: `steps` and `guidance` of the sampler, `decoder` (`onepass` or `diffusion`; by default the one-pass decoder
     where the autoencoder has one). `edit` is the file of a song that is moved onto the dance instead of music being
     made anew, `edit_dance` the dance that it was made for, `strength` how far it may be left (`d2m.systems.editing`).
+    `batch` windows are denoised at once, also those of several dances; `auto`: as many as memory holds.
 
     Args:
         system: motion to latent.
@@ -49,10 +52,11 @@ class LatentComposer(Composer):
         BadConfig: when the latents are not the autoencoder's.
     """
 
-    settings = frozenset({"steps", "guidance", "decoder", "edit", "edit_dance", "strength"})
+    settings = frozenset({"steps", "guidance", "decoder", "edit", "edit_dance", "strength", "batch"})
 
     def __init__(self, system: LatentDiffusion, dmae: DMAE) -> None:
         self.system, self.dmae, self.sample_rate = system.eval().requires_grad_(False), dmae, dmae.clock.sample_rate
+        self._fitting_batch: int | None = None
         for network in self._networks():  # the same numbers sooner; names and values of the weights stay as they are
             self.placement.place(network)
         if system.clock != dmae.clock or system.unet.in_channels != dmae.latent_channels:
@@ -88,19 +92,24 @@ class LatentComposer(Composer):
         """The beats that the rhythm head reads."""
         return dance_beat_grid(self.system, motion)
 
+    def at_once(self, samples: Sequence[int], settings: Mapping[str, Any]) -> int:
+        """As many pieces as have the windows that are asked for; 1 where a song is edited, or nothing was asked."""
+        batch = self._batch(settings.get("batch"))
+        if batch is None or "edit" in settings:
+            return 1
+        frames = [self.dmae.clock.samples_to_latent_frames(count) for count in samples]
+        windows = list(accumulate(len(self.system.window_plan(count).starts) for count in frames))
+        return max(1, sum(count <= batch for count in windows))
+
     def compose(self, request: CompositionRequest) -> Composition:
         """Sample the latent of the whole dance in windows that agree, or edit a song's, then decode it.
 
         Raises:
-            BadConfig: for a decoder that is unknown or that the autoencoder lacks, or settings of an edit without a song.
+            BadConfig: for a decoder that is unknown or that the autoencoder lacks, a batch that is none, or settings of an
+                edit without a song.
             BadInput: when the song or its dance cannot be used.
         """
-        asked, own = dict(request.settings), self.system.generation
-        used: dict[str, Any] = {
-            "steps": asked.get("steps", own.steps),
-            "guidance": float(asked.get("guidance", own.guidance)),
-            "decoder": self._decoder(asked.get("decoder")),
-        }
+        asked, used = dict(request.settings), self._used(request.settings)
         if "edit" in asked:
             latent = self._edited(request, asked, used)
         else:
@@ -109,9 +118,43 @@ class LatentComposer(Composer):
             with self.placement.running():
                 latent = self.system.generate_long(
                     request.motion.to(self.placement.device), request.genre, frames, used["steps"], used["guidance"],
-                    request.seed, progress=request.progress,
+                    request.seed, used.get("batch"), request.progress,
                 )  # fmt: skip
         return Composition(self.decoded(latent, used["decoder"], request.seed), used)
+
+    def compose_together(self, requests: Sequence[CompositionRequest]) -> list[Composition]:
+        """Pieces whose windows share batches; see `compose`."""
+        settings = requests[0].settings
+        if len(requests) == 1 or "edit" in settings:
+            return [self.compose(request) for request in requests]
+        _refuse_without_song(settings)
+        used, clock = self._used(settings), self.dmae.clock
+        asked = [
+            AskedLatent(r.motion.to(self.placement.device), r.genre, clock.samples_to_latent_frames(r.samples), r.seed)
+            for r in requests
+        ]
+        with self.placement.running():
+            latents = generate_together(self.system, asked, used["steps"], used["guidance"], used.get("batch"))
+        pairs = zip(latents, requests, strict=True)
+        return [Composition(self.decoded(latent, used["decoder"], one.seed), dict(used)) for latent, one in pairs]
+
+    def _used(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        own, batch = self.system.generation, self._batch(asked.get("batch"))
+        used = {
+            "steps": asked.get("steps", own.steps),
+            "guidance": float(asked.get("guidance", own.guidance)),
+            "decoder": self._decoder(asked.get("decoder")),
+        }
+        return used if batch is None else {**used, "batch": batch}
+
+    def _batch(self, asked: Any) -> int | None:
+        if asked == "auto":
+            if self._fitting_batch is None:
+                self._fitting_batch = fitting_batch(self.system, free_bytes(self.placement.device))
+            return self._fitting_batch
+        if asked is not None and (type(asked) is not int or asked < 1):
+            raise BadConfig(f"batch={asked}: expected how many windows are denoised at once, 1 or more, or auto.")
+        return asked
 
     def _edited(self, request: CompositionRequest, asked: Mapping[str, Any], used: dict[str, Any]) -> Tensor:
         """The latent of a song moved onto the dance; adds what was done to `used`."""

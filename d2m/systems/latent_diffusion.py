@@ -107,7 +107,7 @@ class LatentDiffusion(TrainedSystem):
         self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, and the weighted sum as `loss`."""
-        conditioned = self._conditioned(batch["features"], batch["genre"], training)
+        conditioned = self.conditioned(batch["features"], batch["genre"], training)
         condition = conditioned.condition
         if training:
             condition = self.conditioner.dropped(condition, self.condition_dropout)
@@ -139,9 +139,10 @@ class LatentDiffusion(TrainedSystem):
         bound = self.generation.latent_bound
         return latent if bound is None else latent.clamp(-bound, bound)
 
-    def _conditioned(
+    def conditioned(
         self, features: Float[Tensor, "batch time 219"], genre: Int[Tensor, "batch"], training: bool
     ) -> Conditioned:
+        """What the U-Net is told of windows; augmented, and genres forgotten, in training."""
         augmentation = self.augmentation if training else None
         if augmentation:
             features = augmentation.moved(features)
@@ -178,9 +179,9 @@ class LatentDiffusion(TrainedSystem):
         if genre is None:
             genre = unknown_genres(len(features), features.device)
         with evaluating(self):
-            condition = self._conditioned(features, genre, training=False).condition
+            condition = self.conditioned(features, genre, training=False).condition
             denoiser = self._guided(*self.prepared(condition), guidance)
-            return self.restored(self._sampled(denoiser, noise, steps, progress))
+            return self.restored(self.sampled(denoiser, noise, steps, progress))
 
     @torch.no_grad()
     def generate_long(
@@ -203,7 +204,7 @@ class LatentDiffusion(TrainedSystem):
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(features)
         with evaluating(self):
             denoiser = self.long_denoiser(features, genre, plan, guidance, batch)
-            latent = self._sampled(denoiser, noise, steps, progress)
+            latent = self.sampled(denoiser, noise, steps, progress)
         return self.restored(latent)[0, :, :frames]
 
     def long_denoiser(
@@ -216,10 +217,22 @@ class LatentDiffusion(TrainedSystem):
         told: bool = True,
     ) -> Denoiser:
         """What denoises the whole latent [1 channel total_frames] of a dance; told False: without any condition."""
-        windows, batch = self.motion_windows(features, plan), batch or self.generation.batch
-        index = torch.full((len(windows),), UNKNOWN_GENRE if genre is None else genre, device=features.device)
-        condition, null = self.prepared(self._conditions(windows, index, batch))
+        windows = self.motion_windows(features, plan)
+        genres = [UNKNOWN_GENRE if genre is None else genre] * len(windows)
+        return self.windows_denoiser(windows, genres, plan, guidance, batch, told)
 
+    def windows_denoiser(
+        self,
+        windows: Float[Tensor, "window motion_frame 219"],
+        genres: Sequence[int],
+        plan: WindowPlan,
+        guidance: float | int | None = None,
+        batch: int | None = None,
+        told: bool = True,
+    ) -> Denoiser:
+        """What denoises a latent of which the plan's windows are those of `windows`, each with its genre."""
+        batch, index = batch or self.generation.batch, torch.tensor(genres, device=windows.device)
+        condition, null = self.prepared(self._conditions(windows, index, batch))
         guide = partial(self._guided, guidance=guidance if told else 1)
         return in_windows(guide, condition if told else null, null, plan, batch, self.generation.overlap_frames)
 
@@ -230,7 +243,7 @@ class LatentDiffusion(TrainedSystem):
         windows = self.motion_windows(features, self.window_plan(frames))
         genre = unknown_genres(1, features.device)
         with evaluating(self):
-            logits = [self._conditioned(window[None], genre, training=False).genre_logits for window in windows]
+            logits = [self.conditioned(window[None], genre, training=False).genre_logits for window in windows]
         return torch.cat(logits).softmax(dim=-1).mean(dim=0)
 
     def window_plan(self, frames: int) -> WindowPlan:
@@ -248,7 +261,10 @@ class LatentDiffusion(TrainedSystem):
         scale = asked.guidance if guidance is None else guidance
         return guided(self.unet, condition, null, scale, asked.guidance_rescale, asked.guidance_interval)
 
-    def _sampled(self, denoiser: Denoiser, noise: Tensor, steps: int | None, progress: Callable | None) -> Tensor:
+    def sampled(
+        self, denoiser: Denoiser, noise: Tensor, steps: int | None, progress: Callable | None = None
+    ) -> Tensor:
+        """A latent by the system's sampler, standardised."""
         # The grid is named only where it is not the samplers' own, so that any sampler of the plain signature will do.
         grid = {} if self.generation.grid == "angle" else {"grid": self.generation.grid}
         return self.sampler(denoiser, noise, steps or self.generation.steps, progress, **grid)
@@ -257,7 +273,7 @@ class LatentDiffusion(TrainedSystem):
         self, windows: Float[Tensor, "window motion_frame 219"], genre: Int[Tensor, "window"], batch: int
     ) -> Condition:
         chunks = zip(windows.split(batch), genre.split(batch), strict=True)
-        first, *rest = [self._conditioned(motion, asked, training=False).condition for motion, asked in chunks]
+        first, *rest = [self.conditioned(motion, asked, training=False).condition for motion, asked in chunks]
         for condition in rest:
             first = first.joined(condition)
         return first
