@@ -42,12 +42,12 @@ class Placement:
 
     def place(self, network: nn.Module) -> None:
         """Move a network there, once, and make it fast for generation."""
+        use_stock_layers(network)  # from wherever it was before; the fast ones are for CPUs
         if self.device.type == "cpu":
             use_fast_layers(network)
             if self.precision == "bf16":
                 use_bfloat16(network)
         else:
-            use_stock_layers(network)  # the fast ones are for CPUs
             network.to(self.device)
         if self.compiled:
             network.compile(mode="reduce-overhead" if self.device.type == "cuda" else None)
