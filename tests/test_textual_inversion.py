@@ -433,7 +433,8 @@ def test_from_prepared_folder_to_music(variant: str, two_clips: Path, folder: Pa
     prompt = "slow @ music with * played on marimba"
     music, record = loaded.generate(dance, seed=1, prompt=prompt, top_k=5)
     assert music.waveform.shape == (1, round(len(dance.features) * 1600 / 60)) and music.sample_rate == 1600
-    assert record.settings == {"prompt": prompt, "guidance": 3.0, "top_k": 5, "temperature": 1.0}
+    sampling = {"guidance": 3.0, "top_k": 5, "temperature": 1.0}
+    assert record.settings == {"prompt": prompt, **sampling, "device": "cpu", "precision": "exact"}
 
 
 def test_a_checkpoint_refuses_a_musicgen_of_another_width(folder: Path, tmp_path: Path) -> None:
@@ -447,3 +448,24 @@ def test_a_checkpoint_refuses_a_musicgen_of_another_width(folder: Path, tmp_path
     )
     with pytest.raises(BadConfig, match="has 48 features a word, but these pseudo-words have 32"):
         Dance2Music.load(path)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_on_another_device_nothing_is_left_behind(
+    variant: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the sound of the codes, where EnCodec reads numbers out of its weights."""
+    from tests_support_device import ELSEWHERE, is_there, without_numbers
+    from tests_support_musicgen import dances
+
+    composer = system_of(variant, folder).composer({})
+    composer.on(ELSEWHERE)
+    hop = composer.system.music.hop_samples
+    sound = lambda self, codes: codes.new_zeros(1, 1, codes.shape[-1] * hop, dtype=torch.float32)  # noqa: E731
+    monkeypatch.setattr(FrozenMusicGen, "waveform", sound)
+    features = dances(2.9, [100.0])[0]
+    with without_numbers():
+        assert composer.predict_genre(features).device.type == "cpu"
+        made = composer.compose(CompositionRequest(features, 3, 4637))
+        assert is_there(composer.system) and is_there(composer.system.music.model)
+    assert made.waveform.shape == (1, 4637) and made.waveform.device.type == "cpu"

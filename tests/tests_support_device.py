@@ -30,6 +30,8 @@ class _Answered(TorchFunctionMode):
             return torch.empty(*args[0].shape[:-2], kwargs["length"], device="meta")
         if func is torch.Tensor.__format__ and args[0].is_meta:  # a progress bar of audio-diffusion-pytorch
             return "?"
+        if func is torch.Tensor.__bool__ and args[0].is_meta:  # transformers asks this of its masks
+            return True
         return func(*args, **kwargs)
 
 
