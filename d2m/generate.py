@@ -114,7 +114,7 @@ class Dance2Music:
         load_into(system, found)
         made_with = {key: value for key, value in found.config.items() if key != "system"}
         composer = system.composer(made_with, autoencoder)
-        composer.on(chosen_placement(device, precision, compiled))
+        composer.on(chosen_placement(device, precision, compiled, composer.has_bfloat16_on_cpu))
         return Dance2Music(system, composer, found)
 
     def __call__(self, dance: Dance, seed: int = 0, **settings: Any) -> Music:

@@ -98,8 +98,13 @@ def test_bfloat16_on_a_cpu_is_nearly_the_same() -> None:
 
 @pytest.mark.parametrize("name", ["wavenet", "codec"])
 def test_others_have_no_bfloat16_on_a_cpu(name: str) -> None:
-    with pytest.raises(BadConfig, match="precision=bf16: on a CPU a .* makes music in float32, as it is"):
-        composers()[name].on(Placement(CPU, "bf16"))
+    composer = composers()[name]
+    assert not composer.has_bfloat16_on_cpu
+    with pytest.raises(BadConfig, match="precision=bf16: a .* makes music in float32 on a CPU; say precision=exact"):
+        composer.on(Placement(CPU, "bf16"))
+    for device in (CPU, ELSEWHERE.device):
+        with pytest.raises(BadConfig, match="compile=true: the networks of a .* are not compiled; leave it out"):
+            composer.on(Placement(device, compiled=True))
 
 
 def test_a_system_that_knows_the_cpu_only_says_so() -> None:
@@ -117,6 +122,7 @@ def test_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     for faster, precision in ((True, "bf16"), (False, "exact")):
         monkeypatch.setattr(placements, "prefers_bfloat16", lambda device, answer=faster: answer)
         assert chosen_placement(precision="auto").precision == precision
+        assert chosen_placement(precision="auto", has_bfloat16_on_cpu=False).precision == "exact"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert chosen_placement("auto", "bf16", True) == Placement(torch.device("cuda"), "bf16", True)

@@ -12,7 +12,8 @@ from d2m.dance import Dance
 from d2m.diffusion.windows import WindowPlan, joined_plans
 from d2m.errors import BadConfig
 from d2m.generate import Dance2Music
-from d2m.systems.batched_generation import LARGEST_BATCH, AskedLatent, fitting_batch, free_bytes, generate_together
+from d2m.model.placement import Placement
+from d2m.systems.batched_generation import LARGEST_BATCH, AskedLatent, fitting_batch, generate_together
 from d2m.systems.interface import CompositionRequest
 
 LENGTHS = (150, 700, 420, 900)  # motion frames; a window is 356
@@ -85,9 +86,9 @@ def test_the_batch_that_memory_holds(model: Dance2Music) -> None:
     system = model.system
     sizes = [fitting_batch(system, free) for free in (0, 2**24, 2**26, 2**40)]
     assert sizes == sorted(sizes) and sizes[0] == 1 and sizes[2] > 1 and sizes[-1] == LARGEST_BATCH
-    assert 2**20 < free_bytes(torch.device("cpu")) < 2**50
+    assert 2**20 < Placement().free_bytes() < 2**50
     made = model.composer.compose(CompositionRequest(swinging_features(900), 3, 300_000, settings={"batch": "auto", "steps": 1}))
-    assert made.settings["batch"] == fitting_batch(system, free_bytes(torch.device("cpu")))
+    assert made.settings["batch"] == fitting_batch(system, Placement().free_bytes())
 
 
 @pytest.mark.parametrize("batch", [0, -1, "many", 2.5, True])

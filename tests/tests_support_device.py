@@ -17,8 +17,15 @@ from d2m.model.placement import Placement
 ELSEWHERE = Placement(torch.device("meta"), "bf16")
 
 
+_MAY_MIX = {torch.Tensor.__getitem__, torch.Tensor.to}
+"""What takes tensors of two devices on a GPU, too: an index on the CPU, a tensor to move another one to."""
+
+
 class _Answered(TorchFunctionMode):
-    """Copies to the CPU bring random numbers; the inverse STFT, which checks its window, only a shape."""
+    """Copies to the CPU bring random numbers; the inverse STFT, which checks its window, only a shape.
+
+    `meta` lets its tensors be written into those of the CPU, which a GPU does not: refused here.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -32,6 +39,9 @@ class _Answered(TorchFunctionMode):
             return "?"
         if func is torch.Tensor.__bool__ and args[0].is_meta:  # transformers asks this of its masks
             return True
+        tensors = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor) and one.dim()]
+        if len({one.is_meta for one in tensors}) == 2 and func not in _MAY_MIX:
+            raise RuntimeError(f"{func.__name__}: expected all tensors on the same device.")
         return func(*args, **kwargs)
 
 

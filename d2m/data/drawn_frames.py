@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from d2m.dance import Dance
 from d2m.data.array_files import save_array
 from d2m.data.layout import DataSetLayout
-from d2m.data.lifted import spread
+from d2m.data.spreading import spread
 from d2m.data.videos.small_frames import SmallFrames, claim_frames, has_frames
 from d2m.files import writable_folder
 from d2m.video.landmarks import LANDMARK_NAMES
@@ -32,7 +32,7 @@ _DETAIL = 4
 """Drawn this many times larger, then averaged down."""
 
 _LIMB_WIDTH, _HEAD_RADIUS = 0.03, 0.04
-"""As shares of the picture's side; a dancer is two thirds of it tall."""
+"""As shares of the picture's side."""
 
 
 def drawn_frames(

@@ -3,20 +3,19 @@
 For training a model that does not care where motion came from, and for measuring what the lift costs.
 """
 
-import multiprocessing
 import os
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from d2m.dance import Dance
 from d2m.data.layout import DataSetLayout
+from d2m.data.spreading import spread
 from d2m.errors import BadConfig
 from d2m.files import writable_folder, written_whole
 from d2m.video.dance import dance_of_landmarks
@@ -85,7 +84,7 @@ def write_lifted(
     if target.root.resolve() == layout.root.resolve():
         raise BadConfig(f"out={out}: is the data set itself; name another folder.")
     todo = [name for name in names if not (target.root / "motions" / f"{name}.npy").exists()]
-    spread(partial(_write_one, layout, target, noise, seed), todo, processes)
+    spread(partial(_write_one, layout, target, noise, seed), todo, processes, "lifting")
     return len(todo)
 
 
@@ -101,23 +100,10 @@ def add_lifted_copies(
     """
     names = layout.names(split)
     todo = [name for name in names if not layout.features(copy_name(name)).exists()]
-    spread(partial(_write_copy, layout, dmae, noise, seed), todo, processes)
+    spread(partial(_write_copy, layout, dmae, noise, seed), todo, processes, "lifting")
     with written_whole(layout.root / "splits" / f"{split}_lifted.txt") as temporary:
         temporary.write_text("".join(f"{name}\n{copy_name(name)}\n" for name in names))
     return f"{split}_lifted"
-
-
-def spread(work: Callable[[str], None], todo: Sequence[str], processes: int, doing: str = "lifting") -> None:
-    """Do the work for every name with a progress bar that says what is done, spread over processes."""
-    with tqdm(total=len(todo), desc=doing, unit="dance", disable=not todo) as progress:
-        if processes == 1 or len(todo) < 2:
-            for name in todo:
-                work(name)
-                progress.update()
-            return
-        with multiprocessing.get_context("spawn").Pool(min(processes, len(todo))) as pool:
-            for _ in pool.imap_unordered(work, todo):
-                progress.update()
 
 
 def _write_copy(layout: DataSetLayout, dmae: str, noise: CameraNoise, seed: int, name: str) -> None:

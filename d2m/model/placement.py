@@ -1,5 +1,6 @@
 """Where music is made and in what numbers: on a CPU or a GPU, in float32 or in bfloat16."""
 
+import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ PRECISIONS = ("exact", "bf16", "auto")
 
 _FASTER = 1.2
 """bfloat16 has to be this much faster before it is chosen: it changes the third digit."""
+
+_UNKNOWN_FREE_BYTES = 4 * 2**30
 
 _PROBE = (512, 1024, 1024)
 """Sizes of the matrix product that is timed on a CPU: about those of a wide level."""
@@ -40,6 +43,15 @@ class Placement:
         low = self.precision == "bf16" and self.device.type != "cpu"
         return torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext()
 
+    def free_bytes(self) -> int:
+        """The device's memory that nobody uses now."""
+        if self.device.type == "cuda":
+            return torch.cuda.mem_get_info(self.device)[0]
+        try:
+            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (ValueError, OSError, AttributeError):  # not on every system
+            return _UNKNOWN_FREE_BYTES
+
     def place(self, network: nn.Module) -> None:
         """Move a network there, once, and make it fast for generation."""
         use_stock_layers(network)  # from wherever it was before; the fast ones are for CPUs
@@ -53,7 +65,9 @@ class Placement:
             network.compile(mode="reduce-overhead" if self.device.type == "cuda" else None)
 
 
-def chosen_placement(device: str = "cpu", precision: str = "exact", compiled: bool = False) -> Placement:
+def chosen_placement(
+    device: str = "cpu", precision: str = "exact", compiled: bool = False, has_bfloat16_on_cpu: bool = True
+) -> Placement:
     """A placement from settings.
 
     Args:
@@ -61,6 +75,7 @@ def chosen_placement(device: str = "cpu", precision: str = "exact", compiled: bo
         precision: `exact`, `bf16`, or `auto`: bfloat16 where it is measured to be faster here, which another machine may see
             differently.
         compiled: see `Placement`.
+        has_bfloat16_on_cpu: whether `auto` may choose it there.
 
     Raises:
         BadConfig: for what is unknown or not there.
@@ -78,7 +93,8 @@ def chosen_placement(device: str = "cpu", precision: str = "exact", compiled: bo
     if precision not in PRECISIONS:
         raise BadConfig(f"precision={precision}: unknown; expected {', '.join(PRECISIONS)}.")
     if precision == "auto":
-        precision = "bf16" if prefers_bfloat16(where) else "exact"
+        can = has_bfloat16_on_cpu or where.type != "cpu"
+        precision = "bf16" if can and prefers_bfloat16(where) else "exact"
     return Placement(where, "bf16" if precision == "bf16" else "exact", compiled)
 
 

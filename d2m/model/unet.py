@@ -22,7 +22,7 @@ from d2m.model.condition import Condition
 from d2m.model.fast_layers import use_fast_linear
 
 _BLOCK_TENSORS = 24
-"""Tensors of a level's size that are alive at once: measured with 1 and 32 windows of the full-size U-Net (9 MB a window)."""
+"""Tensors of a level's size that may be alive at once."""
 
 
 class FusedAttentionBase(nn.Module):

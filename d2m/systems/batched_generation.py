@@ -1,6 +1,5 @@
 """Many dances at once: their windows share the batches that the U-Net is asked for."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +17,6 @@ LARGEST_BATCH = 32
 """Windows at once; more gain no time."""
 
 _SHARE_OF_FREE_MEMORY = 4
-_UNKNOWN_FREE_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True)
@@ -86,13 +84,3 @@ def fitting_batch(system: LatentDiffusion, free_bytes: int) -> int:
     fitting = [free_bytes // _SHARE_OF_FREE_MEMORY // max(row, 1), LARGEST_BATCH]
     fitting += [KEYS_VALUES_BYTES // kept] if kept else []
     return max(1, min(fitting))
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory that nobody uses now."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # not on every system
-        return _UNKNOWN_FREE_BYTES

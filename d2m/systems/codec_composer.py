@@ -13,7 +13,7 @@ from d2m.model.motion_reader import BodyReader, MotionRead
 from d2m.model.placement import Placement
 from d2m.model.token_sampling import SamplingSettings
 from d2m.systems.beat_grid import BeatGrid, regular_beats
-from d2m.systems.interface import Composer, Composition, CompositionRequest, refuse_bfloat16_on_cpu
+from d2m.systems.interface import Composer, Composition, CompositionRequest, refuse_what_speeds_networks
 
 
 @runtime_checkable
@@ -77,7 +77,7 @@ class CodecComposer(Composer):
 
     def on(self, placement: Placement) -> None:
         """Any device; bfloat16 on GPUs only."""
-        refuse_bfloat16_on_cpu(placement, "a codec transformer")
+        refuse_what_speeds_networks(placement, "a codec transformer")
         self.placement = placement
         self.system.to(placement.device)
         self.codec.to(placement.device)

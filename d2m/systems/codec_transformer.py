@@ -24,7 +24,7 @@ from d2m.model.token_sampling import SamplingSettings, sampled_codes
 from d2m.systems.codec_composer import CodecComposer
 from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
 from d2m.systems.optimization import OptimizerSettings
-from d2m.systems.trained import TrainedSystem
+from d2m.systems.trained import TrainedSystem, shown
 
 
 class CodecTransformer(TrainedSystem):
@@ -89,7 +89,7 @@ class CodecTransformer(TrainedSystem):
     ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, the weighted sum as `loss`, and `token_K` of each codebook."""
         codes, genre, pattern = batch["codes"], batch["genre"], self.decoder.steps
-        read = self.read(self.shown(batch), codes.shape[-1])
+        read = self.read(shown(batch, self.reader.reads), codes.shape[-1])
         told, dropped = read.told, None
         if training:
             dropped = torch.rand(len(codes), device=codes.device) < self.condition_dropout

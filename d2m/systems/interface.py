@@ -72,6 +72,9 @@ class Composer(ABC):
     placement: Placement = Placement()
     """Where it makes music."""
 
+    has_bfloat16_on_cpu: bool = False
+    """Whether it can make music in bfloat16 there."""
+
     def on(self, placement: Placement) -> None:
         """Make music there from now on; asked once, before any.
 
@@ -127,14 +130,16 @@ class Composing(Protocol):
         ...
 
 
-def refuse_bfloat16_on_cpu(placement: Placement, system: str) -> None:
-    """Refuse what only networks of the fast layers can do.
+def refuse_what_speeds_networks(placement: Placement, system: str) -> None:
+    """Refuse what this project's U-Nets and decoders alone can do.
 
     Raises:
-        BadConfig: for bfloat16 or a compiled network on a CPU.
+        BadConfig: for bfloat16 on a CPU, or compiled networks.
     """
-    if placement.device.type == "cpu" and (placement.precision != "exact" or placement.compiled):
-        raise BadConfig(f"precision={placement.precision}: on a CPU {system} makes music in float32, as it is; say precision=exact.")
+    if placement.compiled:
+        raise BadConfig(f"compile=true: the networks of {system} are not compiled; leave it out.")
+    if placement.device.type == "cpu" and placement.precision != "exact":
+        raise BadConfig(f"precision={placement.precision}: {system} makes music in float32 on a CPU; say precision=exact.")
 
 
 def without_autoencoder(autoencoder: str | Path | None, system: str) -> None:

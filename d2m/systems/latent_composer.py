@@ -17,7 +17,7 @@ from d2m.audio.dmae_weights import load_dmae
 from d2m.dance import Dance
 from d2m.errors import BadConfig
 from d2m.model.placement import Placement
-from d2m.systems.batched_generation import AskedLatent, fitting_batch, free_bytes, generate_together
+from d2m.systems.batched_generation import AskedLatent, fitting_batch, generate_together
 from d2m.systems.beat_grid import BeatGrid
 from d2m.systems.editing import (
     STRENGTH,
@@ -52,6 +52,7 @@ class LatentComposer(Composer):
         BadConfig: when the latents are not the autoencoder's.
     """
 
+    has_bfloat16_on_cpu = True
     settings = frozenset({"steps", "guidance", "decoder", "edit", "edit_dance", "strength", "batch"})
 
     def __init__(self, system: LatentDiffusion, dmae: DMAE) -> None:
@@ -150,7 +151,7 @@ class LatentComposer(Composer):
     def _batch(self, asked: Any) -> int | None:
         if asked == "auto":
             if self._fitting_batch is None:
-                self._fitting_batch = fitting_batch(self.system, free_bytes(self.placement.device))
+                self._fitting_batch = fitting_batch(self.system, self.placement.free_bytes())
             return self._fitting_batch
         if asked is not None and (type(asked) is not int or asked < 1):
             raise BadConfig(f"batch={asked}: expected how many windows are denoised at once, 1 or more, or auto.")

@@ -15,7 +15,7 @@ from d2m.model.placement import Placement
 from d2m.model.prompt import PromptTokens, checked_prompt
 from d2m.names import GENRES
 from d2m.systems.beat_grid import BeatGrid, regular_beats
-from d2m.systems.interface import Composer, Composition, CompositionRequest, refuse_bfloat16_on_cpu
+from d2m.systems.interface import Composer, Composition, CompositionRequest, refuse_what_speeds_networks
 from d2m.systems.textual_inversion import TextualInversion
 
 
@@ -39,7 +39,7 @@ class PromptedComposer(Composer):
 
     def on(self, placement: Placement) -> None:
         """Any device; bfloat16 on GPUs only."""
-        refuse_bfloat16_on_cpu(placement, "textual inversion")
+        refuse_what_speeds_networks(placement, "textual inversion")
         self.placement = placement
         self.system.to(placement.device)
 

@@ -13,6 +13,17 @@ from d2m.errors import BadConfig
 from d2m.systems.optimization import OptimizerSettings
 
 
+def shown(batch: Mapping[str, Any], reads: str) -> Tensor:
+    """The view of the dance that a system's reader reads (`d2m.video.view`).
+
+    Raises:
+        BadConfig: when the data do not bring it.
+    """
+    if reads not in batch:
+        raise BadConfig(f"data.{reads}=false: this system reads {reads}; set data.{reads}=true.")
+    return batch[reads]
+
+
 class TrainedSystem(lightning.LightningModule, ABC):
     """A system trained by the sum of some losses.
 
@@ -41,17 +52,6 @@ class TrainedSystem(lightning.LightningModule, ABC):
     @abstractmethod
     def optimized(self) -> tuple[nn.Module, nn.Module]:
         """What reads the motion and what makes the music: each has its own settings of the optimiser."""
-
-    def shown(self, batch: Mapping[str, Any]) -> Tensor:
-        """What of a batch the system's reader reads.
-
-        Raises:
-            BadConfig: when the data do not bring it.
-        """
-        reads = getattr(self, "reader").reads  # noqa: B009
-        if reads not in batch:
-            raise BadConfig(f"data.{reads}=false: this system reads {reads}; set data.{reads}=true.")
-        return batch[reads]
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Loss of one batch; logs its parts."""

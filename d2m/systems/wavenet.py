@@ -31,12 +31,12 @@ from d2m.systems.interface import (
     Composer,
     Composition,
     CompositionRequest,
-    refuse_bfloat16_on_cpu,
+    refuse_what_speeds_networks,
     without_autoencoder,
 )
 from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
 from d2m.systems.optimization import OptimizerSettings
-from d2m.systems.trained import TrainedSystem
+from d2m.systems.trained import TrainedSystem, shown
 
 
 class WaveNetSystem(TrainedSystem):
@@ -109,7 +109,7 @@ class WaveNetSystem(TrainedSystem):
                 f"data.sample_rate: found {waveform.shape[1]} samples with {seconds:g} s of motion, expected "
                 f"{self.sample_rate} a second; set it to the system's sample_rate."
             )
-        read = self.reader(self.shown(batch), frames, float(self.frame_rate))
+        read = self.reader(shown(batch, self.reader.reads), frames, float(self.frame_rate))
         rows = slice(self.network_rows if training else None)
         told = genre[rows]
         if training:
@@ -194,7 +194,7 @@ class WaveNetComposer(Composer):
 
     def on(self, placement: Placement) -> None:
         """Any device, though a CPU is likely to be the fastest: one sample hangs on the one before."""
-        refuse_bfloat16_on_cpu(placement, "a WaveNet")
+        refuse_what_speeds_networks(placement, "a WaveNet")
         self.placement = placement
         self.system.to(placement.device)
 
