@@ -8,9 +8,8 @@ from tqdm import tqdm
 from d2m.benchmark import generation, training_step
 from d2m.benchmark.flops import matmul_peak
 from d2m.benchmark.report import this_machine, write_report
-from d2m.console import user_errors_exit
-from d2m.errors import BadConfig
-from d2m.files import writable_folder
+from d2m.core.errors import BadConfig, user_errors_exit
+from d2m.core.files import writable_folder
 
 BENCHMARKS = {"training": training_step.benchmark, "generation": generation.benchmark}
 

@@ -4,16 +4,13 @@ Writes leaderboard.md and leaderboard.html, sorted by beat F at 70 ms, and marks
 references, another tracker, other tolerances).
 """
 
-import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder's evaluate.py would hide the package `evaluate`
+import hydra
+from omegaconf import DictConfig, ListConfig
 
-import hydra  # noqa: E402
-from omegaconf import DictConfig, ListConfig  # noqa: E402
-
-from d2m.console import require_settings, user_errors_exit  # noqa: E402
-from d2m.files import writable_folder  # noqa: E402
+from d2m.core.errors import require_settings, user_errors_exit
+from d2m.core.files import writable_folder
 
 MEANINGS = {"runs": "out folders of scripts/evaluate.py", "out": "folder"}
 USAGE = "python scripts/compare.py runs=[DIR,DIR] out=DIR"
@@ -24,8 +21,8 @@ USAGE = "python scripts/compare.py runs=[DIR,DIR] out=DIR"
 def main(config: DictConfig) -> None:
     """Read, sort, write."""
     require_settings(config, MEANINGS, USAGE)
-    from evaluate.leaderboard import load_run, write_leaderboard
-    from evaluate.runs import unique_names
+    from d2m.evaluation.comparison import load_run, write_leaderboard
+    from d2m.evaluation.runs import unique_names
 
     paths = [Path(path) for path in (config.runs if isinstance(config.runs, ListConfig) else [config.runs])]
     folders = [path.parent if path.is_file() else path for path in paths]

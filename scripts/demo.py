@@ -1,25 +1,21 @@
 """The whole path: held-out dances in, music, videos, scores and a report out. `make demo` runs it."""
 
-import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder's evaluate.py would hide the package `evaluate`
+import hydra
+from omegaconf import DictConfig, OmegaConf
 
-import hydra  # noqa: E402
-from omegaconf import DictConfig, OmegaConf  # noqa: E402
-
-from d2m.batch_generation import generate_all  # noqa: E402
-from d2m.console import user_errors_exit  # noqa: E402
-from d2m.dance import Dance  # noqa: E402
-from d2m.data.procedural.write import write_data_set  # noqa: E402
-from d2m.files import writable_folder, written_whole  # noqa: E402
-from d2m.generate import Dance2Music  # noqa: E402
-from d2m.music import Music  # noqa: E402
-from d2m.render.skeleton import render_dance  # noqa: E402
-from evaluate.report import write_report  # noqa: E402
-from evaluate.roundtrip import round_trip_folder  # noqa: E402
-from evaluate.scores import score_folders  # noqa: E402
-from evaluate.tables import genre_table, protocol_table, summary_table  # noqa: E402
+from d2m.core.errors import user_errors_exit
+from d2m.core.files import atomic_write, writable_folder
+from d2m.core.music import Music
+from d2m.data.synthetic.write import write_data_set
+from d2m.evaluation.report.page import write_report
+from d2m.evaluation.runs import round_trip_folder
+from d2m.evaluation.scores import score_folders
+from d2m.evaluation.tables import genre_table, protocol_table, summary_table
+from d2m.motion.dance import Dance
+from d2m.pipeline import Dance2Music, generate_all
+from d2m.render.skeleton import render_dance
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="demo")
@@ -27,13 +23,13 @@ from evaluate.tables import genre_table, protocol_table, summary_table  # noqa: 
 def main(config: DictConfig) -> None:
     """Data, music, videos, scores, report."""
     out = writable_folder(config.out)
-    with written_whole(out / "config.yaml") as temporary:
+    with atomic_write(out / "config.yaml") as temporary:
         OmegaConf.save(config, temporary)
     layout = write_data_set(out / "data", splits=list(config.splits))
     names = [name for split in config.splits for name in layout.names(split)[:: config.every]]
     model = Dance2Music.load(config.checkpoint)
     result = generate_all(model, [layout.motion(n) for n in names], out / "music", config.seed, steps=config.steps)
-    roundtrip = round_trip_folder(model.composer.dmae, out / "music", layout.root / "wavs", out / "roundtrip")
+    roundtrip = round_trip_folder(model.music_generator.dmae, out / "music", layout.root / "wavs", out / "roundtrip")
     scores = score_folders(out / "music", layout.root / "wavs", layout.root / "motions", roundtrip=roundtrip)
     scores.write(out)
     table = scores.to_json()

@@ -8,11 +8,11 @@ from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from d2m.audio.codec import load_codec
-from d2m.audio.dmae_weights import load_dmae
-from d2m.console import user_errors_exit
-from d2m.data.encoding import EncodingSummary, encode_with_trainer
+from d2m.audio.pretrained import load_dmae
+from d2m.core.errors import user_errors_exit
+from d2m.data.encode import EncodingSummary, encode_with_trainer
+from d2m.data.encode_tokens import encode_tokens
 from d2m.data.layout import DataSetLayout
-from d2m.data.token_encoding import encode_tokens
 
 MAX_SENTENCES = 50
 

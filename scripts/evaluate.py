@@ -7,17 +7,13 @@ Prints tables and writes scores.json, clips.csv, table.md, config.yaml and repor
 into `out/NAME`, and comparison.json and comparison.md into `out`). Works on anybody's wavs. Keys: configs/evaluate.yaml.
 """
 
-import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # this file's own name would hide the package `evaluate`
+import hydra
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
-import hydra  # noqa: E402
-from omegaconf import DictConfig, ListConfig, OmegaConf  # noqa: E402
-
-from d2m.console import require_settings, user_errors_exit  # noqa: E402
-from d2m.errors import BadInput  # noqa: E402
-from d2m.files import written_whole  # noqa: E402
+from d2m.core.errors import BadInput, require_settings, user_errors_exit
+from d2m.core.files import atomic_write
 
 MEANINGS = {"generated": "folder of generated wavs", "reference": "folder of reference wavs or beats", "out": "folder"}
 USAGE = "python scripts/evaluate.py generated=DIR reference=DIR out=DIR"
@@ -29,7 +25,7 @@ NOT_SETTINGS = ("generated", "reference", "out", "autoencoder", "decoder", "repo
 def main(config: DictConfig) -> None:
     """Evaluate as the configuration says; status 2 when some files could not be used."""
     require_settings(config, MEANINGS, USAGE)
-    from evaluate.runs import Evaluation, evaluate_all
+    from d2m.evaluation.runs import Evaluation, evaluate_all
 
     generated = config.generated if isinstance(config.generated, ListConfig) else [config.generated]
     plain = OmegaConf.to_container(config, resolve=True)
@@ -44,7 +40,7 @@ def main(config: DictConfig) -> None:
         report=config.report,
     )
     found = evaluate_all(evaluation)
-    with written_whole(evaluation.out / "config.yaml") as temporary:
+    with atomic_write(evaluation.out / "config.yaml") as temporary:
         temporary.write_text(OmegaConf.to_yaml(config))
     failed = sum(len(scores.failed) for scores in found.values())
     bad = {sentence for scores in found.values() for sentence in scores.bad_files}

@@ -1,25 +1,22 @@
 """What an autoencoder keeps of held-out music: `python scripts/evaluate_dmae.py dmae=demo root=data/procedural`."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder's evaluate.py would hide the package `evaluate`
+import hydra
+import torch
+from omegaconf import DictConfig
 
-import hydra  # noqa: E402
-import torch  # noqa: E402
-from omegaconf import DictConfig  # noqa: E402
-
-from d2m.audio.coding import encode_piece  # noqa: E402
-from d2m.audio.dmae_weights import load_dmae  # noqa: E402
-from d2m.console import user_errors_exit  # noqa: E402
-from d2m.data.layout import DataSetLayout  # noqa: E402
-from d2m.files import writable_folder, written_whole  # noqa: E402
-from d2m.music import Music  # noqa: E402
-from d2m.systems.autoencoder import latent_health  # noqa: E402
-from evaluate.autoencoder import score_autoencoder  # noqa: E402
-from evaluate.roundtrip import round_trip  # noqa: E402
+from d2m.audio.chunked_coding import encode_piece
+from d2m.audio.pretrained import load_dmae
+from d2m.core.errors import user_errors_exit
+from d2m.core.files import atomic_write, writable_folder
+from d2m.core.music import Music
+from d2m.data.layout import DataSetLayout
+from d2m.evaluation.autoencoder_scores import score_autoencoder
+from d2m.evaluation.runs import round_trip
+from d2m.systems.autoencoder import latent_health
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="evaluate_dmae")
@@ -38,10 +35,10 @@ def main(config: DictConfig) -> None:
         "rows": {k: asdict(row) for k, row in rows.items()},
         "latent": latent_health(latents[None]),
     }
-    with written_whole(out / "dmae.json") as temporary:
+    with atomic_write(out / "dmae.json") as temporary:
         temporary.write_text(json.dumps(result, indent=2))
     for decoder in config.decoders:
-        with written_whole(out / f"{wavs[0].stem}_{decoder}.png") as temporary:
+        with atomic_write(out / f"{wavs[0].stem}_{decoder}.png") as temporary:
             temporary.write_bytes(spectrogram_pair(pieces[0], round_trip(pieces[0], dmae, decoder, config.steps)))
     print(f"\n{'':12s} beat F   onset F  log-mel  s per clip   ({len(wavs)} clips)")
     for title, row in rows.items():

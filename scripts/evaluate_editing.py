@@ -1,14 +1,12 @@
-"""Judge edited songs: `python scripts/evaluate_editing.py edited=DIR reference=DIR [songs=DIR] [generated=DIR] out=DIR`."""
+"""Evaluator edited songs: `python scripts/evaluate_editing.py edited=DIR reference=DIR [songs=DIR] [generated=DIR] out=DIR`."""
 
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder's evaluate.py would hide the package `evaluate`
+import hydra
+from omegaconf import DictConfig
 
-import hydra  # noqa: E402
-from omegaconf import DictConfig  # noqa: E402
-
-from d2m.console import require_settings, user_errors_exit  # noqa: E402
+from d2m.core.errors import require_settings, user_errors_exit
 
 MEANINGS = {
     "edited": "folder of edited wavs",
@@ -23,7 +21,7 @@ USAGE = "python scripts/evaluate_editing.py edited=DIR reference=DIR out=DIR"
 def main(config: DictConfig) -> None:
     """Evaluate as the configuration says; status 2 when some clips could not be judged."""
     require_settings(config, MEANINGS, USAGE)
-    from evaluate.editing import EditEvaluation, editing_table, evaluate_editing
+    from d2m.evaluation.editing_scores import EditEvaluation, editing_table, evaluate_editing
 
     def path(value: str | None) -> Path | None:
         return None if value is None else Path(value)

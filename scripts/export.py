@@ -9,9 +9,8 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from d2m.checkpoint import averaged_weights, load_checkpoint, own_weights, save_checkpoint, shipped_or_path
-from d2m.console import require_settings, user_errors_exit
-from d2m.errors import BadConfig
+from d2m.core.checkpoint import averaged_weights, load_checkpoint, own_weights, save_checkpoint, shipped_or_path
+from d2m.core.errors import BadConfig, require_settings, user_errors_exit
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="export")
@@ -20,8 +19,8 @@ def main(config: DictConfig) -> None:
     """Write the last checkpoint's (averaged) weights with the config that rebuilds their module."""
     import torch
 
-    from d2m.audio.dmae_weights import folded
-    from d2m.model.published_weights import export_published
+    from d2m.audio.pretrained import folded
+    from d2m.models.published_weights import export_published
 
     require_settings(
         config, {"run": "a training run's folder", "out": "the file to write"}, "scripts/export.py run=DIR out=FILE"

@@ -11,9 +11,8 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from d2m.checkpoint import build, save_checkpoint
-from d2m.console import require_settings, user_errors_exit
-from d2m.errors import BadConfig
+from d2m.core.checkpoint import build, save_checkpoint
+from d2m.core.errors import BadConfig, require_settings, user_errors_exit
 
 MEANINGS = {
     "unet": "the published U-Net's state dict",
@@ -29,7 +28,7 @@ def main(config: DictConfig) -> None:
     require_settings(config, MEANINGS, "python scripts/import_weights.py unet=FILE encoder=FILE out=FILE")
     import torch
 
-    from d2m.model.published_weights import load_published
+    from d2m.models.published_weights import load_published
 
     out = Path(config.out)
     if out.suffix != ".safetensors":

@@ -5,9 +5,9 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from d2m.console import require_settings, user_errors_exit
+from d2m.core.errors import require_settings, user_errors_exit
+from d2m.data.camera_copies import add_lifted_copies, write_lifted
 from d2m.data.layout import DataSetLayout
-from d2m.data.lifted import add_lifted_copies, write_lifted
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="lift")

@@ -4,17 +4,13 @@ Generates a split's dances under every setting of configs/pareto.yaml, scores th
 pareto.md and pareto.png into `out`. Run again, it goes on where it stopped.
 """
 
-import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder's evaluate.py would hide the package `evaluate`
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
 
-import hydra  # noqa: E402
-import torch  # noqa: E402
-from omegaconf import DictConfig, OmegaConf  # noqa: E402
-
-from d2m.console import require_settings, user_errors_exit  # noqa: E402
-from d2m.errors import BadConfig  # noqa: E402
+from d2m.core.errors import BadConfig, require_settings, user_errors_exit
 
 MEANINGS = {"root": "a data set", "out": "folder"}
 USAGE = "python scripts/pareto.py checkpoint=demo root=data/val out=DIR"
@@ -25,9 +21,8 @@ USAGE = "python scripts/pareto.py checkpoint=demo root=data/val out=DIR"
 def main(config: DictConfig) -> None:
     """Make, score, report."""
     require_settings(config, MEANINGS, USAGE)
-    from evaluate.generation_settings import Setting
-    from evaluate.pareto import Sweep, run_sweep
-    from evaluate.pareto_report import write_pareto
+    from d2m.evaluation.pareto import Setting, Sweep, run_sweep
+    from d2m.evaluation.pareto_report import write_pareto
 
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -7,8 +7,8 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from d2m.console import user_errors_exit
-from d2m.files import writable_folder
+from d2m.core.errors import user_errors_exit
+from d2m.core.files import writable_folder
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare")

@@ -8,15 +8,24 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from d2m.batch_generation import generate_all
-from d2m.console import require_settings, user_errors_exit
-from d2m.dance import list_dances
-from d2m.errors import BadConfig
-from d2m.files import writable_folder
-from d2m.generate import Dance2Music
-from d2m.names import GENRES
+from d2m.core.aist_names import GENRES
+from d2m.core.errors import BadConfig, require_settings, user_errors_exit
+from d2m.core.files import writable_folder
+from d2m.motion.dance import list_dances
+from d2m.pipeline import Dance2Music, generate_all
 
-NOT_SETTINGS = ("checkpoint", "dance", "out", "genre", "seed", "autoencoder", "threads", "device", "precision", "compile")
+NOT_SETTINGS = (
+    "checkpoint",
+    "dance",
+    "out",
+    "genre",
+    "seed",
+    "autoencoder",
+    "threads",
+    "device",
+    "precision",
+    "compile",
+)
 USAGE = "python scripts/sample.py dance=FILE|FOLDER|GLOB out=DIR"
 
 
@@ -30,9 +39,7 @@ def main(config: DictConfig) -> None:
     if config.genre is not None and config.genre not in GENRES:
         raise BadConfig(f"genre={config.genre}: unknown; expected one of {', '.join(GENRES)}.")
     paths = list_dances(config.dance)
-    model = Dance2Music.load(
-        config.checkpoint, config.autoencoder, config.device, config.precision, config.compile
-    )
+    model = Dance2Music.load(config.checkpoint, config.autoencoder, config.device, config.precision, config.compile)
     out = writable_folder(config.out)
     asked: Any = OmegaConf.to_container(config, resolve=True)
     settings = {key: value for key, value in asked.items() if key not in NOT_SETTINGS and value is not None}

@@ -5,9 +5,9 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from d2m.console import user_errors_exit
+from d2m.core.errors import user_errors_exit
 from d2m.data.layout import DataSetLayout
-from d2m.data.shards import write_shards
+from d2m.data.streaming import write_shards
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="shard")

@@ -1,19 +1,14 @@
 """Train: `python scripts/train.py experiment=demo` (see configs/experiment/ for the others)."""
 
-import sys
-from pathlib import Path
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning import seed_everything
+from omegaconf import DictConfig
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder's evaluate.py would hide the package `evaluate`
-
-import hydra  # noqa: E402
-import torch  # noqa: E402
-from hydra.core.hydra_config import HydraConfig  # noqa: E402
-from hydra.types import RunMode  # noqa: E402
-from lightning import seed_everything  # noqa: E402
-from omegaconf import DictConfig  # noqa: E402
-
-from d2m.console import user_errors_exit  # noqa: E402
-from d2m.training.run import fit  # noqa: E402
+from d2m.core.errors import user_errors_exit
+from d2m.training.run import fit
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")

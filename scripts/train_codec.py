@@ -4,8 +4,8 @@ import hydra
 import torch
 from omegaconf import DictConfig
 
-from d2m.console import user_errors_exit
-from d2m.data.codec_training import train_codec
+from d2m.core.errors import user_errors_exit
+from d2m.data.encode_tokens import train_codec
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train_codec")

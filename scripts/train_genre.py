@@ -3,14 +3,11 @@
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder's evaluate.py would hide the package `evaluate`
+import hydra
+from omegaconf import DictConfig
 
-import hydra  # noqa: E402
-from omegaconf import DictConfig  # noqa: E402
-
-from d2m.console import require_settings, user_errors_exit  # noqa: E402
-from d2m.errors import BadConfig  # noqa: E402
-from d2m.files import writable_folder  # noqa: E402
+from d2m.core.errors import BadConfig, require_settings, user_errors_exit
+from d2m.core.files import writable_folder
 
 MEANINGS = {"root": "data set or folder of wavs", "out": "FILE.safetensors"}
 USAGE = "python scripts/train_genre.py root=data/procedural out=outputs/genre.safetensors"
@@ -23,7 +20,7 @@ def main(config: DictConfig) -> None:
     require_settings(config, MEANINGS, USAGE)
     import torch
 
-    from evaluate.genre_training import (
+    from d2m.evaluation.genre_training import (
         GenreTraining,
         examples_of_data_set,
         examples_of_table,

@@ -3,24 +3,21 @@
 Writes music, scores and trial.json into `out`, and prints a row; `beside=[DIR,...]` puts earlier trials into the same table.
 """
 
-import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder's evaluate.py would hide the package `evaluate`
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
 
-import hydra  # noqa: E402
-import torch  # noqa: E402
-from omegaconf import DictConfig, OmegaConf  # noqa: E402
-
-from d2m.console import user_errors_exit  # noqa: E402
-from d2m.files import written_whole  # noqa: E402
+from d2m.core.errors import user_errors_exit
+from d2m.core.files import atomic_write
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="trial")
 @user_errors_exit()
 def main(config: DictConfig) -> None:
     """Run, then print the table."""
-    from evaluate.trials import Trial, load_trial, run_trial, trial_table
+    from d2m.evaluation.trials import Trial, load_trial, run_trial, trial_table
 
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -42,7 +39,7 @@ def main(config: DictConfig) -> None:
     )
     table = trial_table([*(load_trial(Path(folder)) for folder in config.beside), run_trial(trial)])
     for file, text in (("table.md", table), ("config.yaml", OmegaConf.to_yaml(config, resolve=True))):
-        with written_whole(out / file) as temporary:
+        with atomic_write(out / file) as temporary:
             temporary.write_text(text)
     print("\n" + table)
 

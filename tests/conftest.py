@@ -10,7 +10,7 @@ import torch
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-install_import_hook(["d2m", "evaluate"], "beartype.beartype")
+install_import_hook(["d2m"], "beartype.beartype")
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
 
@@ -21,10 +21,10 @@ CLIP_SECONDS = 8.0
 @pytest.fixture(scope="session")
 def two_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of two sequences in AIST++'s own layout; both are in every split."""
-    from d2m.data.procedural.dances import choreograph
-    from d2m.data.procedural.songs import Song, render_song
-    from d2m.music import Music
-    from d2m.names import parse_sequence_name
+    from d2m.core.aist_names import parse_sequence_name
+    from d2m.core.music import Music
+    from d2m.data.synthetic.dances import choreograph
+    from d2m.data.synthetic.songs import Song, render_song
 
     root = tmp_path_factory.mktemp("two_clips")
     for folder in ("motions", "wavs", "beats", "splits"):

@@ -54,7 +54,14 @@ def test_modules_are_small_and_named() -> None:
 
 SHARED_BY_SYSTEMS = {"interface", "beat_grid", "generation", "losses", "optimization", "trained"}
 FAMILIES = {
-    "latent_diffusion": {"latent_composer", "batched_generation", "long_generation", "tempo", "editing", "distillation"},
+    "latent_diffusion": {
+        "latent_composer",
+        "batched_generation",
+        "long_generation",
+        "tempo",
+        "editing",
+        "distillation",
+    },
     "autoencoder": {"onepass_training", "decoder_distillation"},
     "codec_transformer": {"codec_composer"},
     "wavenet": set(),
@@ -80,6 +87,10 @@ def test_no_system_imports_another() -> None:
 def test_facade_training_and_scripts_know_no_system_by_name() -> None:
     facade = [ROOT / "d2m" / f"{name}.py" for name in ("generate", "batch_generation", "clip_generation", "cli")]
     scripts = [ROOT / "scripts" / f"{name}.py" for name in ("train", "sample", "evaluate", "trial")]
-    reports = [*(ROOT / "evaluate").glob("report*.py"), ROOT / "evaluate" / "scores.py", ROOT / "evaluate" / "trials.py"]
+    reports = [
+        *(ROOT / "evaluate").glob("report*.py"),
+        ROOT / "evaluate" / "scores.py",
+        ROOT / "evaluate" / "trials.py",
+    ]
     for path in [*facade, *scripts, *reports, *(ROOT / "d2m" / "training").glob("*.py")]:
         assert imported_systems(path) <= {"interface", "beat_grid"}, path

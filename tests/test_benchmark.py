@@ -22,10 +22,10 @@ from d2m.benchmark.stock import StockSystem
 from d2m.benchmark.timing import Timing, interleaved, peak_memory_alone_mb, peak_memory_mb
 from d2m.benchmark.training_step import measure_training, step_flops
 from d2m.benchmark.training_variants import TrainingSetup, TrainingWorkbench
-from d2m.errors import BadConfig
-from d2m.model.condition import Condition
-from d2m.model.fast_network import fast_inference
-from d2m.model.unet import ConditionedUNet
+from d2m.core.errors import BadConfig
+from d2m.models.conditioner import Condition
+from d2m.models.fast_network import fast_inference
+from d2m.models.unet import ConditionedUNet
 
 ROOT = Path(__file__).parents[1]
 PEAK = MatmulPeak(1e11, 2e11)

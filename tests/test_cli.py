@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from d2m import checkpoint
 from d2m.cli import main
-from d2m.music import Music
+from d2m.core import checkpoint
+from d2m.core.music import Music
 
 CLIP = "gHO_sBM_cAll_d20_mHO5_ch02"
 

@@ -9,11 +9,11 @@ import pytest
 from tests_support_films import decoded, write_film
 from tests_support_video import landmarks_of
 
-from d2m.clip_generation import Clip, ClipRequest, make_clip, write_clip_poster, write_take
-from d2m.dance import Dance
-from d2m.errors import BadConfig, BadInput
-from d2m.generate import Dance2Music
-from d2m.music import Music
+from d2m.clip_pipeline import Clip, ClipRequest, make_clip, write_clip_poster, write_take
+from d2m.core.errors import BadConfig, BadInput
+from d2m.core.music import Music
+from d2m.motion.dance import Dance
+from d2m.pipeline import Dance2Music
 
 NAME = "gHO_sBM_cAll_d20_mHO5_ch02"
 

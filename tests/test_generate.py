@@ -10,14 +10,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from d2m.batch_generation import generate_all
-from d2m.checkpoint import load_checkpoint, save_checkpoint, shipped_or_path
-from d2m.dance import Dance
-from d2m.errors import BadConfig, BadInput
-from d2m.generate import Dance2Music
-from d2m.names import GENRES
-from evaluate.beats import beat_f
-from evaluate.trackers import track_beats_s
+from d2m.core.aist_names import GENRES
+from d2m.core.checkpoint import load_checkpoint, save_checkpoint, shipped_or_path
+from d2m.core.errors import BadConfig, BadInput
+from d2m.metrics.beat_tracker import track_beats_s
+from d2m.metrics.beats import beat_f
+from d2m.motion.dance import Dance
+from d2m.pipeline import Dance2Music, generate_all
 
 ROOT = Path(__file__).parents[1]
 

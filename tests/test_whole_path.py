@@ -45,7 +45,9 @@ def test_every_sequence_got_motion_music_and_latent(folder: Path) -> None:
 
 def test_tuning_songs_are_in_train_and_never_in_test(folder: Path) -> None:
     layout = DataSetLayout(folder / "data")
-    songs = {split: {name.split("_")[4] for name in layout.names(split)} for split in ("tuning_train", "tuning_val", "test")}
+    songs = {
+        split: {name.split("_")[4] for name in layout.names(split)} for split in ("tuning_train", "tuning_val", "test")
+    }
     assert songs["tuning_val"] and not songs["tuning_val"] & (songs["tuning_train"] | songs["test"])
     assert not songs["tuning_train"] & songs["test"]
 

@@ -10,12 +10,12 @@ from tests_support_motion import swinging_features
 from torch import Tensor
 
 from d2m.audio.codec import CodecFacts
-from d2m.clock import Clock
+from d2m.core.timeline import Clock
+from d2m.data.index import TokenManifest, token_file, token_folder
 from d2m.data.layout import DataSetLayout
-from d2m.data.token_manifest import TokenManifest, token_file, token_folder
-from d2m.model.motion_encoder import TemporalEncoder
-from d2m.model.motion_reader import MotionReader
-from d2m.model.token_decoder import TokenDecoder
+from d2m.models.encoders import TemporalEncoder
+from d2m.models.motion_reader import MotionReader
+from d2m.models.token_decoder import TokenDecoder
 from d2m.systems.codec_transformer import CodecTransformer
 
 FACTS = CodecFacts("tiny", 8000, 800, 3, 16, "f" * 64)

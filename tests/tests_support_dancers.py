@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from tests_support_video import landmarks_of, portrait
 
-from d2m.dance import Dance
-from d2m.data.procedural.dances import choreograph
-from d2m.data.procedural.songs import Song, render_song
-from d2m.video.dance import VideoDance, dance_of_video
+from d2m.data.synthetic.dances import choreograph
+from d2m.data.synthetic.songs import Song, render_song
+from d2m.motion.dance import Dance
 from d2m.video.landmarks import Landmarks
 from d2m.video.reader import frames, read_info
+from d2m.video.video_dance import VideoDance, dance_of_video
 
 RATE = 44100
 BLOCK = 20

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from d2m.model.placement import Placement
+from d2m.models.device import DeviceConfig
 
-ELSEWHERE = Placement(torch.device("meta"), "bf16")
+ELSEWHERE = DeviceConfig(torch.device("meta"), "bf16")
 
 
 _MAY_MIX = {torch.Tensor.__getitem__, torch.Tensor.to}

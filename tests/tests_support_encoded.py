@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from d2m.data.datamodule import PairedWindows
-from d2m.data.latent_index import INDEX_DTYPE, LatentManifest, index_row, write_index
+from d2m.data.index import INDEX_DTYPE, LatentManifest, index_row, write_index
 from d2m.data.layout import DataSetLayout
 
 SAMPLE_RATE, HOP_SAMPLES, CHANNELS = 22050, 512, 4

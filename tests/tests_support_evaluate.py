@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from d2m.music import Music
+from d2m.core.music import Music
 
 RATE = 22050
 SECONDS = 6.5

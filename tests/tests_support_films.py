@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from d2m.music import Music
+from d2m.core.music import Music
 
 TIME_BASE = Fraction(1, 90_000)
 CLICKS_S = np.array([0.25, 1.0, 1.75])

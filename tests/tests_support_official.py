@@ -13,10 +13,10 @@ import av
 import numpy as np
 from jaxtyping import Float
 
-from d2m.data.procedural.dances import choreograph
-from d2m.data.procedural.songs import Song, render_song
-from d2m.music import Music
-from d2m.names import parse_sequence_name
+from d2m.core.aist_names import parse_sequence_name
+from d2m.core.music import Music
+from d2m.data.synthetic.dances import choreograph
+from d2m.data.synthetic.songs import Song, render_song
 
 TRAIN = ("gBR_sBM_cAll_d04_mBR1_ch01", "gBR_sBM_cAll_d05_mBR2_ch01", "gHO_sFM_cAll_d19_mHO1_ch01")
 VAL = ("gBR_sBM_cAll_d04_mBR0_ch01",)

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from d2m.audio.dmae_weights import load_dmae
-from d2m.data.encoding import encode_data_set
+from d2m.audio.pretrained import load_dmae
+from d2m.data.encode import encode_data_set
 from d2m.data.layout import DataSetLayout
-from d2m.diffusion import schedule
-from d2m.diffusion.objective import NoisyExample, VelocityObjective
+from d2m.diffusion import processes as schedule
+from d2m.diffusion.objectives import NoisyExample, VelocityObjective
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -64,7 +64,7 @@ class NoiseOfTheRow(VelocityObjective):
         """A fixed scramble of the latent, and a level between 0.2 and 0.8."""
         noise = torch.sin(40 * x0.roll(7, dims=-1))
         sigma = 0.5 + 0.3 * torch.sin(x0.sum(dim=(1, 2)))
-        return NoisyExample(schedule.noisy(x0, noise, sigma), sigma, schedule.velocity(x0, noise, sigma))
+        return NoisyExample(schedule.add_noise(x0, noise, sigma), sigma, schedule.velocity(x0, noise, sigma))
 
 
 class WithoutDropout(lightning.Callback):

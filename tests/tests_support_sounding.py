@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from d2m.core.music import Music
 from d2m.data.layout import DataSetLayout
 from d2m.motion.features import rotations_to_features
 from d2m.motion.smpl import axis_angle_to_matrix
-from d2m.music import Music
 
 NAMES = ("gBR_sBM_cAll_d04_mBR0_ch02", "gHO_sBM_cAll_d20_mHO5_ch02", "my_own_dance")
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from d2m.video.landmarks import Landmarks
-from d2m.video.synthetic import J, L, landmarks_of, points_of
+from d2m.video.modality import J, L, landmarks_of, points_of
 
 __all__ = ["J", "L", "drawn", "landmarks_of", "marked", "points_of", "portrait", "write_clip"]
 BONES = [("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"), ("shoulder", "hip")]

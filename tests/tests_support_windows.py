@@ -9,7 +9,7 @@ from tests_support_encoded import HOP_SAMPLES, SAMPLE_RATE
 from torch import nn
 
 from d2m.data.datamodule import PairedWindows
-from d2m.motion.normalize import Normalizer
+from d2m.motion.features import Normalizer
 
 Seen = tuple[str, float]
 

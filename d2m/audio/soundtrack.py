@@ -13,8 +13,8 @@ import av
 import numpy as np
 from jaxtyping import Float
 
-from d2m.errors import BadInput
-from d2m.music import Music
+from d2m.core.errors import BadInput
+from d2m.core.music import Music
 
 _SILENCE = 1e-4
 """A track whose largest sample is below this (-80 dB) carries no music."""

@@ -10,8 +10,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from d2m.benchmark.timing import synchronise
-from d2m.model.fast_convolution import product
-from d2m.model.fast_layers import has_onednn
+from d2m.models.fast_convolution import product
+from d2m.models.fast_network import has_onednn
 
 
 @dataclass(frozen=True)

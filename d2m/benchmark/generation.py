@@ -12,8 +12,8 @@ from d2m.benchmark.generation_ours import OurGeneration, OurNetworks, parts_alon
 from d2m.benchmark.generation_variants import STOCK, Counts, Generation, GenerationSetup, StockGeneration
 from d2m.benchmark.report import Measured
 from d2m.benchmark.timing import Timing, interleaved, peak_memory_alone_mb
-from d2m.errors import BadConfig
-from d2m.model.fast_network import Mode
+from d2m.core.errors import BadConfig
+from d2m.models.fast_network import Mode
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from d2m.audio.coding import count_windows, decode_piece
-from d2m.audio.dmae import DMAE
+from d2m.audio.autoencoder import DMAE
+from d2m.audio.chunked_coding import count_windows, decode_piece
 from d2m.benchmark.generation_variants import STOCK, Counts, Generation, GenerationSetup, Recipe, StockGeneration
 from d2m.diffusion import samplers
 from d2m.diffusion.guidance import guided
+from d2m.diffusion.multidiffusion import blended, plan_windows
 from d2m.diffusion.samplers import Denoiser
-from d2m.diffusion.windows import blended, plan_windows
-from d2m.model.condition import Condition, MotionWindow
-from d2m.model.fast_network import Mode, use_bfloat16, use_fast_layers
-from d2m.model.genre import unknown_genres
+from d2m.models.conditioner import Condition, MotionWindow
+from d2m.models.fast_network import Mode, use_bfloat16, use_fast_layers
+from d2m.models.heads import unknown_genres
 from d2m.systems.latent_diffusion import LatentDiffusion
 
 

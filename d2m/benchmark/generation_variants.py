@@ -14,11 +14,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from d2m.audio.dmae import DMAE
+from d2m.audio.autoencoder import DMAE
 from d2m.benchmark.flops import counted_flops
 from d2m.benchmark.stock import StockSystem
-from d2m.clock import MOTION_FPS, seconds_to_motion_frames
-from d2m.model.fast_network import Mode
+from d2m.core.timeline import MOTION_FPS, seconds_to_motion_frames
+from d2m.models.fast_network import Mode
 
 STOCK = "published recipe, stock packages"
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from d2m.benchmark.flops import MatmulPeak
-from d2m.files import writable_folder, written_whole
+from d2m.core.files import atomic_write, writable_folder
 
 
 @runtime_checkable
@@ -102,9 +102,9 @@ def write_report(folder: str | Path, name: str, machine: Machine, measured: Meas
     text = "\n\n".join([markdown_table(measured.rows), machine.sentence() + ".", *measured.notes]) + "\n"
     rows = [asdict(row) for row in measured.rows]  # pyright: ignore[reportArgumentType, reportCallIssue]
     content = {"machine": asdict(machine), **measured.details, "rows": rows}
-    with written_whole(folder / f"{name}.json") as temporary:
+    with atomic_write(folder / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(content, indent=2))
-    with written_whole(folder / f"{name}.md") as temporary:
+    with atomic_write(folder / f"{name}.md") as temporary:
         temporary.write_text(text)
     return text
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from audio_diffusion_pytorch import DiffusionModel, UNetV0, VDiffusion, VSampler
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from d2m.audio.torchaudio_cpu import ensure_torchaudio
+from d2m.core.aist_names import GENRES
 from d2m.motion.features import FEATURE_WIDTH
-from d2m.names import GENRES
 
 ensure_torchaudio()  # audio_diffusion_pytorch imports torchaudio
-from audio_diffusion_pytorch import DiffusionModel, UNetV0, VDiffusion, VSampler  # noqa: E402
 
 MASK_PROBABILITY = 0.2
 """Share of training rows whose tokens are replaced by the null tokens."""
@@ -114,8 +114,8 @@ class StockSystem(nn.Module):
     """Encoder and diffusion model of the published system.
 
     Args:
-        unet: the arguments of `d2m.model.unet.ConditionedUNet`, of which the published ones are used.
-        encoder: the arguments of `d2m.model.motion_encoder.MotionViT`.
+        unet: the arguments of `d2m.models.unet.ConditionedUNet`, of which the published ones are used.
+        encoder: the arguments of `d2m.models.encoders.MotionViT`.
     """
 
     def __init__(self, unet: Mapping[str, Any], encoder: Mapping[str, Any]) -> None:
@@ -130,7 +130,7 @@ class StockSystem(nn.Module):
         self,
         features: Float[Tensor, "batch time 219"],
         latent: Float[Tensor, "batch channel frame"],
-        genre: Int[Tensor, "batch"],
+        genre: Int[Tensor, " batch"],
     ) -> Float[Tensor, ""]:
         """0.1 * L_v + CE(genre), one call of the stock training forward."""
         tokens, logits = self.encoder(features)

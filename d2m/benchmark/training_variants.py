@@ -17,10 +17,10 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from d2m.benchmark.stock import MASK_PROBABILITY, StockSystem
-from d2m.diffusion import schedule
-from d2m.model.condition import MotionWindow
+from d2m.diffusion import processes as schedule
+from d2m.models.conditioner import MotionWindow
 from d2m.systems.latent_diffusion import LatentDiffusion
-from d2m.systems.losses import genre_loss
+from d2m.systems.training_system import genre_loss
 
 Step = Callable[[], Tensor]
 
@@ -165,11 +165,11 @@ class TrainingWorkbench:
     def _our_loss(self, network: Any) -> Tensor:
         assert self.ours is not None
         if network is None:
-            return self.ours.loss_parts(self.batch, training=True)["loss"]
+            return self.ours.compute_losses(self.batch, training=True)["loss"]
         unet = self.ours.unet
         unet.forward = network  # of this object, before that of its class
         try:
-            return self.ours.loss_parts(self.batch, training=True)["loss"]
+            return self.ours.compute_losses(self.batch, training=True)["loss"]
         finally:
             del unet.forward
 
@@ -185,7 +185,7 @@ class TrainingWorkbench:
             torch.bernoulli(torch.full((len(latent), 1, 1), MASK_PROBABILITY, device=self.device)).bool().flatten()
         )
         condition = conditioned.condition.replaced(dropped, ours.conditioner.null(conditioned.condition))
-        predicted = ours.unet(schedule.noisy(latent, noise, sigma), sigma, condition)
+        predicted = ours.unet(schedule.add_noise(latent, noise, sigma), sigma, condition)
         velocity = F.mse_loss(predicted, schedule.velocity(latent, noise, sigma))
         weights = ours.loss_weights
         return weights.velocity * velocity + weights.genre * genre_loss(conditioned.genre_logits, self.batch["genre"])

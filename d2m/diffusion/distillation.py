@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from d2m.diffusion import schedule
+from d2m.diffusion import processes as schedule
 from d2m.diffusion.samplers import Denoiser
 
 
@@ -26,8 +26,8 @@ class Jump:
         until: noise levels at which it ends, all smaller.
     """
 
-    sigma: Float[Tensor, "batch"]
-    until: Float[Tensor, "batch"]
+    sigma: Float[Tensor, " batch"]
+    until: Float[Tensor, " batch"]
 
     @property
     def angle(self) -> Float[Tensor, "batch 1 1"]:
@@ -53,7 +53,7 @@ def rotated(
 
 
 @torch.no_grad()
-def teacher_lands(
+def teacher_rollout(
     denoiser: Denoiser, x: Float[Tensor, "batch channel frame"], jump: Jump, steps: int
 ) -> Float[Tensor, "batch channel frame"]:
     """Where the teacher's `steps` DDIM steps of equal angle lead from `x`."""
@@ -63,7 +63,7 @@ def teacher_lands(
     return x
 
 
-def velocity_that_lands(
+def rollout_velocity(
     x: Float[Tensor, "batch channel frame"], landing: Float[Tensor, "batch channel frame"], jump: Jump
 ) -> Float[Tensor, "batch channel frame"]:
     """The velocity with which one DDIM step over `jump` leads from `x` to `landing`: the student's target."""

@@ -1,6 +1,6 @@
 """From a clean latent back to the noise that a sampler would have made it of: the same steps, taken upwards.
 
-A first-order step down solves x' = a x - b f(x) (`d2m.diffusion.paths`), so the step up is the x for which that holds: a
+A first-order step down solves x' = a x - b f(x) (`d2m.diffusion.processes`), so the step up is the x for which that holds: a
 fixed point of x <- (x' + b f(x)) / a. One iteration is DDIM inversion (Song et al. 2020, arXiv:2010.02502, section 4.3), which
 takes f at the wrong place; with more, sampling from the result gives the latent back (Pan et al. 2023,
 arXiv:2309.04907; Garibi et al. 2024, arXiv:2403.14602; MelodyFlow, arXiv:2407.03648, does so for a flow).
@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from d2m.diffusion.paths import NoisePath
+from d2m.diffusion.processes import ProbabilityPath
 from d2m.diffusion.samplers import Denoiser, Progress
 
 
-def levels_up_to(strength: float | int, steps: int) -> Float[Tensor, "level"]:
+def levels_up_to(strength: float | int, steps: int) -> Float[Tensor, " level"]:
     """Noise levels from `strength` down to 0, as far apart as `steps` steps from 1 are or closer, in float64.
 
     Raises:
@@ -32,10 +32,10 @@ def levels_up_to(strength: float | int, steps: int) -> Float[Tensor, "level"]:
 
 @torch.no_grad()
 def sampled_from(
-    path: NoisePath,
+    path: ProbabilityPath,
     denoiser: Denoiser,
     x: Float[Tensor, "batch channel frame"],
-    levels: Float[Tensor, "level"],
+    levels: Float[Tensor, " level"],
     progress: Progress | None = None,
 ) -> Float[Tensor, "batch channel frame"]:
     """The clean latent from `x` at `levels[0]`, by first-order steps down the levels: an evaluation for each."""
@@ -49,10 +49,10 @@ def sampled_from(
 
 @torch.no_grad()
 def inverted(
-    path: NoisePath,
+    path: ProbabilityPath,
     denoiser: Denoiser,
     x0: Float[Tensor, "batch channel frame"],
-    levels: Float[Tensor, "level"],
+    levels: Float[Tensor, " level"],
     iterations: int = 3,
     relaxation: float | int = 1.0,
     progress: Progress | None = None,

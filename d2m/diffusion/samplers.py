@@ -4,8 +4,8 @@
 
 `denoiser(x, sigma)` predicts the velocity of `x` at noise levels `sigma` ("batch"); it may be a network, a guided network,
 or a formula. The velocity is v for `ddim` and `dpm_solver_pp_2m`, and that of a straight line for `euler` and `heun`: which
-samplers understand a network is written at its objective's path (`d2m.diffusion.paths`). `noise` is a standard normal draw. `progress` wraps the iterable of steps (tqdm, for example).
-`grid` says where the steps' noise levels lie: a name in `d2m.diffusion.schedule.GRIDS`.
+samplers understand a network is written at its objective's path (`d2m.diffusion.processes`). `noise` is a standard normal draw. `progress` wraps the iterable of steps (tqdm, for example).
+`grid` says where the steps' noise levels lie: a name in `d2m.diffusion.processes.GRIDS`.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from d2m.diffusion import schedule
-from d2m.diffusion.paths import NoisePath
-from d2m.errors import BadConfig
+from d2m.core.errors import BadConfig
+from d2m.diffusion import processes as schedule
+from d2m.diffusion.processes import ProbabilityPath
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -44,8 +44,8 @@ def ddim(
     indices = range(steps)
     for i in progress(indices) if progress else indices:
         v = _velocity_at(denoiser, x, sigmas[i])
-        x0 = schedule.denoised(x, v, sigmas[i].to(x))
-        eps = schedule.implied_noise(x, v, sigmas[i].to(x))
+        x0 = schedule.pred_x0(x, v, sigmas[i].to(x))
+        eps = schedule.pred_eps(x, v, sigmas[i].to(x))
         x = (schedule.alpha(sigmas[i + 1]) * x0 + schedule.beta(sigmas[i + 1]) * eps).to(x)
     return x
 
@@ -76,7 +76,7 @@ def dpm_solver_pp_2m(
     indices = range(steps)
     for i in progress(indices) if progress else indices:
         v = _velocity_at(denoiser, x, sigmas[i])
-        x0 = schedule.denoised(x, v, sigmas[i].to(x))
+        x0 = schedule.pred_x0(x, v, sigmas[i].to(x))
         estimate = x0
         if previous_x0 is not None and i < steps - 1:
             r = (lambdas[i] - lambdas[i - 1]) / (lambdas[i + 1] - lambdas[i])
@@ -134,7 +134,7 @@ def heun(
     return x
 
 
-def shifted(times: Float[Tensor, "step"], shift: float | int) -> Float[Tensor, "step"]:
+def shifted(times: Float[Tensor, " step"], shift: float | int) -> Float[Tensor, " step"]:
     """Times t moved to s t / (1 + (s - 1) t), ends kept (Esser et al. 2024, arXiv:2403.03206, equation 23).
 
     Raises:
@@ -149,7 +149,7 @@ SAMPLERS = {"ddim": ddim, "dpm_solver_pp_2m": dpm_solver_pp_2m, "euler": euler, 
 """Samplers by the name that settings call them by."""
 
 
-def check_understood(path: NoisePath, sampler: str | Callable[..., Any]) -> None:
+def check_understood(path: ProbabilityPath, sampler: str | Callable[..., Any]) -> None:
     """Refuse a sampler that reads a network's answer as something else than what it was taught; strangers pass.
 
     Args:

@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from d2m.clock import MOTION_FPS
-from d2m.errors import BadInput
-from d2m.motion.array_pickle import load_array_dict
+from d2m.core.errors import BadInput
+from d2m.core.safe_pickle import load_numpy, load_safe_pickle
+from d2m.core.timeline import MOTION_FPS
 from d2m.motion.features import FEATURE_WIDTH, SmplMotion, features_to_smpl
-from d2m.motion.numpy_files import load_numpy
 from d2m.motion.smpl import axis_angle_to_matrix
 
 _BODY_WIDTH = 66
@@ -77,7 +76,7 @@ def read_recording(path: str | Path) -> Recording:
 
 
 def _read_aistpp_pickle(path: Path) -> Recording:
-    content = load_array_dict(path)
+    content = load_safe_pickle(path)
     poses = _frames(path, content, "smpl_poses")
     _expect_width(path, "smpl_poses", poses, poses.shape[1] == 72, "72 (24 joints)")
     scaling = _number(path, content, "smpl_scaling") if "smpl_scaling" in content else 1.0

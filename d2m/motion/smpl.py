@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from smplx.lbs import batch_rigid_transform
 from torch import Tensor
 
-from d2m.errors import BadConfig
+from d2m.core.errors import BadConfig
 
 JOINT_NAMES = (
     "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
@@ -36,7 +36,7 @@ _LEFT_AND_MIDDLE_M = {
 }  # fmt: skip
 
 
-def _rest_offset_m(joint: str) -> Float[np.ndarray, "3"]:
+def _rest_offset_m(joint: str) -> Float[np.ndarray, " 3"]:
     mirror = (-1.0, 1.0, 1.0) if joint.startswith("right_") else (1.0, 1.0, 1.0)
     return np.multiply(mirror, _LEFT_AND_MIDDLE_M[joint.replace("right_", "left_")])
 

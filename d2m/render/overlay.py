@@ -106,7 +106,7 @@ class Overlay:
         self,
         brush: ImageDraw.ImageDraw,
         points: Float[np.ndarray, "33 2"],
-        visible: Float[np.ndarray, "33"],
+        visible: Float[np.ndarray, " 33"],
         thick: float,
         time_s: float | int,
     ) -> None:
@@ -126,8 +126,8 @@ class Overlay:
 
 def _line(
     brush: ImageDraw.ImageDraw,
-    a: Float[np.ndarray, "2"],
-    b: Float[np.ndarray, "2"],
+    a: Float[np.ndarray, " 2"],
+    b: Float[np.ndarray, " 2"],
     width: float,
     colour: tuple[int, ...],
 ) -> None:
@@ -136,7 +136,7 @@ def _line(
         _dot(brush, end, width / 2, colour)
 
 
-def _dot(brush: ImageDraw.ImageDraw, at: Float[np.ndarray, "2"], radius: float, colour: tuple[int, ...]) -> None:
+def _dot(brush: ImageDraw.ImageDraw, at: Float[np.ndarray, " 2"], radius: float, colour: tuple[int, ...]) -> None:
     x, y = float(at[0]), float(at[1])
     brush.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(*colour, 235))
 

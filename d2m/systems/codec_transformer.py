@@ -1,37 +1,142 @@
-"""Motion → codec tokens: a causal transformer that writes a codec's codes frame by frame, told what the body does.
-
-The idea is that of the "DanceToMusic" project of 2023 (pose → EnCodec tokens by a sequence-to-sequence transformer), built with
-the delay pattern and ids of MusicGen (arXiv:2306.05284), time-aligned conditioning and music of any length.
-"""
+"""Music by codec tokens: a system that writes codes for a dance, and the codec that turns them into sound."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from d2m.audio.codec import CodecFacts
-from d2m.clock import MOTION_FPS, Clock
-from d2m.errors import BadConfig
-from d2m.model.genre import forgotten
-from d2m.model.motion_reader import BodyReader, MotionRead
-from d2m.model.token_decoder import TokenDecoder
-from d2m.model.token_sampling import SamplingSettings, sampled_codes
-from d2m.systems.codec_composer import CodecComposer
-from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
-from d2m.systems.optimization import OptimizerSettings
-from d2m.systems.trained import TrainedSystem, shown
+from d2m.audio.codec import Codec, CodecFacts, load_codec
+from d2m.core.errors import BadConfig
+from d2m.core.timeline import MOTION_FPS, Clock
+from d2m.models.device import DeviceConfig
+from d2m.models.heads import drop_genre
+from d2m.models.motion_reader import BodyReader, MotionRead
+from d2m.models.token_decoder import SamplingSettings, TokenDecoder, sampled_codes
+from d2m.motion.retime import BeatGrid, regular_beats
+from d2m.systems.interface import GeneratedMusic, GenerationRequest, MusicGenerator, refuse_what_speeds_networks
+from d2m.systems.training_system import LossWeights, OptimizerSettings, TrainedSystem, genre_loss, rhythm_loss, shown
+
+
+@runtime_checkable
+class WritesCodes(Protocol):
+    """What the music_generator needs of a system."""
+
+    clock: Clock
+    sampling: SamplingSettings
+    reader: BodyReader
+
+    def check_codec(self, facts: CodecFacts) -> None: ...
+
+    def generate_long(self, *arguments: Any, **named: Any) -> torch.Tensor: ...
+
+    def windows_read(self, motion: torch.Tensor) -> list[tuple[slice, MotionRead]]: ...
+
+    def eval(self) -> Any: ...
+
+    def to(self, device: torch.device) -> Any: ...
+
+
+class CodecGenerator(MusicGenerator):
+    """A system that writes codes, with its codec.
+
+    Settings: `temperature`, `top_k`, `guidance` (see `d2m.models.token_decoder.SamplingSettings`).
+
+    Args:
+        system: motion to codes.
+        codec: codes to waveform.
+
+    Raises:
+        BadConfig: when the codes are not the codec's.
+    """
+
+    settings = frozenset({"temperature", "top_k", "guidance"})
+
+    def __init__(self, system: WritesCodes, codec: Codec) -> None:
+        system.check_codec(codec.facts)
+        self.system, self.codec, self.sample_rate = system, codec, codec.sample_rate
+        self.reads = system.reader.reads
+        system.eval().requires_grad_(False)
+
+    @staticmethod
+    def load(
+        system: WritesCodes, codec: str, bandwidth: float | int | None = None, sha256: str | None = None
+    ) -> "CodecGenerator":
+        """The music_generator with the codec of that name or path; `sha256` is the fingerprint that it must have.
+
+        Raises:
+            BadConfig: when it is another codec than the one whose codes the system has learnt.
+        """
+        loaded = load_codec(codec, bandwidth)
+        music_generator = CodecGenerator(system, loaded)
+        found = loaded.fingerprint()
+        if sha256 not in (None, found):
+            raise BadConfig(
+                f"codec '{codec}' has weights {found[:12]}, but this checkpoint has learnt the codes of {sha256[:12]}; "
+                "give the codec that its training tokens were made with."
+            )
+        return music_generator
+
+    def on(self, placement: DeviceConfig) -> None:
+        """Any device; bfloat16 on GPUs only."""
+        refuse_what_speeds_networks(placement, "a codec transformer")
+        self.placement = placement
+        self.system.to(placement.device)
+        self.codec.to(placement.device)
+
+    def predict_genre(self, motion: Float[torch.Tensor, "time *part"]) -> Float[torch.Tensor, " 10"]:
+        """Averaged over the dance's windows."""
+        logits = torch.cat(
+            [read.genre_logits for _, read in self.system.windows_read(motion.to(self.placement.device))]
+        )
+        return logits.float().softmax(dim=-1).mean(dim=0).cpu()
+
+    def beat_grid(self, motion: Float[np.ndarray, "time *part"]) -> BeatGrid:
+        """The beats that the rhythm head reads."""
+        reads = self.system.windows_read(torch.from_numpy(motion).to(self.placement.device))
+        total, count = np.zeros(reads[-1][0].stop), np.zeros(reads[-1][0].stop)
+        for where, read in reads:
+            total[where] += read.rhythm_logits[0, 0].float().sigmoid().cpu().numpy()
+            count[where] += 1
+        return regular_beats(total / count, self.system.clock.latent_rate)
+
+    def generate(self, request: GenerationRequest) -> GeneratedMusic:
+        """Write the codes of the whole dance, then decode them.
+
+        Raises:
+            BadConfig: for a negative temperature, top_k or guidance.
+        """
+        own, asked = self.system.sampling, request.settings
+        used: dict[str, Any] = {
+            "temperature": float(asked.get("temperature", own.temperature)),
+            "top_k": int(asked.get("top_k", own.top_k)),
+            "guidance": float(asked.get("guidance", own.guidance)),
+        }
+        frames = self.system.clock.samples_to_latent_frames(request.samples)
+        motion = request.motion.to(self.placement.device)
+        with self.placement.running():
+            codes = self.system.generate_long(
+                motion, request.genre, frames, SamplingSettings(**used), request.seed, progress=request.progress
+            )
+        return GeneratedMusic(self.codec.decode(codes[None], request.seed)[0].float().cpu(), used)
+
+
+# Motion → codec tokens: a causal transformer that writes a codec's codes frame by frame, told what the body does.
+#
+# The idea is that of the "DanceToMusic" project of 2023 (pose → EnCodec tokens by a sequence-to-sequence transformer), built with
+# the delay pattern and ids of MusicGen (arXiv:2306.05284), time-aligned conditioning and music of any length.
 
 
 class CodecTransformer(TrainedSystem):
     """Dance features → codec tokens.
 
     A batch is a dict: `features` [batch time 219] at 60 fps, un-normalised, or what else the reader reads; `codes` Int[batch codebook frame]; `genre`
-    Int[batch]; where there are reference beats, `rhythm` [batch 2 frame] in [0, 1] (see `d2m.model.rhythm`).
+    Int[batch]; where there are reference beats, `rhythm` [batch 2 frame] in [0, 1] (see `d2m.models.heads`).
 
     Args:
         reader: of the motion, or of landmarks.
@@ -84,7 +189,7 @@ class CodecTransformer(TrainedSystem):
 
     # Training
 
-    def loss_parts(
+    def compute_losses(
         self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, the weighted sum as `loss`, and `token_K` of each codebook."""
@@ -93,7 +198,7 @@ class CodecTransformer(TrainedSystem):
         told, dropped = read.told, None
         if training:
             dropped = torch.rand(len(codes), device=codes.device) < self.condition_dropout
-        condition = self.decoder.condition(told, forgotten(genre, self.genre_dropout) if training else genre, dropped)
+        condition = self.decoder.condition(told, drop_genre(genre, self.genre_dropout) if training else genre, dropped)
         steps = pattern.delayed(codes)
         logits = self.decoder(pattern.inputs(steps), condition).float()
         losses = [
@@ -116,15 +221,15 @@ class CodecTransformer(TrainedSystem):
 
     # Generation
 
-    def composer(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> CodecComposer:
+    def music_generator(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> CodecGenerator:
         """What makes music with this system: the codec that it was trained with, or `autoencoder`, a codec of the same shape.
 
         Raises:
             BadConfig: when the codec's frames or codebooks are others, or it is not the one whose codes were learnt.
         """
         if autoencoder is not None:
-            return CodecComposer.load(self, str(autoencoder), None, None)
-        return CodecComposer.load(
+            return CodecGenerator.load(self, str(autoencoder), None, None)
+        return CodecGenerator.load(
             self, made_with.get("codec", "demo"), made_with.get("codec_bandwidth"), made_with.get("codec_sha256")
         )
 

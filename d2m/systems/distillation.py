@@ -8,14 +8,14 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
-from d2m.checkpoint import build, load_checkpoint, load_into, shipped_or_path
-from d2m.diffusion import schedule
-from d2m.diffusion.distillation import random_jumps, teacher_lands, velocity_that_lands
+from d2m.core.checkpoint import build, load_checkpoint, load_into, shipped_or_path
+from d2m.core.errors import BadConfig
+from d2m.diffusion import processes as schedule
+from d2m.diffusion.distillation import random_jumps, rollout_velocity, teacher_rollout
 from d2m.diffusion.guidance import guided
-from d2m.diffusion.paths import QuarterCircle
-from d2m.errors import BadConfig
+from d2m.diffusion.processes import TrigonometricVP
 from d2m.systems.latent_diffusion import LatentDiffusion
-from d2m.systems.optimization import OptimizerSettings
+from d2m.systems.training_system import OptimizerSettings
 
 DDIM = {"_target_": "d2m.diffusion.samplers.ddim", "_partial_": True}
 
@@ -50,7 +50,7 @@ class Distillation(LightningModule):
         config = found.config["system"]
         master = build(config, found.path)
         load_into(master, found)
-        if not isinstance(master.objective.path, QuarterCircle):
+        if not isinstance(master.objective.path, TrigonometricVP):
             raise BadConfig(
                 f"teacher={teacher}: trained with {type(master.objective).__name__}, but a student learns the rotations of "
                 "v-prediction; name a teacher trained with VelocityObjective."
@@ -88,9 +88,9 @@ class Distillation(LightningModule):
             latent = teacher.standardised(batch["latent"])
             jump = random_jumps(len(latent), self.student_steps, latent.device, generator)
             noise = torch.randn(latent.shape, generator=generator).to(latent)
-            x = schedule.noisy(latent, noise, jump.sigma)
+            x = schedule.add_noise(latent, noise, jump.sigma)
             told = guided(teacher.unet, condition, teacher.conditioner.null(condition), self.guidance)
-            target = velocity_that_lands(x, teacher_lands(told, x, jump, self.teacher_steps), jump)
+            target = rollout_velocity(x, teacher_rollout(told, x, jump, self.teacher_steps), jump)
         predicted = self.student.unet(x, jump.sigma, condition)
         return torch.nn.functional.mse_loss(predicted.float(), target.float())
 

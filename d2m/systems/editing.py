@@ -15,12 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from d2m.audio.coding import encode_piece
-from d2m.audio.dmae import DMAE
+from d2m.audio.autoencoder import DMAE
+from d2m.audio.chunked_coding import encode_piece
+from d2m.core.errors import BadConfig, BadInput
+from d2m.core.music import Music
 from d2m.diffusion.inversion import inverted, levels_up_to, sampled_from
-from d2m.errors import BadConfig, BadInput
-from d2m.music import Music
-from d2m.systems.generation import evaluating
+from d2m.systems.interface import evaluating
 from d2m.systems.latent_diffusion import LatentDiffusion
 
 STRENGTH = 0.9
@@ -43,7 +43,7 @@ class TimedDance:
 
     Args:
         features: at 60 fps, un-normalised.
-        genre: number in `d2m.names.GENRES`.
+        genre: number in `d2m.core.aist_names.GENRES`.
     """
 
     features: Float[Tensor, "time 219"]

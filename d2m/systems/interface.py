@@ -1,35 +1,88 @@
-"""What the façade and the scripts know of a system, whatever it is made of.
-
-A system is a LightningModule that `d2m.training.run.fit` can train; its `composer` makes music with it. Whoever adds a
-system writes one file here, one YAML and one test: see "Add a system" in the README.
-"""
+"""How a system generates where the caller does not say otherwise."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from d2m.errors import BadConfig
-from d2m.model.placement import Placement
-from d2m.systems.beat_grid import BeatGrid
+from d2m.core.errors import BadConfig
+from d2m.diffusion.processes import GRIDS
+from d2m.models.device import DeviceConfig
+from d2m.motion.retime import BeatGrid
 
 
 @dataclass(frozen=True)
-class CompositionRequest:
+class GenerationSettings:
+    """How latents are generated where the caller does not say otherwise.
+
+    Args:
+        steps: sampling steps.
+        guidance: classifier-free guidance scale.
+        guidance_rescale: see `d2m.diffusion.guidance.guided`.
+        guidance_interval: (low, high), noise levels in [0, 1] between which guidance is on; outside it a step costs one
+            network evaluation in place of two. None: it is always on.
+        grid: where the steps' noise levels lie, see `d2m.diffusion.processes.GRIDS`.
+        overlap_frames: least overlap of the windows of a long latent.
+        batch: windows denoised at once.
+        latent_bound: generated latents are limited to this magnitude (1 for an autoencoder that ends in tanh).
+
+    Raises:
+        BadConfig: for an interval that is none, or an unknown grid.
+    """
+
+    steps: int = 20
+    guidance: float | int = 2.0
+    guidance_rescale: float | int = 0.0
+    overlap_frames: int = 96
+    batch: int = 8
+    latent_bound: float | int | None = None
+    guidance_interval: Sequence[float | int] | None = None
+    grid: str = "angle"
+
+    def __post_init__(self) -> None:
+        if self.grid not in GRIDS:
+            raise BadConfig(f"grid={self.grid}: unknown; expected one of {', '.join(GRIDS)}.")
+        interval = self.guidance_interval
+        if interval is not None and not (len(interval) == 2 and 0 <= interval[0] < interval[1] <= 1):
+            raise BadConfig(
+                f"guidance_interval={list(interval)}: expected two noise levels, 0 <= low < high <= 1; for none say null."
+            )
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Dropout off, and back as it was."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
+
+
+# What the façade and the scripts know of a system, whatever it is made of.
+#
+# A system is a LightningModule that `d2m.training.run.fit` can train; its `music_generator` makes music with it. Whoever adds a
+# system writes one file here, one YAML and one test: see "Add a system" in the README.
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
     """What music is asked for.
 
     Args:
-        motion: the dance as the composer reads it (`Composer.reads`), of any length from 1 s; mostly the 219 features at 60 fps,
+        motion: the dance as the music_generator reads it (`MusicGenerator.reads`), of any length from 1 s; mostly the 219 features at 60 fps,
             un-normalised.
-        genre: number of a genre in `d2m.names.GENRES`.
-        samples: length of the music at the composer's sample rate.
+        genre: number of a genre in `d2m.core.aist_names.GENRES`.
+        samples: length of the music at the music_generator's sample rate.
         seed: the same seed gives the same music.
-        settings: those of `Composer.settings` that are not to be the composer's own; never None.
+        settings: those of `MusicGenerator.settings` that are not to be the music_generator's own; never None.
         progress: wraps an iterable over the steps of the work, such as `tqdm`.
     """
 
@@ -42,19 +95,19 @@ class CompositionRequest:
 
 
 @dataclass(frozen=True)
-class Composition:
-    """Music as a composer made it.
+class GeneratedMusic:
+    """Music as a music_generator made it.
 
     Args:
         waveform: at least as many samples as asked for.
-        settings: every setting that it was made with, the composer's own included; plain values for the record.
+        settings: every setting that it was made with, the music_generator's own included; plain values for the record.
     """
 
     waveform: Float[Tensor, "channel sample"]
     settings: dict[str, Any]
 
 
-class Composer(ABC):
+class MusicGenerator(ABC):
     """A trained system with whatever turns its output into sound."""
 
     settings: frozenset[str] = frozenset()
@@ -64,44 +117,44 @@ class Composer(ABC):
     """Of the music that it makes."""
 
     reads: str = "features"
-    """What it is shown of a dance, one of `d2m.video.view.VIEWS`."""
+    """What it is shown of a dance, one of `d2m.video.modality.VIEWS`."""
 
     picture_size: int = 32
     """Pixels a side of the pictures, where it reads those."""
 
-    placement: Placement = Placement()
+    placement: DeviceConfig = DeviceConfig()
     """Where it makes music."""
 
     has_bfloat16_on_cpu: bool = False
     """Whether it can make music in bfloat16 there."""
 
-    def on(self, placement: Placement) -> None:
+    def on(self, placement: DeviceConfig) -> None:
         """Make music there from now on; asked once, before any.
 
         Raises:
             BadConfig: when the system cannot.
         """
-        if placement != Placement():
+        if placement != DeviceConfig():
             raise BadConfig(
                 f"device={placement.device}, precision={placement.precision}: {type(self).__name__} makes music on a CPU in float32 "
                 "only; leave both out."
             )
 
     @abstractmethod
-    def predict_genre(self, motion: Float[Tensor, "time *part"]) -> Float[Tensor, "10"]:
-        """Probability of each genre (order of `d2m.names.GENRES`) of a dance of any length."""
+    def predict_genre(self, motion: Float[Tensor, "time *part"]) -> Float[Tensor, " 10"]:
+        """Probability of each genre (order of `d2m.core.aist_names.GENRES`) of a dance of any length."""
 
     @abstractmethod
-    def compose(self, request: CompositionRequest) -> Composition:
+    def generate(self, request: GenerationRequest) -> GeneratedMusic:
         """Make the music."""
 
     def at_once(self, samples: Sequence[int], settings: Mapping[str, Any]) -> int:
         """How many of the next pieces, of these lengths, are worth making together; 1 unless settings ask for more."""
         return 1
 
-    def compose_together(self, requests: Sequence[CompositionRequest]) -> list[Composition]:
+    def compose_together(self, requests: Sequence[GenerationRequest]) -> list[GeneratedMusic]:
         """Make several pieces with the same settings."""
-        return [self.compose(request) for request in requests]
+        return [self.generate(request) for request in requests]
 
     def beat_grid(self, motion: Float[np.ndarray, "time *part"]) -> BeatGrid:
         """The regular beats that fit a dance best.
@@ -114,9 +167,9 @@ class Composer(ABC):
 
 @runtime_checkable
 class Composing(Protocol):
-    """A system that makes music: what `d2m.generate` asks of the module that a checkpoint's `system` config builds."""
+    """A system that makes music: what `d2m.pipeline` asks of the module that a checkpoint's `system` config builds."""
 
-    def composer(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> Composer:
+    def music_generator(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> MusicGenerator:
         """What makes music with this system's weights; puts the system into evaluation mode.
 
         Args:
@@ -130,7 +183,7 @@ class Composing(Protocol):
         ...
 
 
-def refuse_what_speeds_networks(placement: Placement, system: str) -> None:
+def refuse_what_speeds_networks(placement: DeviceConfig, system: str) -> None:
     """Refuse what this project's U-Nets and decoders alone can do.
 
     Raises:
@@ -139,7 +192,9 @@ def refuse_what_speeds_networks(placement: Placement, system: str) -> None:
     if placement.compiled:
         raise BadConfig(f"compile=true: the networks of {system} are not compiled; leave it out.")
     if placement.device.type == "cpu" and placement.precision != "exact":
-        raise BadConfig(f"precision={placement.precision}: {system} makes music in float32 on a CPU; say precision=exact.")
+        raise BadConfig(
+            f"precision={placement.precision}: {system} makes music in float32 on a CPU; say precision=exact."
+        )
 
 
 def without_autoencoder(autoencoder: str | Path | None, system: str) -> None:

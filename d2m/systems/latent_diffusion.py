@@ -1,10 +1,7 @@
-"""Latent diffusion: the composition of conditioner, U-Net, objective and sampler that trains and generates.
-
-A system maps motion features to music latents; an autoencoder (elsewhere) turns the latents into sound.
-"""
+"""A long dance in windows: where they lie, the motion of each, and one denoiser made of all."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +10,68 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from d2m.clock import MOTION_FPS, Clock
+from d2m.core.timeline import MOTION_FPS, Clock
 from d2m.diffusion.guidance import guided
-from d2m.diffusion.objective import Objective, VelocityObjective
+from d2m.diffusion.multidiffusion import WindowPlan, blended, plan_windows
+from d2m.diffusion.objectives import Objective, VelocityObjective
 from d2m.diffusion.samplers import Denoiser, check_understood, dpm_solver_pp_2m
-from d2m.diffusion.windows import WindowPlan
-from d2m.model.augmentation import MotionAugmentation
-from d2m.model.condition import Condition, Conditioned, Conditioner, MotionWindow
-from d2m.model.genre import UNKNOWN_GENRE, forgotten, unknown_genres
-from d2m.model.unet import ConditionedUNet
-from d2m.motion.normalize import Normalizer
-from d2m.systems.generation import GenerationSettings, evaluating
-from d2m.systems.interface import Composer
-from d2m.systems.long_generation import aligned_plan, in_windows, windows_of_motion
-from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
-from d2m.systems.optimization import OptimizerSettings
-from d2m.systems.trained import TrainedSystem
+from d2m.models.conditioner import Condition, Conditioned, Conditioner, MotionWindow
+from d2m.models.heads import UNKNOWN_GENRE, drop_genre, unknown_genres
+from d2m.models.unet import ConditionedUNet
+from d2m.motion.augmentation import MotionAugmentation
+from d2m.motion.features import Normalizer
+from d2m.systems.interface import GenerationSettings, MusicGenerator, evaluating
+from d2m.systems.training_system import LossWeights, OptimizerSettings, TrainedSystem, genre_loss, rhythm_loss
+
+
+def aligned_plan(frames: int, clock: Clock, overlap_frames: int) -> WindowPlan:
+    """Windows for `frames` latent frames, starting where a latent frame is closest to a motion frame."""
+
+    def misfit(start: int) -> float:
+        motion_frame = start * MOTION_FPS / clock.latent_rate
+        return abs(motion_frame - round(motion_frame))
+
+    return plan_windows(frames, clock.window_latent_frames, overlap_frames, misfit)
+
+
+def windows_of_motion(
+    features: Float[Tensor, "time 219"], plan: WindowPlan, clock: Clock
+) -> Float[Tensor, "window motion_frame 219"]:
+    """The motion at 60 fps of each window of latent frames; after its last frame the dance stands still."""
+    starts = [clock.latent_frames_to_motion_frames(start) for start in plan.starts]
+    index = torch.tensor(starts)[:, None] + torch.arange(clock.window_motion_frames)
+    return features[index.clamp(max=len(features) - 1).to(features.device)]
+
+
+def in_windows(
+    guide: Callable[[Condition, Condition], Denoiser],
+    condition: Condition,
+    null: Condition,
+    plan: WindowPlan,
+    batch: int,
+    overlap_frames: int,
+) -> Denoiser:
+    """A denoiser of the whole latent, see `d2m.diffusion.multidiffusion.blended`.
+
+    Args:
+        guide: makes a denoiser of some windows from their conditions and their null conditions.
+        condition, null: a row for each window.
+    """
+
+    @cache  # of the same few slices at every step: both halves of the guidance are joined once
+    def of_windows(first: int, last: int) -> Denoiser:
+        return guide(condition.rows(slice(first, last)), null.rows(slice(first, last)))
+
+    def denoised(x: Tensor, sigma: Tensor, which: slice) -> Tensor:
+        return of_windows(which.start, which.stop)(x, sigma)
+
+    return blended(denoised, plan, batch, overlap_frames)
+
+
+# Latent diffusion: the composition of conditioner, U-Net, objective and sampler that trains and generates.
+#
+# A system maps motion features to music latents; an autoencoder (elsewhere) turns the latents into sound.
+
 
 Sampler = Callable[..., Tensor]
 
@@ -40,7 +83,7 @@ class LatentDiffusion(TrainedSystem):
     """Dance features → music latents.
 
     A batch is a dict: `features` [batch time 219] at 60 fps, un-normalised; `latent` [batch channel frame]; `genre`
-    Int[batch]; where there are reference beats, `rhythm` [batch 2 frame] in [0, 1] (see `d2m.model.rhythm`).
+    Int[batch]; where there are reference beats, `rhythm` [batch 2 frame] in [0, 1] (see `d2m.models.heads`).
 
     Args:
         conditioner, unet, objective, sampler: the parts.
@@ -103,7 +146,7 @@ class LatentDiffusion(TrainedSystem):
         if stage == "fit":
             self.conditioner.prepare()
 
-    def loss_parts(
+    def compute_losses(
         self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, and the weighted sum as `loss`."""
@@ -140,9 +183,9 @@ class LatentDiffusion(TrainedSystem):
         return latent if bound is None else latent.clamp(-bound, bound)
 
     def conditioned(
-        self, features: Float[Tensor, "batch time 219"], genre: Int[Tensor, "batch"], training: bool
+        self, features: Float[Tensor, "batch time 219"], genre: Int[Tensor, " batch"], training: bool
     ) -> Conditioned:
-        """What the U-Net is told of windows; augmented, and genres forgotten, in training."""
+        """What the U-Net is told of windows; augmented, and genres drop_genre, in training."""
         augmentation = self.augmentation if training else None
         if augmentation:
             features = augmentation.moved(features)
@@ -150,22 +193,22 @@ class LatentDiffusion(TrainedSystem):
         if augmentation:
             normalised = augmentation.noisy(normalised)
         if training:
-            genre = forgotten(genre, self.genre_dropout)
+            genre = drop_genre(genre, self.genre_dropout)
         return self.conditioner(MotionWindow(features, normalised), genre)
 
     # Generation
 
-    def composer(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> Composer:
+    def music_generator(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> MusicGenerator:
         """What makes sound of this system's latents: the autoencoder that they were trained on, or another that fits."""
-        from d2m.systems.latent_composer import LatentComposer  # it stands above this module
+        from d2m.systems.latent_generator import LatentGenerator
 
-        return LatentComposer.load(self, autoencoder or made_with["dmae"])
+        return LatentGenerator.load(self, autoencoder or made_with["dmae"])
 
     @torch.no_grad()
     def generate(
         self,
         features: Float[Tensor, "batch time 219"],
-        genre: Int[Tensor, "batch"] | None = None,
+        genre: Int[Tensor, " batch"] | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         generator: torch.Generator | None = None,
@@ -237,8 +280,8 @@ class LatentDiffusion(TrainedSystem):
         return in_windows(guide, condition if told else null, null, plan, batch, self.generation.overlap_frames)
 
     @torch.no_grad()
-    def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, "10"]:
-        """Probability of each genre (order of `d2m.names.GENRES`), averaged over the dance's windows."""
+    def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, " 10"]:
+        """Probability of each genre (order of `d2m.core.aist_names.GENRES`), averaged over the dance's windows."""
         frames = max(1, int(len(features) / MOTION_FPS * self.clock.latent_rate))
         windows = self.motion_windows(features, self.window_plan(frames))
         genre = unknown_genres(1, features.device)
@@ -247,7 +290,7 @@ class LatentDiffusion(TrainedSystem):
         return torch.cat(logits).softmax(dim=-1).mean(dim=0)
 
     def window_plan(self, frames: int) -> WindowPlan:
-        """Windows for `frames` latent frames, see `d2m.systems.long_generation`."""
+        """Windows for `frames` latent frames, see `d2m.systems.latent_diffusion`."""
         return aligned_plan(frames, self.clock, self.generation.overlap_frames)
 
     def motion_windows(
@@ -261,16 +304,14 @@ class LatentDiffusion(TrainedSystem):
         scale = asked.guidance if guidance is None else guidance
         return guided(self.unet, condition, null, scale, asked.guidance_rescale, asked.guidance_interval)
 
-    def sampled(
-        self, denoiser: Denoiser, noise: Tensor, steps: int | None, progress: Callable | None = None
-    ) -> Tensor:
+    def sampled(self, denoiser: Denoiser, noise: Tensor, steps: int | None, progress: Callable | None = None) -> Tensor:
         """A latent by the system's sampler, standardised."""
         # The grid is named only where it is not the samplers' own, so that any sampler of the plain signature will do.
         grid = {} if self.generation.grid == "angle" else {"grid": self.generation.grid}
         return self.sampler(denoiser, noise, steps or self.generation.steps, progress, **grid)
 
     def _conditions(
-        self, windows: Float[Tensor, "window motion_frame 219"], genre: Int[Tensor, "window"], batch: int
+        self, windows: Float[Tensor, "window motion_frame 219"], genre: Int[Tensor, " window"], batch: int
     ) -> Condition:
         chunks = zip(windows.split(batch), genre.split(batch), strict=True)
         first, *rest = [self.conditioned(motion, asked, training=False).condition for motion, asked in chunks]

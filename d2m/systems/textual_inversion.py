@@ -1,33 +1,120 @@
-"""Textual inversion: encoders turn a dance into pseudo-words in the prompt of a frozen text-to-music model.
-
-After Li et al., "Dance-to-Music Generation with Encoder-based Textual Inversion" (SIGGRAPH Asia 2024, arXiv:2401.17800): the
-idea, the prompt, the loss, the optimiser and the sampling settings are theirs; with `d2m.model.pseudo_words.PublishedWords`
-the two encoders are too. `WindowedWords` is ours: words over time for clips of any length, tempo and phase told outright.
-"""
+"""Music by textual inversion: codes drawn from a frozen MusicGen that is told of the dance window by window."""
 
 from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from d2m.clock import MOTION_FPS, seconds_to_motion_frames
-from d2m.errors import BadConfig
-from d2m.model.genre import UNKNOWN_GENRE
-from d2m.model.motion_reader import MotionRead, MotionReader
-from d2m.model.musicgen import FrozenMusicGen, TextCondition
-from d2m.model.musicgen_sampling import SamplingSettings
-from d2m.model.prompt import BARE_PROMPT, PUBLISHED_PROMPT, PromptTokens, checked_prompt
-from d2m.model.pseudo_words import WordEncoder
-from d2m.names import GENRES
-from d2m.systems.interface import Composer, without_autoencoder
-from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
-from d2m.systems.optimization import OptimizerSettings
-from d2m.systems.trained import TrainedSystem
+from d2m.core.aist_names import GENRES
+from d2m.core.errors import BadConfig
+from d2m.core.timeline import MOTION_FPS, seconds_to_motion_frames
+from d2m.models.device import DeviceConfig
+from d2m.models.heads import UNKNOWN_GENRE
+from d2m.models.motion_reader import MotionRead, MotionReader
+from d2m.models.musicgen import FrozenMusicGen, SamplingSettings, TextCondition, Window, sampled_codes, windows_of
+from d2m.models.pseudo_words import BARE_PROMPT, PUBLISHED_PROMPT, PromptTokens, WordEncoder, checked_prompt
+from d2m.motion.retime import BeatGrid, regular_beats
+from d2m.systems.interface import (
+    GeneratedMusic,
+    GenerationRequest,
+    MusicGenerator,
+    refuse_what_speeds_networks,
+    without_autoencoder,
+)
+from d2m.systems.training_system import LossWeights, OptimizerSettings, TrainedSystem, genre_loss, rhythm_loss
+
+
+class PromptedGenerator(MusicGenerator):
+    """A trained textual inversion with its MusicGen.
+
+    Settings: `prompt`, with one `@` for the genre and one `*` for the rhythm, and any other words around them (instruments, a
+    mood); `guidance`, `top_k` and `temperature` of the sampling.
+
+    A long dance is made in windows, each with its own pseudo-words. Ours continues the last codes of the window before; the
+    published encoders know windows of one length only, so theirs stand side by side.
+
+    Args:
+        system: in evaluation mode.
+    """
+
+    settings = frozenset({"prompt", "guidance", "top_k", "temperature"})
+
+    def __init__(self, system: TextualInversion) -> None:
+        self.system, self.sample_rate = system, system.music.sample_rate
+
+    def on(self, placement: DeviceConfig) -> None:
+        """Any device; bfloat16 on GPUs only."""
+        refuse_what_speeds_networks(placement, "textual inversion")
+        self.placement = placement
+        self.system.to(placement.device)
+
+    def predict_genre(self, motion: Float[Tensor, "time 219"]) -> Float[Tensor, " 10"]:
+        """Averaged over the dance's windows."""
+        return self.system.read_in_windows(motion)[0].float().cpu()
+
+    def beat_grid(self, motion: Float[np.ndarray, "time 219"]) -> BeatGrid:
+        """The beats that the motion reader's rhythm head reads, where it has learned to."""
+        if not self.system.words.reads_rhythm:
+            return super().beat_grid(motion)
+        activation = self.system.read_in_windows(torch.from_numpy(motion))[1]
+        return regular_beats(activation.cpu().numpy(), self.system.words.frame_rate)
+
+    @torch.no_grad()
+    def generate(self, request: GenerationRequest) -> GeneratedMusic:
+        """Draw the codes window by window, then decode them in one go.
+
+        Raises:
+            BadConfig: for a prompt without its placeholders, or sampling settings that mean nothing.
+        """
+        asked, own = dict(request.settings), self.system.generation
+        text = checked_prompt(asked.get("prompt", self.system.prompt))
+        sampling = {name: asked.get(name, getattr(own, name)) for name in ("guidance", "top_k", "temperature")}
+        settings, music, words = SamplingSettings(**sampling, batch=own.batch), self.system.music, self.system.words
+        total = ceil(request.samples / music.hop_samples)
+        prompt, generator = music.prompt(text), torch.Generator().manual_seed(request.seed)
+        window, prefix = (round(s * music.frame_rate) for s in (words.window_seconds, words.prefix_seconds))
+        windows = windows_of(total, window, prefix)
+        together = settings.batch if prefix == 0 else 1
+        batches = [windows[first : first + together] for first in range(0, len(windows), together)]
+        pieces: list[Tensor] = []
+        for batch in batches if request.progress is None else request.progress(batches):
+            told = self._told(request, batch, prompt)
+            known = torch.cat(pieces, dim=-1)[..., -prefix:] if batch[0].known else None
+            frames = max(one.frames for one in batch)
+            with self.placement.running():
+                codes = sampled_codes(music, told, frames, settings, generator, known)
+            pieces += [row[None, :, one.known : one.frames] for row, one in zip(codes, batch, strict=True)]
+        waveform = music.waveform(torch.cat(pieces, dim=-1))[0, :, : request.samples]
+        return GeneratedMusic(waveform.float().cpu(), {"prompt": text, **sampling})
+
+    def _told(self, request: GenerationRequest, batch: list[Window], prompt: PromptTokens) -> TextCondition:
+        """The words of windows; after the dance's end the dancer stands still."""
+        system, features = self.system, request.motion.to(self.system.device)
+        rate = system.music.frame_rate
+        fixed = seconds_to_motion_frames(system.words.window_seconds) if system.words.fixed_window else None
+        rows = []
+        for one in batch:
+            length = fixed or max(2, seconds_to_motion_frames(one.frames / rate))
+            places = torch.arange(length, device=features.device) + seconds_to_motion_frames(one.start / rate)
+            rows.append(features[places.clamp(max=len(features) - 1)])
+        motion = torch.stack(rows)
+        genre = torch.full((len(batch),), request.genre, device=features.device)
+        shares = F.one_hot(genre, len(GENRES)).to(motion)
+        return system.told(motion, system.read(motion), shares, prompt)
+
+
+# Textual inversion: encoders turn a dance into pseudo-words in the prompt of a frozen text-to-music model.
+#
+# After Li et al., "Dance-to-Music Generation with Encoder-based Textual Inversion" (SIGGRAPH Asia 2024, arXiv:2401.17800): the
+# idea, the prompt, the loss, the optimiser and the sampling settings are theirs; with `d2m.models.pseudo_words.PublishedWords`
+# the two encoders are too. `WindowedWords` is ours: words over time for clips of any length, tempo and phase told outright.
+
 
 PUBLISHED_OPTIMIZATION = OptimizerSettings(lr=1e-4, betas=(0.9, 0.95), weight_decay=0.01, warmup_steps=3000)
 
@@ -93,7 +180,7 @@ class TextualInversion(TrainedSystem):
         """Read MusicGen before the first batch."""
         _ = self.music
 
-    def loss_parts(
+    def compute_losses(
         self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, and the weighted sum as `loss`.
@@ -149,7 +236,9 @@ class TextualInversion(TrainedSystem):
             )
         return rhythm
 
-    def _genre_shares(self, genre: Int[Tensor, "batch"], read: MotionRead, training: bool) -> Float[Tensor, "batch 10"]:
+    def _genre_shares(
+        self, genre: Int[Tensor, " batch"], read: MotionRead, training: bool
+    ) -> Float[Tensor, "batch 10"]:
         """One-hot for the true genre; the classifier's probabilities where it is unknown, and now and then in training."""
         predicted = read.genre_logits.detach().softmax(dim=-1)
         unsure = genre == UNKNOWN_GENRE
@@ -185,13 +274,12 @@ class TextualInversion(TrainedSystem):
         genre = torch.cat([one.genre_logits for one in read]).softmax(dim=-1).mean(dim=0)
         return genre, torch.cat([*beats[:-1], beats[-1][-last:]])
 
-    def composer(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> Composer:
+    def music_generator(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> MusicGenerator:
         """See `d2m.systems.interface.Composing`; there is no autoencoder to choose, MusicGen brings its own.
 
         Raises:
             BadConfig: when one was asked for, or when MusicGen cannot be read or does not fit.
         """
-        from d2m.systems.prompted_composer import PromptedComposer  # which needs this module
 
         without_autoencoder(autoencoder, "textual inversion")
-        return PromptedComposer(self.eval().requires_grad_(False))
+        return PromptedGenerator(self.eval().requires_grad_(False))

@@ -16,33 +16,29 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from d2m.clock import MOTION_FPS
-from d2m.errors import BadConfig
-from d2m.model.frame_reader import FrameReader
-from d2m.model.genre import forgotten
-from d2m.model.motion_reader import BodyReader
-from d2m.model.mu_law import mu_law_decoded, mu_law_encoded
-from d2m.model.placement import Placement
-from d2m.model.wavenet import WaveNet, held
-from d2m.model.wavenet_generation import generated_codes
-from d2m.model.whole_dance import WholeRead, read_whole
-from d2m.systems.beat_grid import BeatGrid, regular_beats
+from d2m.core.errors import BadConfig
+from d2m.core.timeline import MOTION_FPS
+from d2m.models.device import DeviceConfig
+from d2m.models.heads import drop_genre
+from d2m.models.modality_readers import FrameReader, WholeRead, read_whole
+from d2m.models.motion_reader import BodyReader
+from d2m.models.wavenet import WaveNet, held, mu_law_decoded, mu_law_encoded
+from d2m.models.wavenet_generation import generated_codes
+from d2m.motion.retime import BeatGrid, regular_beats
 from d2m.systems.interface import (
-    Composer,
-    Composition,
-    CompositionRequest,
+    GeneratedMusic,
+    GenerationRequest,
+    MusicGenerator,
     refuse_what_speeds_networks,
     without_autoencoder,
 )
-from d2m.systems.losses import LossWeights, genre_loss, rhythm_loss
-from d2m.systems.optimization import OptimizerSettings
-from d2m.systems.trained import TrainedSystem, shown
+from d2m.systems.training_system import LossWeights, OptimizerSettings, TrainedSystem, genre_loss, rhythm_loss, shown
 
 
 class WaveNetSystem(TrainedSystem):
     """Dance features → samples.
 
-    A batch is one of `d2m.data.waveform_windows`. The motion of every window is read as a whole, since a beat takes seconds
+    A batch is one of `d2m.data.sounding_clips`. The motion of every window is read as a whole, since a beat takes seconds
     to tell; the network then learns from a crop of the waveform of the first `network_rows` windows, which is where nearly
     all of the time goes.
 
@@ -93,7 +89,7 @@ class WaveNetSystem(TrainedSystem):
 
     # Training
 
-    def loss_parts(
+    def compute_losses(
         self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, and the weighted sum as `loss`; `codes` is in nats per sample.
@@ -113,7 +109,7 @@ class WaveNetSystem(TrainedSystem):
         rows = slice(self.network_rows if training else None)
         told = genre[rows]
         if training:
-            told = forgotten(told, self.genre_dropout)
+            told = drop_genre(told, self.genre_dropout)
         starts = torch.randint(frames - self.crop_frames + 1, (len(told),), generator=generator).tolist()
         samples = self.crop_frames * hop
         codes = mu_law_encoded(waveform[rows])
@@ -142,17 +138,19 @@ class WaveNetSystem(TrainedSystem):
 
     # Generation
 
-    def composer(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> "WaveNetComposer":
+    def music_generator(
+        self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None
+    ) -> "WaveNetGenerator":
         """What makes music with these weights.
 
         Raises:
             BadConfig: when an autoencoder is named, since there is none.
         """
         without_autoencoder(autoencoder, "a WaveNet")
-        return WaveNetComposer(self, made_with.get("picture_size", WaveNetComposer.picture_size))
+        return WaveNetGenerator(self, made_with.get("picture_size", WaveNetGenerator.picture_size))
 
     def read_whole(self, dance: Float[Tensor, "time *part"], frames: int) -> WholeRead:
-        """A dance of any length as the network is told it, see `d2m.model.whole_dance`."""
+        """A dance of any length as the network is told it, see `d2m.models.modality_readers`."""
         return read_whole(self.reader, dance, frames, self.frame_rate, self.window_seconds)
 
     def play(
@@ -170,13 +168,13 @@ class WaveNetSystem(TrainedSystem):
             dance: what the reader reads: features or landmarks at 60 fps, or pictures at 15 fps; of any length.
             genre: class number, 10 where unknown.
             samples: how many.
-            temperature, seed, progress: see `d2m.model.wavenet_generation.generated_codes`.
+            temperature, seed, progress: see `d2m.models.wavenet_generation.generated_codes`.
         """
         told = self.read_whole(dance, max(1, ceil(samples / self.network.hop_samples))).told
         return mu_law_decoded(generated_codes(self.network, told, genre, samples, temperature, seed, progress))[None]
 
 
-class WaveNetComposer(Composer):
+class WaveNetGenerator(MusicGenerator):
     """Makes a piece sample by sample; the network's state carries on through the whole piece.
 
     Setting: `temperature` divides the logits; below 1 there is less noise and less variety, 0 takes the most probable code.
@@ -188,17 +186,17 @@ class WaveNetComposer(Composer):
 
     settings = frozenset({"temperature"})
 
-    def __init__(self, system: WaveNetSystem, picture_size: int = Composer.picture_size) -> None:
+    def __init__(self, system: WaveNetSystem, picture_size: int = MusicGenerator.picture_size) -> None:
         self.system, self.sample_rate = system.eval().requires_grad_(False), system.sample_rate
         self.reads, self.picture_size = system.reader.reads, picture_size
 
-    def on(self, placement: Placement) -> None:
+    def on(self, placement: DeviceConfig) -> None:
         """Any device, though a CPU is likely to be the fastest: one sample hangs on the one before."""
         refuse_what_speeds_networks(placement, "a WaveNet")
         self.placement = placement
         self.system.to(placement.device)
 
-    def predict_genre(self, motion: Float[Tensor, "time *part"]) -> Float[Tensor, "10"]:
+    def predict_genre(self, motion: Float[Tensor, "time *part"]) -> Float[Tensor, " 10"]:
         """Averaged over the dance's windows."""
         return self.system.read_whole(motion.to(self.placement.device), 1).genre.cpu()
 
@@ -206,10 +204,12 @@ class WaveNetComposer(Composer):
         """The beats that the rhythm head reads."""
         rate = self.system.frame_rate
         frames = max(1, int(len(motion) / self.system.reader.fps * rate))
-        beats = self.system.read_whole(torch.from_numpy(motion).to(self.placement.device), frames).told[-2]  # then the onsets
+        beats = self.system.read_whole(torch.from_numpy(motion).to(self.placement.device), frames).told[
+            -2
+        ]  # then the onsets
         return regular_beats(beats.cpu().numpy(), float(rate))
 
-    def compose(self, request: CompositionRequest) -> Composition:
+    def generate(self, request: GenerationRequest) -> GeneratedMusic:
         """Read the whole dance, then draw one sample after another.
 
         Raises:
@@ -223,4 +223,4 @@ class WaveNetComposer(Composer):
             waveform = self.system.play(
                 motion, request.genre, request.samples, temperature, request.seed, request.progress
             )
-        return Composition(waveform.float().cpu(), {"temperature": temperature})
+        return GeneratedMusic(waveform.float().cpu(), {"temperature": temperature})

@@ -6,12 +6,15 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from jaxtyping import Float
 
-from d2m.audio.dmae import DMAE
-from d2m.dance import Dance
-from d2m.model.genre import UNKNOWN_GENRE
-from d2m.music import Music
-from d2m.names import genre_index
+from d2m.audio.autoencoder import DMAE
+from d2m.core.aist_names import genre_index
+from d2m.core.music import Music
+from d2m.metrics.beat_tracker import track_beats_s
+from d2m.metrics.beats import beat_f
+from d2m.models.heads import UNKNOWN_GENRE
+from d2m.motion.dance import Dance
 
 
 def spread(names: Sequence[str], count: int) -> list[str]:
@@ -82,3 +85,8 @@ class BeatValidation(lightning.Callback):
             wave = self.dmae.decode_onepass(row[None], torch.Generator().manual_seed(0))[0].numpy()
             scores.append(float(self.score(Music(wave, clock.sample_rate), beats_s[beats_s < clock.window_seconds])))
         return scores
+
+
+def heard_beat_f(music: Music, beats_s: Float[np.ndarray, " beat"], tolerance_s: float = 0.07) -> float:
+    """One-to-one F-measure between true beats and those that the tracker finds in `music`."""
+    return beat_f(beats_s, track_beats_s(music), tolerance_s)

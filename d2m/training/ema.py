@@ -12,14 +12,14 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from d2m.errors import BadInput
+from d2m.core.errors import BadInput
 
 
 class EMA(lightning.Callback):
     """Averages the weights during training and lends the average to validation, test and prediction.
 
     The average is part of the callback's state in every checkpoint, so that a resumed training goes on exactly; a checkpoint's
-    `state_dict` always holds the trained weights. `d2m.checkpoint.averaged_weights` reads the average from a checkpoint.
+    `state_dict` always holds the trained weights. `d2m.core.checkpoint.averaged_weights` reads the average from a checkpoint.
 
     Args:
         decay: weight of the old average after the first steps.

@@ -1,23 +1,158 @@
-"""One training run: builds data, system, callbacks and trainer from the config, logs, checkpoints, resumes."""
+"""Whether a run's folder may be gone on with: same settings, a whole checkpoint that fits; said in one sentence if not."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
+import torch
+import yaml
 from lightning import LightningModule, Trainer
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import LearningRateMonitor, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import ModelParallelStrategy
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.utils import _pytree as pytree
 
-from d2m.checkpoint import load_checkpoint, load_into, shipped_or_path
-from d2m.errors import BadConfig
-from d2m.files import writable_folder, written_whole
-from d2m.training.checkpoints import BestCheckpoint, LastCheckpoint, WholeFileIO
-from d2m.training.random_state import StepSeeds
-from d2m.training.resume import check_fits, check_same_settings, set_aside
-from d2m.training.sharding import ShardedStrategy
-from d2m.training.stopping import StopRequest
+from d2m.core.checkpoint import load_checkpoint, load_into, shipped_or_path
+from d2m.core.errors import BadConfig, BadInput
+from d2m.core.files import atomic_write, writable_folder
+from d2m.models.conditioner import Condition, Conditioned
+from d2m.training.checkpointing import BestCheckpoint, LastCheckpoint, StepSeeds, StopRequest, WholeFileIO
+
+FREE_SETTINGS = {"data.root", "data.in_memory", "data.workers"}
+"""Settings of system and data that change nothing about the result, and may change between a run and its resumption."""
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A config as the plain values that it has after being written as YAML and read again."""
+    return yaml.safe_load(OmegaConf.to_yaml(config, resolve=True))
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Every setting of which two configs disagree, as `system.unet.factors was [1, 2], is [1, 4]`."""
+    found = []
+    for key in sorted(set(before) | set(now)):
+        name, old, new = f"{prefix}{key}", before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{name}.")
+        elif old != new and name not in FREE_SETTINGS:
+            found.append(f"{name} was {old}, is {new}")
+    return found
+
+
+def check_same_settings(out: Path, config: DictConfig) -> None:
+    """Compare the config that `out` was made with to the present one; trainer, callbacks and logging may differ.
+
+    Raises:
+        BadInput: naming up to three settings of system, data or seed that differ, or when `config.yaml` cannot be read.
+    """
+    path = out / "config.yaml"
+    if not path.exists():
+        return
+    try:
+        before = plain(OmegaConf.load(path))  # pyright: ignore[reportArgumentType]
+        now = plain(config)
+        found = differences(*({key: run.get(key) for key in ("system", "data", "seed")} for run in (before, now)))
+    except (yaml.YAMLError, AttributeError, OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not the config of a training run ({type(error).__name__}); {_WAYS_OUT}.") from error
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        raise BadInput(f"{out}: a run with other settings ({'; '.join(found[:3])}{more}); {_WAYS_OUT}.")
+
+
+def check_fits(path: Path, system: nn.Module) -> None:
+    """Check that a checkpoint is whole and has exactly the tensors of `system`.
+
+    Raises:
+        BadInput: when it is truncated, no training checkpoint, or of another configuration.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state, _ = content["state_dict"], content["optimizer_states"]
+    except Exception as error:  # torch's readers have many error types, its unpickler one of its own
+        raise BadInput(
+            f"{path}: damaged or no checkpoint of a training run ({type(error).__name__}: {_first_line(error)}); "
+            f"put a whole one in its place, or {_WAYS_OUT}."
+        ) from error
+    found = misfits(state, system.state_dict())
+    if found:
+        more = f" and {len(found) - 2} more" if len(found) > 2 else ""
+        raise BadInput(f"{path}: a checkpoint of another configuration ({'; '.join(found[:2])}{more}); {_WAYS_OUT}.")
+
+
+def misfits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Tensors of a checkpoint that are missing, unexpected or of another shape, one phrase each."""
+    found = [f"{name} is missing" for name in expected if name not in state]
+    found += [f"{name} is unexpected" for name in state if name not in expected]
+    for name in expected:
+        if name in state and state[name].shape != expected[name].shape:
+            found.append(f"{name} is {list(state[name].shape)}, expected {list(expected[name].shape)}")
+    return found
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Rename a folder of earlier checkpoints, so that a run started afresh overwrites none of them."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.before-{number}")).exists():
+        number += 1
+    return folder.rename(aside)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:120]
+
+
+_WAYS_OUT = "go on with the old settings, name another out=, or start afresh with resume=false"
+
+
+# Weights, gradients, moments and average shared out over the processes (`trainer.strategy=fsdp`), by PyTorch's FSDP2.
+
+
+class ShardedStrategy(ModelParallelStrategy):
+    """`fully_shard` of a system's conditioner and U-Net; checkpoints are single files, as of one process.
+
+    Lightning's own `fsdp` is the older FSDP1: it flattens parameters, by which weight decay could no longer tell a matrix
+    from a bias. FSDP2 keeps every parameter's shape, so that optimiser, gradient limit and average are those
+    of one process.
+    """
+
+    def __init__(self, process_group_backend: str | None = None) -> None:
+        super().__init__(
+            tensor_parallel_size=1, save_distributed_checkpoint=False, process_group_backend=process_group_backend
+        )
+
+    def setup_environment(self) -> None:
+        """All processes share the data; the module learns how it is sharded."""
+        self._data_parallel_size = self.num_nodes * self.num_processes
+        module: Any = self.lightning_module
+        if not hasattr(module, "unet") or not hasattr(module, "conditioner"):
+            raise BadConfig(f"trainer.strategy: {type(module).__name__} cannot be sharded; use trainer.strategy=ddp.")
+        module.configure_model = self._shard
+        super().setup_environment()
+
+    def _shard(self) -> None:
+        module: Any = self.lightning_module
+        mesh = self.device_mesh["data_parallel"]
+        for kind in (
+            Condition,
+            Conditioned,
+        ):  # FSDP2 must find the tensors in them, to gather weights for the backward pass
+            if kind not in pytree.SUPPORTED_NODES:
+                pytree.register_dataclass(kind)
+        # its null condition is a view of its weights: they stay gathered until the backward pass is over
+        fully_shard(module.conditioner, mesh=mesh, reshard_after_forward=False)
+        fully_shard(module.unet, mesh=mesh, reshard_after_forward=True)
+        for method in ("dropped", "null"):  # they use parameters as `forward` does
+            register_fsdp_forward_method(module.conditioner, method)
+
+
+# One training run: builds data, system, callbacks and trainer from the config, logs, checkpoints, resumes.
 
 
 def fit(config: DictConfig) -> LightningModule:
@@ -41,7 +176,7 @@ def fit(config: DictConfig) -> LightningModule:
         load_into(system, load_checkpoint(shipped_or_path(config.init_from)))
         print(f"starting from the weights of {config.init_from}")
     if rank_zero_only.rank == 0:
-        with written_whole(writable_folder(out) / "config.yaml") as temporary:
+        with atomic_write(writable_folder(out) / "config.yaml") as temporary:
             OmegaConf.save(config, temporary, resolve=True)
     if config.compile:
         compile_network(system, OmegaConf.to_container(config.compile) if config.compile is not True else {})

@@ -1,7 +1,7 @@
 """Frames to landmarks: MediaPipe Pose, on the same person through the whole clip.
 
 MediaPipe follows one person from frame to frame and looks for the most prominent one when it has lost them. Its own
-smoothing is off: it is causal and delays the motion, and it believes in 30 frames a second. `d2m.video.smoothing` smooths
+smoothing is off: it is causal and delays the motion, and it believes in 30 frames a second. `d2m.video.landmarks` smooths
 later, in both directions of time.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from d2m.errors import BadConfig, BadInput
+from d2m.core.errors import BadConfig, BadInput
 from d2m.video.landmarks import LANDMARKS, Landmarks
 from d2m.video.reader import Frame
 

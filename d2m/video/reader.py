@@ -18,7 +18,7 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-from d2m.errors import BadInput
+from d2m.core.errors import BadInput
 
 MAX_SIDE_PIXELS = 8192
 """Larger pictures are refused before one is decoded."""

@@ -8,14 +8,11 @@ from pathlib import Path
 
 from starlette.middleware import Middleware
 
-from d2m.errors import BadConfig
-from d2m.generate import Dance2Music
+from d2m.core.errors import BadConfig
+from d2m.pipeline import Dance2Music
 from d2m.web.examples import write_examples
-from d2m.web.folder import PageFolder
-from d2m.web.look import CSS, theme
-from d2m.web.page import Page
-from d2m.web.requests import RequestDesk
-from d2m.web.server import NothingFromElsewhere, keep_gradio_inside
+from d2m.web.jobs import JobQueue, PageFolder
+from d2m.web.page import CSS, NothingFromElsewhere, Page, keep_gradio_inside, theme
 from d2m.web.uploads import UploadLimits
 
 _WAITING_MOST = 32
@@ -58,7 +55,7 @@ class PageServer:
         try:
             keep_gradio_inside(folder)
             limits = limits or UploadLimits()
-            desk = RequestDesk(model or Dance2Music.load("demo"), folder, limits)
+            desk = JobQueue(model or Dance2Music.load("demo"), folder, limits)
             page = Page(desk, write_examples(folder.examples))
             page.blocks.queue(max_size=_WAITING_MOST, default_concurrency_limit=1)
             _, url, _ = page.blocks.launch(

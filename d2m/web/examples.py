@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from d2m.dance import Dance
-from d2m.data.procedural.dances import choreograph
-from d2m.names import GENRE_TITLES
+from d2m.core.aist_names import GENRE_TITLES
+from d2m.data.synthetic.dances import choreograph
+from d2m.motion.dance import Dance
 from d2m.render.skeleton import save_poster
 
 _SECONDS = 8.0

@@ -1,23 +1,128 @@
-"""The page: a dance on the left, the video with its music on the right.
+"""How the page looks: colours, fonts that come with Gradio, and the sentences in boxes."""
 
-serve()                       # http://127.0.0.1:7860, until Ctrl-C
-with PageServer.start(port=None) as page: page.url
-"""
-
+import os
 import sys
 import traceback
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from d2m.errors import BadConfig, UserError
-from d2m.names import GENRE_TITLES
+from d2m.core.aist_names import GENRE_TITLES
+from d2m.core.errors import BadConfig, UserError
 from d2m.web.examples import ExampleDance
-from d2m.web.look import EMPTY, HEADER, TITLE, hint, note
-from d2m.web.requests import MAX_TAKES, PageSettings, RequestDesk, TakeFiles
-from d2m.web.server import takes_uploads_only
+from d2m.web.jobs import MAX_TAKES, JobQueue, PageFolder, PageSettings, TakeFiles
 from d2m.web.uploads import Upload
+
+TITLE = "d2m: music for your dance"
+
+HEADER = """<header class="d2m-header"><h1>d2m</h1>
+<p>Give it a dance, get it back with music made for it.</p></header>"""
+
+EMPTY = """<div class="d2m-note d2m-empty"><b>Your video with music appears here.</b>
+Choose a dance; an example takes a few seconds.</div>"""
+
+CSS = """
+.gradio-container {width: 100% !important; min-width: 0 !important; max-width: 1160px !important; margin: 0 auto !important;}
+.d2m-header {display: flex; align-items: baseline; gap: 14px; flex-wrap: wrap; padding: 6px 2px 2px;}
+.d2m-header h1 {font-size: 30px; font-weight: 600; letter-spacing: -0.5px; margin: 0; color: var(--primary-600);}
+.d2m-header p {margin: 0; font-size: 16px; color: var(--body-text-color-subdued);}
+.d2m-note {border-radius: 8px; padding: 10px 14px; line-height: 1.45; font-size: 15px; overflow-wrap: anywhere;
+  background: var(--block-background-fill); border: 1px solid var(--border-color-primary); color: var(--body-text-color);}
+.d2m-empty {min-height: 220px; display: flex; flex-direction: column; align-items: center; justify-content: center;
+  text-align: center; border-style: dashed; color: var(--body-text-color-subdued);}
+.d2m-working {min-height: 96px; border-style: dashed;}
+.d2m-bad {border-color: #c2410c; background: color-mix(in srgb, #c2410c 9%, var(--block-background-fill));}
+.d2m-good {border-color: #15803d; background: color-mix(in srgb, #15803d 8%, var(--block-background-fill));}
+.gradio-container > main, .gradio-container .contain {width: 100% !important; min-width: 0 !important;}
+#d2m-video video {width: 100%; max-width: 100%; max-height: 440px; object-fit: contain;}
+.d2m-wave {background: white !important;}
+.html-container {padding: 0 !important;}
+.d2m-hint {font-size: 13.5px; color: var(--body-text-color-subdued);}
+.d2m-examples .grid-wrap {min-height: 0 !important; max-height: none !important; height: auto !important;}
+.d2m-examples .grid-container {grid-template-columns: repeat(4, minmax(0, 1fr)) !important;}
+.d2m-examples .thumbnail-item {min-width: 0 !important; width: 100% !important; height: auto !important;}
+.d2m-examples .caption-label {font-size: 12px; left: 4px; right: auto; bottom: 4px; padding: 1px 6px; max-width: 92%;}
+.d2m-make {min-height: 48px; font-size: 17px;}
+@media (max-width: 640px) {.d2m-empty {min-height: 110px;} .d2m-header p {font-size: 15px;}}
+"""
+
+
+def theme() -> gr.themes.Base:
+    """Indigo on grey, in fonts that lie in Gradio's own package."""
+    return gr.themes.Soft(
+        primary_hue="indigo",
+        neutral_hue="slate",
+        font=[gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"],
+        font_mono=[gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "monospace"],
+    )
+
+
+def hint(sentence: str) -> str:
+    """Small print below an input."""
+    return f'<div class="d2m-hint">{escape(sentence)}</div>'
+
+
+def note(sentence: str, kind: str) -> str:
+    """A sentence in a box; `kind` is `bad`, `good` or `working`. What users wrote is escaped."""
+    return f'<div class="d2m-note d2m-{kind}" role="status">{escape(sentence)}</div>'
+
+
+# How Gradio is kept to itself: one folder, this computer, no internet.
+
+
+def keep_gradio_inside(folder: PageFolder) -> None:
+    """Let Gradio put and serve files in `folder.served` only; to be called before a component is made.
+
+    It reads these variables whenever it needs them, so they stay set in this process.
+    """
+    os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = str(folder.served)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    for name in ("GRADIO_ALLOWED_PATHS", "GRADIO_SHARE", "GRADIO_MCP_SERVER"):
+        os.environ.pop(name, None)
+
+
+class NothingFromElsewhere:
+    """Middleware that refuses to fetch addresses for the browser, which Gradio does for public ones."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 403 to `…/file=http…` and `…/proxy=…`; pass everything else on."""
+        path = scope.get("path", "").lower().replace("\\", "/")
+        wanted = path.partition("file=")[2].lstrip("/ ")
+        if scope["type"] == "http" and (wanted.startswith(("http:", "https:")) or "/proxy=" in path):
+            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
+            await send({"type": "http.response.body", "body": b"Only files of this page are served."})
+            return
+        await self.app(scope, receive, send)
+
+
+def takes_uploads_only(component: gr.File | gr.Video) -> None:
+    """Let an input take files that were uploaded to this page, and no address to fetch one from.
+
+    The file is handed on as it came; for a recorded video Gradio would call an ffmpeg program. The component is changed
+    and not subclassed, because Gradio writes a stub file beside the source of every subclass.
+    """
+    to_cache = component.async_move_resource_to_block_cache
+
+    async def refuse_addresses(url_or_file_path: Any) -> str | None:
+        if str(url_or_file_path).strip().lower().startswith(("http:", "https:")):
+            raise BadConfig("Upload the file; this page fetches nothing from addresses.")
+        return await to_cache(url_or_file_path)
+
+    component.async_move_resource_to_block_cache = refuse_addresses
+    component.preprocess = lambda payload: payload.path if payload else None
+
+
+# The page: a dance on the left, the video with its music on the right.
+#
+# serve()                       # http://127.0.0.1:7860, until Ctrl-C
+# with PageServer.start(port=None) as page: page.url
+
 
 _LOOKED_AT_TOGETHER = 2
 """Uploads that are opened at the same time."""
@@ -31,7 +136,7 @@ class Page:
         examples: dances to choose from.
     """
 
-    def __init__(self, desk: RequestDesk, examples: list[ExampleDance]) -> None:
+    def __init__(self, desk: JobQueue, examples: list[ExampleDance]) -> None:
         self.desk, self.dances = desk, examples
         with gr.Blocks(title=TITLE, analytics_enabled=False) as self.blocks:
             gr.HTML(HEADER)

@@ -1,17 +1,90 @@
-"""The official AIST++ annotation folder (Li et al., ICCV 2021): which sequences there are, and in which lists.
+"""Songs carved out of the training songs to tune on.
 
-    motions/NAME.pkl   splits/crossmodal_{train,val,test}.txt   ignore_list.txt
-
-Its other folders (cameras, keypoints2d, keypoints3d) and lists are of no use here and left alone.
+AIST++'s official val and test lists are over the same ten songs and the same dancers, so whoever tunes on val has seen the
+test songs. Instead one song of each genre leaves the training list: `tuning_train` and `tuning_val` part it by song.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from d2m.core.aist_names import GENRES, SequenceName, parse_sequence_name
+from d2m.core.errors import BadConfig, BadInput, UserError
+from d2m.core.safe_pickle import load_safe_pickle
 from d2m.data.layout import OFFICIAL
-from d2m.errors import BadConfig, BadInput, UserError
-from d2m.motion.array_pickle import load_array_dict
+
+TUNING_TRAIN, TUNING_VAL = "tuning_train", "tuning_val"
+
+
+@dataclass(frozen=True)
+class TuningSplit:
+    """The two parts of a training list, in its order, and the songs of the second."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    val_songs: tuple[str, ...]
+
+
+def song_of(name: str) -> str | None:
+    """Code of the song that a sequence is danced to, None where the name does not say."""
+    parts = parse_sequence_name(name)
+    return parts.song if parts else None
+
+
+def shared_songs(one: Iterable[str], other: Iterable[str]) -> list[str]:
+    """Songs that both of two lists of sequences have, sorted."""
+    songs = [{song for name in names if (song := song_of(name))} for names in (one, other)]
+    return sorted(songs[0] & songs[1])
+
+
+def tuning_split(train: Sequence[str], held_out: Collection[str] = (), seed: int = 0) -> TuningSplit:
+    """Carve one song of each genre out of a training list.
+
+    A genre keeps at least one song for training; where that leaves no genre to take from (a small data set), one song of
+    all is taken, and none where there is only one.
+
+    Args:
+        train: sequence names of the official training list.
+        held_out: sequence names of the official val and test lists; their songs are never chosen.
+        seed: which songs; the same for the same list and seed on any machine.
+    """
+    parsed = [parts for name in train if (parts := parse_sequence_name(name))]
+    held_out_songs = {song_of(name) for name in held_out}
+    by_genre = {genre: _songs(parsed, genre) for genre in GENRES}
+    chosen = [_pick(songs, held_out_songs, seed) for songs in by_genre.values() if len(songs) > 1]
+    every_song = sorted({song for songs in by_genre.values() for song in songs})
+    if not chosen and len(every_song) > 1:
+        chosen = [_pick(every_song, held_out_songs, seed)]
+    val_songs = tuple(sorted(song for song in chosen if song))
+    in_val = {name: song_of(name) in val_songs for name in train}
+    return TuningSplit(
+        tuple(name for name in train if not in_val[name]), tuple(name for name in train if in_val[name]), val_songs
+    )
+
+
+def _songs(sequences: Sequence[SequenceName], genre: str) -> list[str]:
+    return sorted({parts.song for parts in sequences if parts.genre == genre})
+
+
+def _pick(songs: Sequence[str], held_out: Collection[str | None], seed: int) -> str | None:
+    """One of `songs` that is not held out, or None; another genre's songs don't change the choice."""
+    free = [song for song in songs if song not in held_out]
+    if not free:
+        return None
+    rng = np.random.default_rng([seed, zlib.crc32(" ".join(free).encode())])
+    return free[int(rng.integers(len(free)))]
+
+
+# The official AIST++ annotation folder (Li et al., ICCV 2021): which sequences there are, and in which lists.
+#
+#     motions/NAME.pkl   splits/crossmodal_{train,val,test}.txt   ignore_list.txt
+#
+# Its other folders (cameras, keypoints2d, keypoints3d) and lists are of no use here and left alone.
+
 
 _LOOKED_INTO = 5
 """Motions read before anything is made, to tell another version of the annotations from single bad files."""
@@ -122,7 +195,7 @@ def _expect_smpl(annotations: Annotations) -> None:
     other: list[str] = []
     for name in sample:
         try:
-            content = load_array_dict(annotations.motion(name))
+            content = load_safe_pickle(annotations.motion(name))
         except UserError:
             continue  # a single bad file: reported with its sequence
         if "smpl_poses" in content:
@@ -133,3 +206,88 @@ def _expect_smpl(annotations: Annotations) -> None:
             f"{annotations.root / 'motions'}: found pickles with {', '.join(other)[:200]}, expected smpl_poses and "
             "smpl_trans; these annotations are of another version, download the official release."
         )
+
+
+# Where a sequence's music comes from: one of the videos of its nine cameras, or a wav named like its motion.
+
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm")
+WAV_SUFFIXES = (".wav",)
+
+
+@dataclass(frozen=True)
+class MusicSources:
+    """Files that carry the music of sequences.
+
+    Args:
+        folder: where they were found.
+        kind: `video` or `wav`.
+        by_sequence: paths by sequence name (camera `cAll`), the one to be tried first in front.
+    """
+
+    folder: Path
+    kind: str
+    by_sequence: Mapping[str, tuple[Path, ...]]
+
+    def of(self, name: str) -> tuple[Path, ...]:
+        """Files of a sequence, none where there is none."""
+        return self.by_sequence.get(_all_cameras(name), ())
+
+
+def find_sources(videos: str | Path | None, wavs: str | Path | None) -> MusicSources:
+    """Look through the folder, and the folders in it, that the user gave as `videos` or as `wavs`.
+
+    Raises:
+        BadConfig: when both or none is given, or the folder does not exist.
+        BadInput: when it holds no such file, or songs where the sound of each sequence is needed.
+    """
+    if (videos is None) == (wavs is None):
+        found = "neither" if videos is None else "both"
+        raise BadConfig(f"found {found} of videos= and wavs=, expected one of them; say where the music comes from.")
+    if videos is not None:
+        return _indexed(Path(videos), "video", VIDEO_SUFFIXES)
+    sources = _indexed(Path(str(wavs)), "wav", WAV_SUFFIXES)
+    _refuse_songs(sources)
+    return sources
+
+
+def _indexed(folder: Path, kind: str, suffixes: tuple[str, ...]) -> MusicSources:
+    if not folder.is_dir():
+        raise BadConfig(f"{kind}s={folder}: no such folder; give the one with the {kind}s of AIST.")
+    found: dict[str, list[Path]] = {}
+    for parent, _, files in os.walk(folder, followlinks=True):
+        for file in files:
+            path = Path(parent, file)
+            if path.suffix.lower() in suffixes and file[0] != ".":
+                found.setdefault(_all_cameras(path.stem), []).append(path)
+    if not found:
+        raise BadInput(f"{kind}s={folder}: found no {', '.join(suffixes)} file; check the folder.")
+    return MusicSources(folder, kind, {name: tuple(sorted(paths, key=_turn)) for name, paths in found.items()})
+
+
+def _all_cameras(stem: str) -> str:
+    """The name of a sequence, whichever camera a file of it names; any other stem as it is."""
+    parts = parse_sequence_name(stem)
+    return str(replace(parts, camera="cAll")) if parts and str(parts) == stem else stem
+
+
+def _turn(path: Path) -> tuple[bool, str, str]:
+    """Order in which the cameras of a sequence are tried: cAll, then by number."""
+    parts = parse_sequence_name(path.stem)
+    return (parts is None or parts.camera != "cAll", path.stem, str(path))
+
+
+def _refuse_songs(sources: MusicSources) -> None:
+    """AIST's songs (mBR0.wav) are the wrong wavs: they don't say where in the song a sequence starts."""
+    if any(parse_sequence_name(name) for name in sources.by_sequence):
+        return
+    songs = _song_files(sources.by_sequence)
+    if songs:
+        raise BadInput(
+            f"wavs={sources.folder}: found songs ({', '.join(songs[:3])}), expected one wav a sequence; a song does not "
+            "say where a dance starts in it, so give videos= instead."
+        )
+
+
+def _song_files(names: Iterable[str]) -> list[str]:
+    return sorted(f"{name}.wav" for name in names if len(name) == 4 and name[0] == "m" and name[1:3].isupper())

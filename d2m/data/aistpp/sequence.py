@@ -14,12 +14,12 @@ from pathlib import Path
 import soundfile
 
 from d2m.audio.soundtrack import NoSound, read_soundtrack
-from d2m.clock import MOTION_FPS
-from d2m.dance import Dance
+from d2m.core.errors import BadConfig, BadInput, UserError
+from d2m.core.files import atomic_write
+from d2m.core.music import Music
+from d2m.core.timeline import MOTION_FPS
 from d2m.data.layout import DataSetLayout
-from d2m.errors import BadConfig, BadInput, UserError
-from d2m.files import written_whole
-from d2m.music import Music
+from d2m.motion.dance import Dance
 
 _FPS_TOLERANCE = 1.0
 """A video of 59.94 pictures a second counts as one of 60."""
@@ -121,7 +121,7 @@ def prepare_sequence(job: SequenceJob) -> SequenceResult:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 

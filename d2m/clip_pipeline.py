@@ -1,0 +1,222 @@
+"""A clip in, the same clip with music out: the façade behind the command `d2m` and the web page.
+
+clip = make_clip(ClipRequest(Path("dance.mp4"), takes=4), Dance2Music.load("demo"))
+write_take(clip, clip.takes[0], Path("out.mp4"))
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from d2m.core.errors import BadConfig
+from d2m.core.music import Music
+from d2m.data.frames import SmallFrames
+from d2m.data.layout import load_dance
+from d2m.metrics.beat_tracker import beat_alignment, heard_tempo_bpm, music_beats_s
+from d2m.motion.dance import Dance
+from d2m.motion.kinematic_beats import kinematic_beats_s
+from d2m.motion.readers import READERS
+from d2m.pipeline import Dance2Music
+from d2m.render.mux import film_with_music, write_timed_video
+from d2m.render.overlay import Overlay, with_skeleton
+from d2m.render.plots import dance_pictures, write_poster
+from d2m.render.skeleton import render_dance
+from d2m.systems.interface import MusicGenerator
+from d2m.video.landmarks import Landmarks
+from d2m.video.reader import frames
+from d2m.video.video_dance import dance_of_video
+
+OUTPUT_SUFFIXES = (".mp4", ".wav")
+
+Report = Callable[[str, float], None]
+"""Told the stage (`watching`, `composing`, `listening`) and the share of it that is done, 0 to 1."""
+
+_PICTURE_SIZE = (640, 640)
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """What is asked for.
+
+    Args:
+        source: a video, or a dance file (`.pkl`, `.npz`, `.npy`).
+        genre: such as `gHO`; None: what the model reads from the motion.
+        seed: of the first take; the others follow it.
+        tempo_bpm: see `Dance2Music.generate`; None: the dance's own.
+        takes: how many pieces are made.
+        overlay: whether the skeleton will be drawn over the film, for those who pass requests on; `write_take` has its own.
+        landmarks: file of a video's landmarks: loaded if it exists, else written.
+        model_file: pose model for a video; None: MediaPipe's own.
+        max_seconds: read no more of a video than this.
+    """
+
+    source: Path
+    genre: str | None = None
+    seed: int = 0
+    tempo_bpm: float | int | None = None
+    takes: int = 1
+    overlay: bool = False
+    landmarks: Path | None = None
+    model_file: Path | None = None
+    max_seconds: float | int | None = None
+
+
+@dataclass(frozen=True)
+class Take:
+    """One piece of music for the clip.
+
+    Args:
+        seed: that makes it again.
+        music: as long as the dance.
+        alignment: how near its beats lie to the dance's, 0 to 1 (see `d2m.metrics.beat_tracker`).
+        beats_s: times of the beats heard in it.
+        genre: code of the genre that it was made for, and `genre_probability`, what the model gives that genre.
+        dance_tempo_bpm: tempo that the model read from the dance, where another was asked for.
+    """
+
+    seed: int
+    music: Music
+    alignment: float
+    beats_s: Float[np.ndarray, " beat"]
+    genre: str
+    genre_probability: float
+    dance_tempo_bpm: float | None = None
+
+    @property
+    def tempo_bpm(self) -> float | None:
+        """Tempo heard; None where there are hardly any beats."""
+        return heard_tempo_bpm(self.beats_s)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A dance with its takes, best first by alignment.
+
+    Args:
+        dance: what was danced.
+        takes: best first.
+        kinematic_beats_s: times at which the dancer comes to rest.
+        source: the file.
+        landmarks: what was seen in a video; None for a dance file.
+        seen_share, segment_error_m: how well a video was read (see `d2m.video.video_dance.VideoDance`).
+    """
+
+    dance: Dance
+    takes: list[Take]
+    kinematic_beats_s: Float[np.ndarray, " beat"]
+    source: Path
+    landmarks: Landmarks | None = None
+    seen_share: float | None = None
+    segment_error_m: float | None = None
+
+
+def make_clip(request: ClipRequest, model: Dance2Music, progress: Report | None = None) -> Clip:
+    """Watch a clip and make its takes.
+
+    Args:
+        request: what is asked for.
+        model: makes the music.
+        progress: told how far it is.
+
+    Raises:
+        BadInput: when the source is not usable.
+        BadConfig: for an unknown genre, a tempo that cannot be asked for, or no takes.
+    """
+    report = progress or (lambda stage, share: None)
+    if request.takes < 1:
+        raise BadConfig(f"takes {request.takes}: expected at least 1.")
+    report("watching", 0.0)
+    clip = _watched(request, model.music_generator, partial(report, "watching"))
+    report("watching", 1.0)
+    takes = [_composed(clip, request, number, model, report) for number in range(request.takes)]
+    report("composing", 1.0)
+    heard = []
+    for number, take in enumerate(takes):
+        report("listening", number / len(takes))
+        beats_s = music_beats_s(take.music)
+        heard.append(replace(take, beats_s=beats_s, alignment=beat_alignment(clip.kinematic_beats_s, beats_s)))
+    report("listening", 1.0)
+    return replace(clip, takes=sorted(heard, key=lambda take: -take.alignment))
+
+
+def is_dance_file(path: Path) -> bool:
+    """Whether a file holds motion, and not pictures."""
+    return path.suffix.lower() in READERS
+
+
+def _watched(request: ClipRequest, music_generator: MusicGenerator, report: Callable[[float], None]) -> Clip:
+    if is_dance_file(request.source):
+        dance = load_dance(request.source, music_generator.reads)
+        return Clip(dance, [], kinematic_beats_s(dance.features), request.source)
+    seen = dance_of_video(
+        request.source,
+        landmarks=request.landmarks,
+        model_file=request.model_file,
+        max_seconds=request.max_seconds,
+        progress=report,
+    )
+    dance, beats_s = seen.dance, kinematic_beats_s(seen.dance.features)
+    if music_generator.reads == "frames":
+        small = SmallFrames(music_generator.picture_size)
+        dance = replace(dance, pictures=small.read(request.source, dance.seconds))
+    return Clip(dance, [], beats_s, request.source, seen.landmarks, seen.seen_share, seen.segment_error_m)
+
+
+def _composed(clip: Clip, request: ClipRequest, number: int, model: Dance2Music, report: Report) -> Take:
+    def counted(steps: Iterable[Any]) -> Iterator[Any]:
+        all_steps = list(steps)
+        for done, step in enumerate(all_steps):
+            report("composing", (number + done / len(all_steps)) / request.takes)
+            yield step
+
+    music, record = model.generate(
+        clip.dance, request.seed + number, request.genre, progress=counted, tempo_bpm=request.tempo_bpm
+    )
+    return Take(
+        record.seed, music, 0.0, np.zeros(0), record.genre, record.genre_probability, record.dance_tempo_bpm
+    )  # fmt: skip
+
+
+def write_take(clip: Clip, take: Take, out: Path, overlay: bool = False, title: str | None = None) -> Path:
+    """Write a take, whole or not at all.
+
+    Args:
+        clip: that it was made for.
+        take: what is heard.
+        out: `.wav` for the music alone; `.mp4` for the original pictures, untouched where an mp4 can hold them (see
+            `d2m.render.mux`), or for a dance file's stick figure.
+        overlay: draw the skeleton over the pictures.
+        title: written over a stick figure; None: the dance's name.
+
+    Raises:
+        BadConfig: for another suffix, or where `out` is the source itself.
+    """
+    suffix = out.suffix.lower()
+    if suffix not in OUTPUT_SUFFIXES:
+        raise BadConfig(f"{out}: cannot write '{suffix}' files, expected {' or '.join(OUTPUT_SUFFIXES)}.")
+    if out.exists() and out.samefile(clip.source):
+        raise BadConfig(f"{out}: this is the clip itself, which is never overwritten; name another output.")
+    if suffix == ".wav":
+        return take.music.save(out)
+    if clip.landmarks is None:
+        dance = replace(clip.dance, genre=take.genre)
+        title = clip.dance.name if title is None else title
+        return render_dance(dance, take.music, out, title, take.beats_s, _PICTURE_SIZE, progress=False)
+    if overlay:
+        drawn = with_skeleton(frames(clip.source), clip.landmarks, take.beats_s)
+        return write_timed_video(drawn, take.music, out)
+    return film_with_music(clip.source, take.music, out)
+
+
+def write_clip_poster(clip: Clip, take: Take, out: Path) -> Path:
+    """Write a PNG or GIF of the clip: the film with its skeleton, or the stick figure (see `d2m.render.plots`)."""
+    if clip.landmarks is None:
+        dance = replace(clip.dance, genre=take.genre)
+        return write_poster(dance_pictures(dance, clip.dance.name, take.beats_s), clip.dance.seconds, out)
+    overlay = Overlay(clip.landmarks, take.beats_s)
+    return write_poster(frames(clip.source, max_height=720), clip.dance.seconds, out, drawn=overlay.drawn)

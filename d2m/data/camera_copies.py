@@ -1,0 +1,132 @@
+"""A data set as a camera would have seen it: every dance goes through simulated landmarks and the lift of `d2m.video`.
+
+For training a model that does not care where motion came from, and for measuring what the lift costs.
+"""
+
+import os
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from d2m.core.errors import BadConfig
+from d2m.core.files import atomic_write, writable_folder
+from d2m.core.parallel import spread
+from d2m.data.layout import DataSetLayout
+from d2m.motion.dance import Dance
+from d2m.video.landmarks import Landmarks
+from d2m.video.modality import landmarks_of
+from d2m.video.video_dance import dance_of_landmarks
+
+COPY_OFFSET = 50
+"""A lifted copy's choreography is numbered this much higher: `..._ch01` becomes `..._ch51`."""
+
+_LINKED = (("wavs", ".wav"), ("beats", ".txt"))
+
+
+@dataclass(frozen=True)
+class CameraNoise:
+    """What is wrong with simulated landmarks.
+
+    Args:
+        least_m, most_m: standard deviation of each coordinate, white in time; drawn evenly for each dance.
+        dropped: share of frames in which nobody is seen.
+        uneven_s: standard deviation of the frames' times.
+        fps: of the camera.
+    """
+
+    least_m: float = 0.01
+    most_m: float = 0.01
+    dropped: float = 0.05
+    uneven_s: float = 0.003
+    fps: float = 30.0
+
+
+def seen_by_camera(dance: Dance, noise: CameraNoise, seed: int) -> Landmarks:
+    """What a detector finds in a video of the dance."""
+    level = float(np.random.default_rng(seed).uniform(noise.least_m, noise.most_m))
+    return landmarks_of(dance.features, noise.fps, level, noise.dropped, seed, noise.uneven_s)
+
+
+def lifted(dance: Dance, noise: CameraNoise, seed: int) -> Dance:
+    """The dance as it comes back from a video of it, exactly as long as before."""
+    return _as_long_as(dance, dance_of_landmarks(seen_by_camera(dance, noise, seed), dance.name))
+
+
+def _as_long_as(dance: Dance, seen: Dance) -> Dance:
+    index = np.minimum(np.arange(len(dance.features)), len(seen.features) - 1)
+    landmarks = None if seen.landmarks is None else seen.landmarks[index]
+    return Dance(seen.features[index], dance.name, dance.genre, landmarks)
+
+
+def copy_name(name: str) -> str:
+    """Name of a sequence's lifted copy."""
+    return re.sub(r"_ch(\d+)$", lambda found: f"_ch{int(found[1]) + COPY_OFFSET:02d}", name)
+
+
+def write_lifted(
+    layout: DataSetLayout, names: Sequence[str], out: Path, noise: CameraNoise, seed: int = 0, processes: int = 2
+) -> int:
+    """Write lifted motions of `names`, and the landmarks that they were lifted from, into the data set `out` under their own
+    names; what is there is kept. Music and beats are linked, not copied.
+
+    Returns:
+        How many were made.
+
+    Raises:
+        BadConfig: when `out` is the data set itself, whose motions would be replaced.
+    """
+    target = DataSetLayout(writable_folder(out))
+    if target.root.resolve() == layout.root.resolve():
+        raise BadConfig(f"out={out}: is the data set itself; name another folder.")
+    todo = [name for name in names if not (target.root / "motions" / f"{name}.npy").exists()]
+    spread(partial(_write_one, layout, target, noise, seed), todo, processes, "lifting")
+    return len(todo)
+
+
+def add_lifted_copies(
+    layout: DataSetLayout, split: str, dmae: str, noise: CameraNoise, seed: int = 0, processes: int = 2
+) -> str:
+    """Add a lifted copy of every sequence of a split to an encoded data set, and the split `SPLIT_lifted` of both.
+
+    A copy has motion features of its own; its latent and rhythm curves are links.
+
+    Returns:
+        The new split's name.
+    """
+    names = layout.names(split)
+    todo = [name for name in names if not layout.features(copy_name(name)).exists()]
+    spread(partial(_write_copy, layout, dmae, noise, seed), todo, processes, "lifting")
+    with atomic_write(layout.root / "splits" / f"{split}_lifted.txt") as temporary:
+        temporary.write_text("".join(f"{name}\n{copy_name(name)}\n" for name in names))
+    return f"{split}_lifted"
+
+
+def _write_copy(layout: DataSetLayout, dmae: str, noise: CameraNoise, seed: int, name: str) -> None:
+    copy = copy_name(name)
+    for source, link in (
+        (layout.latent(name, dmae), layout.latent(copy, dmae)),
+        (layout.rhythm(name, dmae), layout.rhythm(copy, dmae)),
+    ):
+        if source.exists() and not link.exists():
+            os.symlink(source.resolve(), link)
+    dance = lifted(Dance.load(layout.motion(name)), noise, zlib.crc32(f"{seed}/{name}".encode()))
+    with atomic_write(layout.features(copy)) as temporary:
+        np.save(temporary, dance.features)
+
+
+def _write_one(layout: DataSetLayout, target: DataSetLayout, noise: CameraNoise, seed: int, name: str) -> None:
+    dance = Dance.load(layout.motion(name))
+    landmarks = seen_by_camera(dance, noise, zlib.crc32(f"{seed}/{name}".encode()))
+    for folder, suffix in _LINKED:
+        source, link = layout.root / folder / f"{name}{suffix}", target.root / folder / f"{name}{suffix}"
+        if source.exists() and not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.symlink(source.resolve(), link)
+    landmarks.save(target.landmarks(name))
+    with atomic_write(target.root / "motions" / f"{name}.npy") as temporary:
+        np.save(temporary, _as_long_as(dance, dance_of_landmarks(landmarks, name)).features)

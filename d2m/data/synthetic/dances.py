@@ -1,0 +1,290 @@
+"""Dances: a genre's moves put together to a piece of music, in a dancer's own style.
+
+Phrases of eight beats start on downbeats. Each repeats a short move to both sides, or plays long moves, or mixes them; a
+move may come in half or double time. Below the moves runs the genre's groove, heavier on some beats of the bar than on
+others, and now and then an accent falls between beats. So the beat is in the motion, but not at each speed minimum.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from d2m.core.aist_names import genre_index
+from d2m.core.timeline import MOTION_FPS
+from d2m.data.synthetic.body import SmplPoses, pose_body
+from d2m.data.synthetic.choreography import (
+    ARM_CHANNELS,
+    ARMS,
+    CHANNELS,
+    LIMITS_DEG_OR_M,
+    Foot,
+    FootTimeline,
+    Key,
+    Move,
+    Real,
+    Timeline,
+    Vocabulary,
+)
+from d2m.data.synthetic.vocabularies import (
+    BALLET_JAZZ,
+    BREAK,
+    HOUSE,
+    KRUMP,
+    LA_HIP_HOP,
+    LOCK,
+    MIDDLE_HIP_HOP,
+    POP,
+    STREET_JAZZ,
+    WAACK,
+)
+
+VOCABULARIES: dict[str, Vocabulary] = {
+    "gBR": BREAK, "gPO": POP, "gLO": LOCK, "gMH": MIDDLE_HIP_HOP, "gLH": LA_HIP_HOP,
+    "gHO": HOUSE, "gWA": WAACK, "gKR": KRUMP, "gJS": STREET_JAZZ, "gJB": BALLET_JAZZ,
+}  # fmt: skip
+
+PHRASE_BEATS = 8
+JITTER_S = 0.015
+"""A dancer is this early or late at most, key by key."""
+
+_QUICKEST_S = 0.2
+"""Double time is left alone where it would bring two keys closer than this."""
+
+_PUSHED_SHARE = 0.3
+"""Share of keys that a phrase syncopates."""
+
+_METRES = ("dip", "sway", "shift", "go_x", "go_z", "groove")
+_FOOT_YAW_DEG = 12.0
+_ACCENTS = ({"chest": 12.0}, {"nod": 14.0}, {"look": 16.0}, {"dip": 0.05, "hunch": 8.0}, {"twist": 14.0}, {"tilt": 6.0})
+
+
+@dataclass(frozen=True)
+class DancerStyle:
+    """What tells one dancer from another.
+
+    Args:
+        size: of arms, trunk and steps, about 1.
+        bounce: of the groove, about 1.
+        lag_s: how late the dancer hears the beat.
+        sharpness: of hits; above 1 is slower.
+        posture: body channels and arms at rest, added to the genre's.
+        taste: how much the dancer likes each of the genre's moves.
+    """
+
+    size: float
+    bounce: float
+    lag_s: float
+    sharpness: float
+    posture: dict[str, float]
+    taste: Float[np.ndarray, " move"]
+
+    @staticmethod
+    def of(genre: str, dancer: int) -> "DancerStyle":
+        """The style of dancer number `dancer`, always the same."""
+        rng = np.random.default_rng([77, genre_index(genre), dancer])
+        posture = {"hunch": 4.0, "lean": 2.0, "chest": 2.5, "nod": 4.0, "dip": 0.015, "cock": 2.0}
+        posture = {name: float(spread * rng.uniform(-1, 1)) for name, spread in posture.items()}
+        for side in ("left", "right"):
+            posture |= {f"{side}_raise": float(rng.uniform(-4, 8)), f"{side}_elbow": float(rng.uniform(-8, 10))}
+        return DancerStyle(
+            float(rng.uniform(0.82, 1.15)), float(rng.uniform(0.75, 1.3)), float(rng.uniform(-0.008, 0.02)),
+            float(rng.uniform(0.85, 1.2)), posture, rng.uniform(0.5, 1.5, len(VOCABULARIES[genre].moves)),
+        )  # fmt: skip
+
+
+class _Beats:
+    """Beat numbers, counted from a downbeat, to seconds, on and on at the ends."""
+
+    def __init__(self, beats_s: Float[np.ndarray, " beat"], downbeat_index: int) -> None:
+        self.times, self.first = np.asarray(beats_s, float), -downbeat_index
+        self.numbers = np.arange(len(beats_s)) - downbeat_index
+        self.period_s = float(np.median(np.diff(self.times)))
+
+    def time_s(self, beat: Real) -> float:
+        low, high = self.numbers[0], self.numbers[-1]
+        beyond = min(beat - low, 0.0) + max(beat - high, 0.0)
+        return float(np.interp(beat, self.numbers, self.times) + beyond * self.period_s)
+
+    def number(self, time_s: Real) -> float:
+        beyond = min(time_s - self.times[0], 0.0) + max(time_s - self.times[-1], 0.0)
+        return float(np.interp(time_s, self.times, self.numbers) + beyond / self.period_s)
+
+
+class _Dancer:
+    """Lays moves, groove and accents on timelines."""
+
+    def __init__(self, genre: str, dancer: int, beats: _Beats, rng: np.random.Generator) -> None:
+        self.words, self.style = VOCABULARIES[genre], DancerStyle.of(genre, dancer)
+        self.beats, self.rng = beats, rng
+        self.body, self.groove = Timeline(), Timeline()
+        self.feet = {"left": FootTimeline(), "right": FootTimeline()}
+        self.rest = self._rest()
+        self.size = self.style.size * float(np.clip((beats.period_s / 0.55) ** 0.3, 0.8, 1.1))
+        self.turned = 0.0
+
+    def _rest(self) -> dict[str, Real]:
+        rest = dict.fromkeys(CHANNELS, 0.0) | {"groove": 1.0} | self.words.posture
+        for side, arm in zip(("left", "right"), self.words.rest, strict=True):
+            rest |= {f"{side}_{name}": value for name, value in zip(ARM_CHANNELS, ARMS[arm], strict=False)}
+        return {name: value + self.style.posture.get(name, 0.0) for name, value in rest.items()}
+
+    def _heard_s(self, beat: Real) -> float:
+        return self.beats.time_s(beat) + self.style.lag_s + float(self.rng.uniform(-JITTER_S, JITTER_S))
+
+    def dance(self, first_bar: int, last_bar: int) -> None:
+        """Dance whole phrases from bar `first_bar` to `last_bar`, counted from the downbeat number 0."""
+        start = (first_bar // 2) * PHRASE_BEATS
+        for side in ("left", "right"):
+            self._step(side, self.beats.time_s(start - 2), (self.words.stance_m, 0.0), 0.3)
+        for channel in CHANNELS:
+            self.body.add(channel, self.beats.time_s(start - 2), self.rest[channel], "smooth", 1.0)
+        for phrase in range(start, (last_bar + 1) * 4, PHRASE_BEATS):
+            beat = float(phrase)
+            pushed = self.rng.random(16) < _PUSHED_SHARE
+            for move, stretch in self._phrase():
+                self._play(move, beat, stretch, pushed)
+                beat += move.beats * stretch
+            self._bounce(phrase)
+
+    def _pick(self, lengths: tuple[int, ...]) -> Move:
+        fitting = [i for i, move in enumerate(self.words.moves) if move.beats in lengths]
+        taste = self.style.taste[fitting]
+        return self.words.moves[fitting[int(self.rng.choice(len(fitting), p=taste / taste.sum()))]]
+
+    def _phrase(self) -> list[tuple[Move, float]]:
+        """Moves and tempo factors that fill eight beats."""
+        kind = self.rng.random()
+        plan: list[tuple[Move, float]] = []
+        if kind < 0.2:
+            plan = [(self._pick((beats,)), 1.0) for beats in ((4, 2, 2), (2, 2, 4))[int(self.rng.integers(2))]]
+            return [(move.mirrored() if self.rng.random() < 0.5 else move, factor) for move, factor in plan]
+        move = self._pick((1, 2)) if kind < 0.62 else self._pick((4,))
+        stretch = float(self.rng.choice(move.stretch)) if self.rng.random() < 0.4 else 1.0
+        if move.closest_beats * stretch * self.beats.period_s < _QUICKEST_S:
+            stretch = 1.0
+        mirror = bool(self.rng.random() < 0.5)
+        while sum(done.beats * factor for done, factor in plan) < PHRASE_BEATS:
+            plan.append((move.mirrored() if mirror else move, stretch))
+            mirror = not mirror
+        return plan
+
+    def _play(self, move: Move, start: float, stretch: float, pushed: Bool[np.ndarray, " key"]) -> None:
+        """Lay a move out; all but its first key may be pushed: danced before the beat they belong to."""
+        self._release(move, start, stretch)
+        turn, before = 0.0, start - 1.0
+        for number, each in enumerate(move.keys):
+            beat = start + each.at * stretch
+            if pushed[number] and number and beat - before >= 0.7:
+                beat -= 0.5 if beat - before >= 1.0 else 0.25
+            before = beat
+            time_s, ease = self._heard_s(beat), each.ease or self.words.ease
+            longest_s = 1.2 * self.beats.period_s * max(stretch, 0.5)
+            gain = 0.88 + 0.14 * self.words.bar_weights[int(np.floor(beat)) % 4]
+            for channel, value in self._targets(each, gain).items():
+                if channel == "turn":
+                    turn, value = value, self.turned + value
+                self.body.add(channel, time_s, value, ease, longest_s, self.style.sharpness)
+            for side, foot in (("left", each.left_foot), ("right", each.right_foot)):
+                if foot is not None:
+                    self._step(
+                        side, time_s, foot, 0.3 if ease in ("hit", "whip") else min(0.42, 0.8 * self.beats.period_s)
+                    )
+        self.turned += turn
+
+    def _targets(self, each: Key, gain: float) -> dict[str, Real]:
+        """Channel values of a key, at this dancer's size."""
+        wanted = {name: value + self.style.posture.get(name, 0.0) for name, value in each.body.items()}
+        for side, arm in (("left", each.left_arm), ("right", each.right_arm)):
+            if arm is not None:
+                wanted |= {f"{side}_{name}": value for name, value in zip(ARM_CHANNELS, ARMS[arm], strict=False)}
+        size = self.size * gain
+        exact = ("turn", "groove")
+        return {n: v if n in exact else self.rest[n] + size * (v - self.rest[n]) for n, v in wanted.items()}
+
+    def _release(self, move: Move, start: float, stretch: float) -> None:
+        """Parts that the new move leaves alone go back to rest during its first beat, feet to their stance."""
+        said = {name for each in move.keys for name in self._targets(each, 1.0)}
+        time_s = self._heard_s(start + min(stretch, 1.0))
+        for channel in CHANNELS:
+            if (
+                channel not in said
+                and channel != "turn"
+                and abs(self.body.last(channel, 0) - self.rest[channel]) > 1e-6
+            ):
+                self.body.add(channel, time_s, self.rest[channel], "smooth", self.beats.period_s)
+        for side in ("left", "right"):
+            own = [each.at for each in move.keys if (each.left_foot if side == "left" else each.right_foot) is not None]
+            last = self.feet[side].steps[-1]
+            sign = 1 if side == "left" else -1
+            away = abs(sign * last[1] - self.words.stance_m) + abs(last[2]) + last[3]
+            moved = abs(self.body.last("go_x", 0)) + abs(self.body.last("go_z", 0))
+            if away + moved > 0.06 and (not own or min(own) >= 0.9):
+                early = 0.5 if side == "left" else 1.0
+                self._step(side, self._heard_s(start + early * min(stretch, 1.0)), (self.words.stance_m, 0.0), 0.32)
+
+    def _step(self, side: str, time_s: float, foot: Foot, moving_s: float) -> None:
+        sign = 1.0 if side == "left" else -1.0
+        x, z, height, yaw, heel = (*foot, *(0.0, _FOOT_YAW_DEG, 0.0)[len(foot) - 2 :])
+        x = sign * (self.words.stance_m + self.style.size * (x - self.words.stance_m))
+        self.feet[side].steps.append((time_s, x, self.style.size * z, height, sign * yaw, heel, moving_s))
+
+    def _bounce(self, phrase: int) -> None:
+        """Groove of one phrase, and its off-beat accents."""
+        for beat in range(phrase, phrase + PHRASE_BEATS, self.words.groove_beats):
+            for each in self.words.groove:
+                weight = self.words.bar_weights[int(np.floor(beat + each.at)) % 4] * self.style.bounce
+                for channel, value in each.body.items():
+                    time_s = self._heard_s(beat + each.at)
+                    self.groove.add(channel, time_s, weight * value, each.ease or "smooth", self.beats.period_s)
+        for half_bar in range(phrase, phrase + PHRASE_BEATS, 2):
+            if self.rng.random() < self.words.off_beat:
+                at = self._heard_s(
+                    half_bar + int(self.rng.integers(0, 2)) + float(self.rng.choice([0.5, 0.5, 0.75, 0.25]))
+                )
+                sign = float(self.rng.choice([-1.0, 1.0]))
+                for channel, value in _ACCENTS[int(self.rng.integers(len(_ACCENTS)))].items():
+                    for time_s, size in ((at - 0.2, 0.0), (at, sign * value), (at + 0.28, 0.0)):
+                        self.groove.add(f"accent_{channel}", time_s, size, "hit", 0.3)
+
+    def motion(self, time_s: Float[np.ndarray, " time"]) -> SmplPoses:
+        """What the timelines say, within the limits of a body, as SMPL."""
+        controls = {name: self.body.at(name, time_s, self.rest[name]) for name in CHANNELS}
+        scale = controls["groove"]
+        for channel in self.groove.keys:
+            controls[channel.removeprefix("accent_")] += scale * self.groove.at(channel, time_s)
+        controls = {
+            name: value + drift for (name, value), drift in zip(controls.items(), self._drift(time_s), strict=True)
+        }
+        for name, value in controls.items():
+            low, high = LIMITS_DEG_OR_M[name.split("_", 1)[1] if name[:5] in ("left_", "right") else name]
+            controls[name] = np.clip(value, low, high) if name in _METRES else np.radians(np.clip(value, low, high))
+        return pose_body(controls, *(self.feet[side].path(time_s, self.body) for side in ("left", "right")))
+
+    def _drift(self, time_s: Float[np.ndarray, " time"]) -> Float[np.ndarray, "channel time"]:
+        """Breath, balance and slack: slow smooth noise of a degree or two, millimetres for the pelvis."""
+        hertz = self.rng.uniform(0.1, 0.7, (len(CHANNELS), 3, 1))
+        waves = np.sin(2 * np.pi * (hertz * time_s + self.rng.random((len(CHANNELS), 3, 1)))).mean(axis=1)
+        still = ("turn", "go_x", "go_z", "groove")
+        size = [0.0 if name in still else 0.004 if name in _METRES else 2.2 for name in CHANNELS]
+        return waves * np.array(size)[:, None]
+
+
+def choreograph(
+    genre: str, beats_s: Float[np.ndarray, " beat"], downbeat_index: int, seconds: Real, dancer: int, seed: int
+) -> SmplPoses:
+    """Dance to music.
+
+    Args:
+        genre: code such as gBR.
+        beats_s: at least two beat times; they may start before 0 and end after `seconds`, and the tempo goes on at the ends.
+        downbeat_index: index in `beats_s` of a first beat of a bar, which opens a phrase of eight beats.
+        seconds: length of the dance, made at 60 fps from time 0 on.
+        dancer: number of the dancer; fixes the style.
+        seed: fixes the choreography.
+    """
+    beats = _Beats(beats_s, downbeat_index)
+    performer = _Dancer(genre, dancer, beats, np.random.default_rng([seed, genre_index(genre), dancer]))
+    first, last = (int(np.floor(beats.number(time_s) / 4)) for time_s in (0.0, seconds))
+    performer.dance(first - 2, last + 2)
+    return performer.motion(np.arange(round(seconds * MOTION_FPS)) / MOTION_FPS)

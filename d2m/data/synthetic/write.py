@@ -1,0 +1,283 @@
+"""Which sequences the embedded data set has: AIST++ names, by split.
+
+Dancers are numbered and given to genres as in AIST++. `test` has AIST++'s twenty sequences, on ten songs that no
+training sequence uses; `retimed` has fifty on tempi that no training song has; `val` has songs carved out of train.
+"""
+
+import json
+import multiprocessing
+import pickle
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from d2m.core.aist_names import GENRES, SequenceName
+from d2m.core.errors import BadConfig
+from d2m.core.files import atomic_write, writable_folder
+from d2m.core.music import Music
+from d2m.data.frames import SmallFrames, draw_data_set
+from d2m.data.layout import DataSetLayout
+from d2m.data.synthetic.body import SmplPoses
+from d2m.data.synthetic.dances import choreograph
+from d2m.data.synthetic.songs import RenderedSong, Song, render_song, song_list
+
+SPLITS = ("train", "val", "test", "retimed")
+
+DANCERS = {
+    "gJS": (1, 2, 3), "gBR": (4, 5, 6), "gJB": (7, 8, 9), "gPO": (10, 11, 12), "gLO": (13, 14, 15),
+    "gLH": (16, 17, 18), "gHO": (19, 20, 21), "gMH": (22, 23, 24), "gWA": (25, 26, 27), "gKR": (28, 29, 30),
+}  # fmt: skip
+"""AIST's three dancers of each genre."""
+
+TEST_DANCERS = {
+    "gBR": (4, 5), "gHO": (20, 21), "gJB": (8, 9), "gJS": (1, 3), "gKR": (28, 30), "gLH": (17, 18), "gLO": (13, 15),
+    "gMH": (22, 24), "gPO": (10, 11), "gWA": (25, 26),
+}  # fmt: skip
+"""Dancers of AIST++'s official test sequences."""
+
+_VAL_PER_SONG = 2
+_ADVANCED_EVERY = 5  # AIST++'s train split: 180 advanced choreographies of 980
+
+
+@dataclass(frozen=True)
+class PlannedSequence:
+    """A sequence to be made.
+
+    Args:
+        name: AIST++ name.
+        split: one of `SPLITS`.
+        song: what it is danced to.
+        dancer: number of the dancer.
+    """
+
+    name: str
+    split: str
+    song: Song
+    dancer: int
+
+    def seed(self, data_set_seed: int) -> int:
+        """Stable seed of this sequence in a data set."""
+        return zlib.crc32(f"{data_set_seed}/{self.name}".encode())
+
+
+def _planned(split: str, song: Song, dancer: int, choreography: int, advanced: bool = False) -> PlannedSequence:
+    situation = "sFM" if advanced else "sBM"
+    name = SequenceName(song.genre, situation, "cAll", f"d{dancer:02d}", song.code, f"ch{choreography:02d}")
+    return PlannedSequence(str(name), split, song, dancer)
+
+
+def _train(songs: Sequence[Song], count: int) -> list[PlannedSequence]:
+    """`count` sequences shared evenly among genres, among a genre's songs, and among its dancers."""
+    by_genre = {genre: [song for song in songs if song.genre == genre] for genre in GENRES}
+    planned = []
+    for number in range(count):
+        genre, turn = GENRES[number % len(GENRES)], number // len(GENRES)
+        song, round_number = by_genre[genre][turn % len(by_genre[genre])], turn // len(by_genre[genre])
+        dancer = DANCERS[genre][(turn + round_number) % 3]
+        planned.append(_planned("train", song, dancer, 1 + round_number, advanced=turn % _ADVANCED_EVERY == 4))
+    return planned
+
+
+def plan_sequences(sequences: int) -> dict[str, list[PlannedSequence]]:
+    """Sequences of every split, the same for the same count.
+
+    Args:
+        sequences: of all splits together; the held-out splits are always whole (90), the rest is train.
+
+    Raises:
+        BadConfig: when that leaves fewer than one training sequence per genre.
+    """
+    songs = song_list()
+    plan: dict[str, list[PlannedSequence]] = {"train": []}
+    plan["val"] = [
+        _planned("val", song, DANCERS[song.genre][copy], 1) for song in songs["val"] for copy in range(_VAL_PER_SONG)
+    ]
+    plan["test"] = [_planned("test", song, dancer, 2) for song in songs["test"] for dancer in TEST_DANCERS[song.genre]]
+    plan["retimed"] = [
+        _planned("retimed", song, int(DANCERS[song.genre][song.seed % 3]), 1) for song in songs["retimed"]
+    ]
+    held_out = sum(len(split) for split in plan.values())
+    if sequences < held_out + len(GENRES):
+        raise BadConfig(
+            f"sequences={sequences}: expected at least {held_out + len(GENRES)}, {held_out} of which are held out; "
+            "ask for more, or build only splits=[test,retimed]."
+        )
+    plan["train"] = _train(songs["train"], sequences - held_out)
+    return plan
+
+
+def excerpt_start_s(planned: PlannedSequence, data_set_seed: int, longest_s: float) -> float:
+    """Where in its song a sequence starts: anywhere up to `longest_s`, on no beat in particular."""
+    return float(np.random.default_rng([planned.seed(data_set_seed), 1]).uniform(0.0, longest_s))
+
+
+# Writes the embedded data set in AIST++'s own layout: motions, wavs, splits, and true beats besides.
+
+
+VERSION = 1
+"""Of what the generator makes; goes up when the same seed makes other files."""
+
+_SONG_SPARE_S = {"train": 22.0, "val": 12.0, "test": 12.0, "retimed": 12.0}
+"""Seconds of a song beyond an excerpt's length: how far into the song an excerpt may start."""
+
+_FADE_S = 0.004
+
+
+@dataclass(frozen=True)
+class SongJob:
+    """All sequences on one song, made by one process so that the song is rendered once."""
+
+    root: Path
+    song: Song
+    sequences: tuple[PlannedSequence, ...]
+    data_set_seed: int
+    seconds: int | float
+
+
+def write_data_set(
+    root: str | Path,
+    sequences: int = 1000,
+    seed: int = 0,
+    splits: Sequence[str] = SPLITS,
+    processes: int = 2,
+    seconds: int | float = 13.0,
+    frames: Any = None,
+) -> DataSetLayout:
+    """Make the embedded data set, or what is missing of it.
+
+    Args:
+        root: folder of the data set; complete sequences found there are kept.
+        sequences: of all splits together, 90 of which are held out.
+        seed: fixes every file.
+        splits: which of `SPLITS` to make; the demo needs only `test` and `retimed`.
+        processes: worker processes; 1 works in this process.
+        seconds: length of a sequence.
+        frames: small pictures of the dancer to draw, `{size: 32, fps: 15}`; None or `off` for none.
+
+    Raises:
+        BadConfig: for an unknown split, too few sequences, an unwritable folder, or a folder made with other settings.
+    """
+    unknown = [split for split in splits if split not in SPLITS]
+    if unknown or not splits:
+        raise BadConfig(f"splits={list(splits)}: expected some of {', '.join(SPLITS)}; correct the list.")
+    if seconds < 1 or processes < 1:
+        raise BadConfig(f"seconds={seconds}, processes={processes}: expected at least 1 of each; give larger figures.")
+    small = SmallFrames.of(frames)
+    plan = plan_sequences(sequences)
+    layout = DataSetLayout(writable_folder(root))
+    _check_manifest(layout.root, {"version": VERSION, "seed": seed, "seconds": seconds})
+    for folder in ("motions", "wavs", "beats", "splits"):
+        writable_folder(layout.root / folder)
+    jobs = _song_jobs(layout, [planned for split in splits for planned in plan[split]], seed, seconds)
+    _run(jobs, processes, total=sum(len(job.sequences) for job in jobs))
+    for split in splits:
+        _write_text(_split_path(layout.root, split), [planned.name for planned in plan[split]])
+    _write_text(layout.root / "ignore_list.txt", [])
+    if small is not None:
+        draw_data_set(layout, [planned.name for split in splits for planned in plan[split]], small, processes)
+    made = {split: len(layout.names(split)) for split in SPLITS if _split_path(layout.root, split).exists()}
+    _write_manifest(layout.root, {"version": VERSION, "seed": seed, "seconds": seconds, "sequences": made})
+    return layout
+
+
+def make_song_sequences(job: SongJob) -> int:
+    """Render a job's song, cut and dance its sequences, write them; returns how many.
+
+    A sequence's motion is written last: a sequence that has one is complete.
+    """
+    spare_s = _SONG_SPARE_S[job.sequences[0].split]
+    song = render_song(job.song, job.seconds + spare_s)
+    layout = DataSetLayout(job.root)
+    for planned in job.sequences:
+        start_s = excerpt_start_s(planned, job.data_set_seed, spare_s)
+        beats_s = song.beats_s - start_s
+        dance = choreograph(
+            job.song.genre, beats_s, 0, job.seconds, planned.dancer, planned.seed(job.data_set_seed)
+        )  # fmt: skip
+        _excerpt(song, start_s, job.seconds).save(layout.wav(planned.name))
+        heard = beats_s[(beats_s >= 0) & (beats_s < job.seconds)]
+        _write_text(layout.beats(planned.name), [f"{beat:.6f}" for beat in heard])
+        _write_motion(layout.motion(planned.name), dance)
+    return len(job.sequences)
+
+
+def _excerpt(song: RenderedSong, start_s: float, seconds: int | float) -> Music:
+    """A cut out of a song, faded over a few milliseconds so that it does not click."""
+    first, count = round(start_s * song.sample_rate), round(seconds * song.sample_rate)
+    waveform = song.waveform[:, first : first + count].copy()
+    fade = np.linspace(0, 1, round(_FADE_S * song.sample_rate), dtype=np.float32)
+    waveform[:, : len(fade)] *= fade
+    waveform[:, -len(fade) :] *= fade[::-1]
+    return Music(waveform, song.sample_rate)
+
+
+def _write_motion(path: Path, dance: SmplPoses) -> None:
+    content = {
+        "smpl_poses": dance.poses, "smpl_trans": dance.trans,
+        "smpl_scaling": np.ones(1, np.float32), "smpl_loss": np.zeros(1, np.float32),
+    }  # fmt: skip
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(pickle.dumps(content, protocol=4))
+
+
+def _write_text(path: Path, lines: Iterable[str]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines))
+
+
+def _split_path(root: Path, split: str) -> Path:
+    return root / "splits" / (f"{split}.txt" if split == "retimed" else f"crossmodal_{split}.txt")
+
+
+def _song_jobs(
+    layout: DataSetLayout, planned: Iterable[PlannedSequence], seed: int, seconds: int | float
+) -> list[SongJob]:
+    """One job per song for the sequences that are not complete yet, the longest first."""
+    by_song: dict[str, list[PlannedSequence]] = {}
+    for sequence in planned:
+        paths = (layout.motion(sequence.name), layout.wav(sequence.name), layout.beats(sequence.name))
+        if not all(path.exists() for path in paths):
+            by_song.setdefault(sequence.song.code, []).append(sequence)
+    jobs = [SongJob(layout.root, todo[0].song, tuple(todo), seed, seconds) for todo in by_song.values()]
+    return sorted(jobs, key=lambda job: -len(job.sequences))
+
+
+def _run(jobs: Sequence[SongJob], processes: int, total: int) -> None:
+    """Do all jobs with a progress bar, spread over processes."""
+    with tqdm(total=total, desc="dancing", unit="dance", disable=total == 0) as progress:
+        if processes == 1 or len(jobs) < 2:
+            _count_up(map(make_song_sequences, jobs), progress.update)
+            return
+        with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs))) as pool:
+            _count_up(pool.imap_unordered(make_song_sequences, jobs), progress.update)
+
+
+def _count_up(counts: Iterable[int], update: Callable[[int], object]) -> None:
+    for count in counts:
+        update(count)
+
+
+def _check_manifest(root: Path, settings: Mapping[str, object]) -> None:
+    """Refuse to mix files of other settings into a data set; what has no manifest yet gets its start of one."""
+    path = root / "manifest.json"
+    if not path.exists():
+        _write_manifest(root, settings)
+        return
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        found = {}
+    other = {name: found.get(name) for name, value in settings.items() if found.get(name) != value}
+    if other:
+        wanted = {name: settings[name] for name in other}
+        raise BadConfig(f"{path}: found {other}, expected {wanted}; choose another folder or delete this one.")
+
+
+def _write_manifest(root: Path, content: Mapping[str, object]) -> None:
+    with atomic_write(root / "manifest.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")

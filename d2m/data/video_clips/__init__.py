@@ -1,0 +1,1 @@
+"""Data sets from clips of dancers."""

@@ -1,0 +1,335 @@
+"""What was prepared and what was not: lists and labels for the data set, a report, a summary for the terminal."""
+
+import csv
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import torch
+from tqdm import tqdm
+
+from d2m.core.aist_names import genre_index
+from d2m.core.errors import BadConfig, BadInput
+from d2m.core.files import writable_folder
+from d2m.data.aistpp.sequence import full_disk_stops, write_whole
+from d2m.data.frames import SmallFrames, claim_frames, has_frames
+from d2m.data.layout import DataSetLayout
+from d2m.data.video_clips.clip import CUTS_PREFIX, ClipResult, FilmJob, FindDance, Reason, find_dance, prepare_film
+from d2m.data.video_clips.clip_list import SPLITS, WantedClip, downloaded, limited, require_downloader, wanted_clips
+from d2m.video.pose import PoseDetector
+
+VERSION = 1
+_SHOWN = 5
+_COLUMNS = ("name", "class", "split", "genre", "seconds", "source")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The outcome of a run.
+
+    Args:
+        source: folder or table of the clips.
+        clips: those that there were to prepare, by name.
+        genres: genre code by class, where it is known.
+        made: clips made in this run.
+        found: clips that were there already.
+        skipped: those left out, with reason and sentence.
+        notes: oddities of clips that were made, by name.
+    """
+
+    source: Path
+    clips: Mapping[str, WantedClip]
+    genres: Mapping[str, str]
+    made: tuple[str, ...]
+    found: tuple[str, ...]
+    skipped: Mapping[str, ClipResult]
+    notes: Mapping[str, tuple[str, ...]]
+
+    @property
+    def ready(self) -> list[str]:
+        """Clips that can be used now, sorted."""
+        return sorted({*self.made, *self.found})
+
+    def of_split(self, split: str) -> list[str]:
+        """Clips of a split that can be used now, sorted."""
+        return [name for name in self.ready if self.clips[name].split == split]
+
+    def reasons(self) -> Counter[str]:
+        """How many clips were left out for which reason."""
+        return Counter(result.reason.value for result in self.skipped.values() if result.reason)
+
+    def summary(self) -> list[str]:
+        """Lines for the terminal."""
+        splits = ", ".join(f"{split} {len(names)}" for split in SPLITS if (names := self.of_split(split)))
+        lines = [
+            f"{len(self.ready)} clips are ready ({splits or 'none'}): {len(self.made)} made, {len(self.found)} were there "
+            f"already; {len(self.skipped)} left out"
+        ]
+        for reason in Reason:
+            results = [self.skipped[name] for name in sorted(self.skipped) if self.skipped[name].reason is reason]
+            if results:
+                lines.append(f"  {reason.value}: {len(results)}")
+                lines += [f"    {result.sentence}" for result in results[:_SHOWN]]
+                lines += [f"    and {len(results) - _SHOWN} more"] * (len(results) > _SHOWN)
+        if self.notes:
+            lines.append(f"  {len(self.notes)} were made although something was odd; prepare_report.json says what")
+        if self.ready and not self.of_split("val"):
+            lines.append("  warning: no clip is in val, which training needs; add films to valid, or set val_share")
+        return lines
+
+
+def write_lists(root: Path, preparation: Preparation) -> None:
+    """Write `splits/crossmodal_SPLIT.txt` of the clips that are ready, an empty ignore list, and `labels.csv`."""
+    for split in SPLITS:
+        path, names = root / "splits" / f"crossmodal_{split}.txt", preparation.of_split(split)
+        if names:
+            _write_lines(path, names)
+        else:
+            path.unlink(missing_ok=True)
+    _write_lines(root / "ignore_list.txt", [])
+    write_whole(root / "labels.csv", _labels(DataSetLayout(root), preparation).encode())
+
+
+def write_report(root: Path, preparation: Preparation) -> None:
+    """Write `prepare_report.json` and `skipped.txt` (name, reason, sentence; tabs)."""
+    skipped = [preparation.skipped[name] for name in sorted(preparation.skipped)]
+    report = {
+        "version": VERSION,
+        "source": str(preparation.source),
+        "listed": len(preparation.clips), "ready": len(preparation.ready),
+        "made": len(preparation.made), "found": len(preparation.found),
+        "left_out": dict(preparation.reasons()),
+        "splits": {
+            split: {"listed": listed, "ready": len(preparation.of_split(split))}
+            for split in SPLITS
+            if (listed := sum(clip.split == split for clip in preparation.clips.values()))
+        },
+        "classes": dict(sorted(Counter(preparation.clips[name].label for name in preparation.ready).items())),
+        "notes": {name: list(preparation.notes[name]) for name in sorted(preparation.notes)},
+        "skipped": {
+            result.name: {"reason": result.reason.value if result.reason else "", "sentence": result.sentence}
+            for result in skipped
+        },
+    }  # fmt: skip
+    write_whole(root / "prepare_report.json", (json.dumps(report, indent=2) + "\n").encode())
+    lines = [f"{result.name}\t{result.reason.value if result.reason else ''}\t{result.sentence}" for result in skipped]
+    _write_lines(root / "skipped.txt", lines)
+
+
+def _labels(layout: DataSetLayout, preparation: Preparation) -> str:
+    """One line a ready clip: class as given, split, genre where the class has one, length, where it came from."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    for name in preparation.ready:
+        clip = preparation.clips[name]
+        seconds = soundfile.info(layout.wav(name)).duration
+        genre = preparation.genres.get(clip.label, "")
+        table.writerow((name, clip.label, clip.split, genre, f"{seconds:.3f}", clip.source))
+    return text.getvalue()
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    write_whole(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+# Videos made ready: clips in Kinetics' layout or in a table become `d2m.data.layout`'s folders.
+
+
+_QUEUED_PER_PROCESS = 4
+_WRITTEN = ("motions", "wavs", "splits", "landmarks", "frames")
+
+
+def prepare_videos(
+    root: str | Path,
+    clips: str | Path | None,
+    splits: Sequence[str] = SPLITS,
+    frames: Any = None,
+    genres: Mapping[str, str] | None = None,
+    val_share: float | int = 0.1,
+    processes: int | None = 2,
+    limit: int | None = None,
+    model_file: str | Path | None = None,
+    finder: FindDance | None = None,
+) -> Preparation:
+    """Make clips ready in `root`, or what is missing of them; prints a summary.
+
+    A clip without sound or dancer, a dead link, a damaged film is left out with a reason and the rest goes on. Finished
+    clips are kept whatever happens, and a second run finds them; landmarks and downloads are kept, too.
+
+    Args:
+        root: folder of the data set to write.
+        clips: folder in Kinetics' layout, or a table (see `d2m.data.video_clips.clip_list`).
+        splits: which to prepare, of train, val and test.
+        frames: small grey pictures to keep, `{size: 32, fps: 15}`; None or `off` for none.
+        genres: genre code by class, such as `{breakdancing: gBR}`, noted in `labels.csv`. Training takes a genre from an
+            AIST++ name only, which also says song and tempo, so these clips are of unknown genre there.
+        val_share: share of the films that become val where none are.
+        processes: worker processes; 1 works in this process, None takes every core.
+        limit: prepare at most so many clips, spread over all; more of them the next time.
+        model_file: a pose landmarker's `.task` file; None: the model in MediaPipe's package.
+        finder: finds the dancer of a film in place of MediaPipe.
+
+    Raises:
+        BadConfig: for a setting that does not fit, a folder that is not there, an extra that is not installed, a full disk.
+        BadInput: when there is nothing to prepare, a table is not one, or not one clip could be used.
+    """
+    if (processes is not None and processes < 1) or (limit is not None and limit < 1):
+        raise BadConfig(
+            f"processes={processes}, limit={limit}: expected at least one process (null for all cores) and at least one "
+            "clip (null for all); correct them."
+        )
+    small, genre_of = SmallFrames.of(frames), _genres(genres or {})
+    wanted = limited(wanted_clips(clips, splits, val_share), limit)
+    layout = _own_folder(root, Path(str(clips)))
+    if small is not None:
+        claim_frames(layout.root, small)
+    found = [clip.name for clip in wanted if _is_made(layout, clip.name, small)]
+    todo = [clip for clip in wanted if clip.name not in set(found)]
+    _require_extras(
+        layout.root, todo, None if finder else partial(PoseDetector, Path(model_file) if model_file else None)
+    )
+    finder = finder or partial(find_dance, model_file=Path(model_file) if model_file else None)
+    with full_disk_stops(layout.root):
+        jobs = [FilmJob(tuple(part), layout.root, small, finder) for part in _by_film(todo)]
+        results = _done(jobs, processes or os.cpu_count() or 1, layout.root)
+        preparation = Preparation(
+            Path(str(clips)),
+            {clip.name: clip for clip in wanted},
+            {clip.label: genre for clip in wanted if (genre := genre_of.get(_plain(clip.label)))},
+            made=tuple(sorted(result.name for result in results if not result.reason)),
+            found=tuple(found),
+            skipped={result.name: result for result in results if result.reason},
+            notes={result.name: result.notes for result in results if result.notes and not result.reason},
+        )
+        write_lists(layout.root, preparation)
+        write_report(layout.root, preparation)
+    print("\n".join(preparation.summary()))
+    _expect_some(preparation, layout.root)
+    return preparation
+
+
+def _genres(genres: Mapping[str, str]) -> dict[str, str]:
+    """Genre code by class, however the class is written."""
+    for label, genre in genres.items():
+        try:
+            genre_index(genre)
+        except ValueError as error:
+            raise BadConfig(f"genres: class '{label}': {error}") from error
+    return {_plain(str(label)): genre for label, genre in genres.items()}
+
+
+def _plain(label: str) -> str:
+    return label.lower().replace("_", " ").strip()
+
+
+def _own_folder(root: str | Path, clips: Path) -> DataSetLayout:
+    """The folder to write to, which must not be the one read from."""
+    layout = DataSetLayout(writable_folder(root))
+    if layout.root.resolve() == clips.resolve():
+        raise BadConfig(f"out={root}: this is the folder of the clips, expected another; name a new one.")
+    for folder in ("motions", "wavs", "splits"):
+        writable_folder(layout.root / folder)
+    _remove_leftovers(layout.root)
+    return layout
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Delete what a run that was killed left half done; such names start with a dot. A download is continued instead."""
+    for path in root.glob(f"{CUTS_PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for folder in _WRITTEN:
+        for path in (root / folder).glob(".*.*"):
+            if path.suffix in (".pkl", ".wav", ".txt", ".npz", ".npy", ".json"):
+                path.unlink(missing_ok=True)
+
+
+def _is_made(layout: DataSetLayout, name: str, small: SmallFrames | None) -> bool:
+    """Whether all files are there and, as a power failure can empty a file, hold something."""
+    try:
+        is_whole = layout.motion(name).stat().st_size > 0 and soundfile.info(layout.wav(name)).frames > 0
+    except (OSError, soundfile.SoundFileError):
+        return False
+    return is_whole and has_frames(layout.root, name, small)
+
+
+def _require_extras(root: Path, todo: Sequence[WantedClip], detector: Any) -> None:
+    """Stop before any work where yt-dlp or MediaPipe will be needed and is not installed."""
+    if any(clip.is_link and downloaded(clip.source, root / "downloads") is None for clip in todo):
+        require_downloader()
+    if detector and not all(DataSetLayout(root).landmarks(clip.name).exists() for clip in todo):
+        with detector():
+            pass
+
+
+def _by_film(todo: Sequence[WantedClip]) -> list[list[WantedClip]]:
+    """Clips of one link together, so that it is fetched once; of a file, each by itself."""
+    films: dict[str, list[WantedClip]] = {}
+    for clip in todo:
+        films.setdefault(clip.source if clip.is_link else clip.name, []).append(clip)
+    return list(films.values())
+
+
+def _done(jobs: Sequence[FilmJob], processes: int, root: Path) -> list[ClipResult]:
+    """What became of all clips, in the order in which they ended, with a progress bar."""
+    spread = map(prepare_film, jobs) if processes == 1 or len(jobs) < 2 else _in_processes(jobs, processes)
+    total, results = sum(len(job.clips) for job in jobs), list[ClipResult]()
+    try:
+        with tqdm(total=total, desc="preparing", unit="clip", disable=not jobs) as progress:
+            for ended in spread:
+                results += ended
+                progress.update(len(ended))
+        return results
+    finally:
+        _remove_leftovers(root)
+
+
+def _in_processes(jobs: Sequence[FilmJob], processes: int) -> Iterator[list[ClipResult]]:
+    """Few jobs are queued at a time, so that a full disk or an interruption stops soon; running ones end in order."""
+    todo, running = iter(jobs), set[Future[list[ClipResult]]]()
+    pool = ProcessPoolExecutor(
+        min(processes, len(jobs)), multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+    try:
+        while True:
+            while len(running) < processes * _QUEUED_PER_PROCESS and (job := next(todo, None)) is not None:
+                running.add(pool.submit(prepare_film, job))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise BadConfig(
+            "a worker process died, perhaps for want of memory; what is finished is kept: run the same command again "
+            "with dataset.prepare.processes=1."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Workers share the cores among themselves, and leave an interruption to the parent, which lets them end their job."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _expect_some(preparation: Preparation, root: Path) -> None:
+    if not preparation.ready:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in preparation.reasons().most_common())
+        raise BadInput(
+            f"{preparation.source}: found nothing usable ({reasons}), expected clips of at least 1 s with sound that show "
+            f"one dancer from head to foot; {root / 'skipped.txt'} has each reason."
+        )

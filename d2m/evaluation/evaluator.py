@@ -1,0 +1,251 @@
+"""Hearing, watching and scoring: pairs of files in, scores of the system, its floors and its ceilings out."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from d2m.core.errors import BadInput
+from d2m.evaluation.analysis import AudioAnalysis, AudioAnalyzer, Passage, audio_seconds, pool_context, require_beats
+from d2m.evaluation.clip_scores import (
+    RANDOM_SONGS,
+    ClipScore,
+    draw_other_songs,
+    genre_said,
+    plain_floors,
+    random_song_scores,
+    reference_ceiling,
+    score_clip,
+    shuffled_pair_scores,
+)
+from d2m.evaluation.references import (
+    AUDIO_SUFFIXES,
+    LENGTH_SLACK_S,
+    JudgedLength,
+    Pair,
+    Pairing,
+    Reference,
+    ReferenceFiles,
+    files_by_stem,
+    judge_length,
+    load_beats_s,
+)
+from d2m.metrics.alignment import MotionBeats, watch
+
+SAME_GENRE_SONGS = 2
+"""Other songs of the genre drawn per clip; they are seldom among the paired ones, so each costs a file more to hear."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A generated clip that could not be scored, and why, in one sentence."""
+
+    clip: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Scores of the system, its floors and its ceilings, with the pairs and truths behind them."""
+
+    system: list[ClipScore]
+    truths: list[Reference]
+    floors: dict[str, list[ClipScore]]
+    ceilings: dict[str, list[ClipScore]]
+    pairs: list[Pair]
+
+    @property
+    def audio(self) -> dict[str, Path]:
+        """The generated file of each clip that was scored."""
+        return {pair.clip: pair.generated for pair in self.pairs}
+
+
+class Evaluator:
+    """Hears, watches and scores.
+
+    Attributes:
+        failed: clips that could not be scored.
+        bad_files: one sentence for each other file that could not be used (dances, round trips, songs of a floor).
+    """
+
+    def __init__(self, pairing: Pairing, ear: AudioAnalyzer) -> None:
+        self.pairing = pairing
+        self.ear = ear
+        self.failed: list[Failed] = []
+        self.bad_files: list[str] = []
+        self._watched: dict[Path, MotionBeats] = {}
+        self._unwatchable: dict[Path, str] = {}
+        self._heard_references: dict[str, AudioAnalysis] = {}
+
+    def _note_bad(self, error: BadInput) -> None:
+        if str(error) not in self.bad_files:
+            self.bad_files.append(str(error))
+
+    @property
+    def reasons(self) -> list[str]:
+        """One sentence for each file that could not be used, those of failed clips first."""
+        return list(dict.fromkeys([*(failure.reason for failure in self.failed), *self.bad_files]))
+
+    def everything(self, roundtrip: Path | None, seed: int) -> Evaluated:
+        """Score the system, then all floors and ceilings.
+
+        Args:
+            roundtrip: folder of the references through the autoencoder, or None.
+            seed: of all that is drawn.
+
+        Raises:
+            BadInput: when no pair can be scored.
+        """
+        system = self.system_scores()
+        truths = list({score.truth.name: score.truth for score in reversed(system)}.values())[::-1]
+        floors = self.floor_scores(truths, system, seed)
+        scored = {score.clip for score in system}
+        pairs = [pair for pair in self.pairing.pairs if pair.clip in scored]
+        return Evaluated(system, truths, floors, self.ceiling_scores(truths, roundtrip), pairs)
+
+    def system_scores(self) -> list[ClipScore]:
+        """Scores of all pairs that can be scored.
+
+        Raises:
+            BadInput: when there are none.
+        """
+        self._watch_all()
+        lengths: dict[str, JudgedLength] = {}
+        for pair in self.pairing.pairs:
+            try:
+                lengths[pair.clip] = self._length(pair)
+            except BadInput as error:
+                self.failed.append(Failed(pair.clip, str(error)))
+        pairs = [pair for pair in self.pairing.pairs if pair.clip in lengths]
+        sounds = [(path, pair) for pair in pairs for path in (pair.reference.audio, pair.generated) if path]
+        self.ear.hear_all([_passage(path, lengths[pair.clip].seconds) for path, pair in sounds], "hearing")
+        scores = []
+        for pair in tqdm(pairs, desc="scoring", unit="clip", disable=not self.ear.progress):
+            try:
+                scores.append(self._pair_score(pair, lengths[pair.clip]))
+            except BadInput as error:
+                self.failed.append(Failed(pair.clip, str(error)))
+        if not scores:
+            reasons = " ".join(dict.fromkeys(failure.reason for failure in self.failed[:3]))
+            raise BadInput(f"none of {len(self.pairing.pairs)} pairs can be scored: {reasons}")
+        return scores
+
+    def _length(self, pair: Pair) -> JudgedLength:
+        beats_s = load_beats_s(pair.reference.beats) if pair.reference.beats else None
+        watched = self._watched.get(pair.dance) if pair.dance else None
+        return judge_length(pair.generated, pair.reference.audio, beats_s, watched.seconds if watched else None)
+
+    def _pair_score(self, pair: Pair, length: JudgedLength) -> ClipScore:
+        audio, beats = pair.reference.audio, pair.reference.beats
+        heard = self.ear(_passage(audio, length.seconds)) if audio else None
+        true_beats_s = load_beats_s(beats) if beats else None
+        if audio and heard and true_beats_s is None:
+            require_beats(heard, audio)
+        watched = self._watched.get(pair.dance) if pair.dance else None
+        truth = Reference.of(pair.name, length.seconds, true_beats_s, heard, watched)
+        if truth.beats_s.size == 0:
+            raise BadInput(
+                f"{beats or audio}: no beat lies in the {length.seconds:.2f} s that are judged; correct the list."
+            )
+        self._heard_references.setdefault(pair.name, truth.heard or AudioAnalysis(truth.beats_s))
+        notes = list(length.notes)
+        if pair.dance in self._unwatchable:
+            notes.append(f"scored without its dance: {self._unwatchable[pair.dance]}")
+        heard_generated = self.ear(_passage(pair.generated, length.seconds))
+        if heard_generated.beats_s.size == 0:
+            notes.append("the tracker hears no beat in the generated music.")
+        said = genre_said(pair.generated)
+        return score_clip(truth, heard_generated, pair.clip, pair.seed, said, length, notes)
+
+    def _watch_all(self) -> None:
+        dances = list(dict.fromkeys(pair.dance for pair in self.pairing.pairs if pair.dance))
+        if not dances:
+            return
+        self.ear.warm_up()
+        bar = {"desc": "watching", "unit": "dance", "total": len(dances), "disable": not self.ear.progress}
+        if self.ear.workers > 1 and len(dances) > self.ear.workers:
+            with ProcessPoolExecutor(self.ear.workers, mp_context=pool_context(self.ear.trackers)) as pool:
+                seen = list(tqdm(pool.map(_watch_or_error, dances), **bar))
+        else:
+            seen = [_watch_or_error(path) for path in tqdm(dances, **bar)]
+        for path, answer in zip(dances, seen, strict=True):
+            if isinstance(answer, BadInput):
+                self._unwatchable[path] = str(answer)
+                self._note_bad(answer)
+            else:
+                self._watched[path] = answer
+
+    def floor_scores(
+        self, truths: Sequence[Reference], system: Sequence[ClipScore], seed: int
+    ) -> dict[str, list[ClipScore]]:
+        """All floors that can be made from these files."""
+        if self.ear.progress:
+            print("scoring floors and ceilings ...", file=sys.stderr)
+        paired = [truth.name for truth in truths]
+        enough = len({truth.song for truth in truths}) > 1
+        pool = paired if enough else list(self.pairing.references)
+        drawn = {name: draw_other_songs(name, pool, RANDOM_SONGS, seed) for name in paired}
+        sounding = [name for name, known in self.pairing.references.items() if known.audio]
+        akin = {name: draw_other_songs(name, sounding, SAME_GENRE_SONGS, seed, same_genre=True) for name in paired}
+        self._hear_others([other for others in [*drawn.values(), *akin.values()] for other in others])
+        floors = {
+            "random_song": self._other_song_scores(truths, drawn),
+            "random_song_of_genre": self._other_song_scores(truths, akin),
+            "shuffled_pairs": shuffled_pair_scores(truths, system, seed),
+        } | plain_floors(truths, seed)
+        return {name: scores for name, scores in floors.items() if scores}
+
+    def _hear_others(self, names: Sequence[str]) -> None:
+        new = [name for name in dict.fromkeys(names) if name not in self._heard_references]
+        sounds = {name: audio for name in new if (audio := self.pairing.references[name].audio)}
+        self.ear.hear_all([Passage(path) for path in sounds.values()], "hearing other songs")
+        for name in new:
+            try:
+                self._heard_references[name] = self._hear_reference(self.pairing.references[name])
+            except BadInput as error:
+                self._note_bad(error)
+
+    def _hear_reference(self, reference: ReferenceFiles) -> AudioAnalysis:
+        if reference.audio:
+            return self.ear(Passage(reference.audio))
+        assert reference.beats is not None
+        return AudioAnalysis(load_beats_s(reference.beats))
+
+    def _other_song_scores(self, truths: Sequence[Reference], drawn: Mapping[str, Sequence[str]]) -> list[ClipScore]:
+        known = {name: [other for other in others if other in self._heard_references] for name, others in drawn.items()}
+        return random_song_scores(truths, known, self._heard_references.__getitem__)
+
+    def ceiling_scores(self, truths: Sequence[Reference], roundtrip: Path | None) -> dict[str, list[ClipScore]]:
+        """`reference`, and `reference_through_dmae` where a folder of round trips is given."""
+        ceilings = {"reference": reference_ceiling(truths), "reference_through_dmae": []}
+        decoded = files_by_stem(roundtrip, AUDIO_SUFFIXES) if roundtrip else {}
+        there = {truth.name: truth for truth in truths if truth.name in decoded}
+        for name in list(there):
+            try:
+                audio_seconds(decoded[name])
+            except BadInput as error:
+                self._note_bad(error)
+                del there[name]
+        passages = {name: _passage(decoded[name], truth.seconds) for name, truth in there.items()}
+        self.ear.hear_all(passages.values(), "hearing round trips")
+        for name, truth in there.items():
+            try:
+                ceilings["reference_through_dmae"].append(score_clip(truth, self.ear(passages[name])))
+            except BadInput as error:
+                self._note_bad(error)
+        return {name: scores for name, scores in ceilings.items() if scores}
+
+
+def _watch_or_error(path: Path) -> MotionBeats | BadInput:
+    try:
+        return watch(path)
+    except BadInput as error:
+        return error
+
+
+def _passage(path: Path, seconds: float | int) -> Passage:
+    """The first `seconds` of a file, or all of it where that is the same but for a few samples."""
+    return Passage(path) if audio_seconds(path) <= seconds + LENGTH_SLACK_S else Passage(path, seconds)

@@ -1,0 +1,365 @@
+"""One way to generate: sampler, steps, guidance and where it is on, decoder; and a clip made that way, timed and counted."""
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from d2m.audio.chunked_coding import decode_piece
+from d2m.core.errors import BadConfig, BadInput, UserError
+from d2m.core.files import atomic_write, writable_folder
+from d2m.core.music import Music
+from d2m.data.layout import DataSetLayout
+from d2m.diffusion.samplers import SAMPLERS, check_understood
+from d2m.evaluation.references import song_of
+from d2m.evaluation.scores import make_analyzer, score_folders
+from d2m.evaluation.summary import value_in
+from d2m.metrics.distances import KAD_SCALE, kernel_distance_difference
+from d2m.metrics.intervals import bootstrap_mean
+from d2m.motion.dance import Dance
+from d2m.pipeline import Dance2Music
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to generate; None everywhere: the checkpoint's own.
+
+    Args:
+        sampler: a name in `d2m.diffusion.samplers.SAMPLERS` that follows the checkpoint's path.
+        steps, guidance: sampling steps and guidance scale.
+        interval: noise levels between which guidance is on; `[0, 1]` is always.
+        grid: where the steps lie, see `d2m.diffusion.processes.GRIDS`.
+        decoder: `onepass` or `diffusion`.
+        decoder_steps: of the diffusion decoder; None: the autoencoder's own.
+    """
+
+    sampler: str | None = None
+    steps: int | None = None
+    guidance: float | int | None = None
+    interval: Sequence[float | int] | None = None
+    grid: str | None = None
+    decoder: str | None = None
+    decoder_steps: int | None = None
+
+    def resolved(self, model: Dance2Music) -> "Setting":
+        """All that is None filled in from the model.
+
+        Raises:
+            BadConfig: for an unknown sampler or decoder, a sampler of another objective, or fewer than one step.
+        """
+        own = model.system.generation
+        named = model.checkpoint.config["system"].get("sampler", {}).get("_target_", "dpm_solver_pp_2m").rsplit(".")[-1]
+        found = Setting(
+            self.sampler or named,
+            own.steps if self.steps is None else self.steps,
+            float(own.guidance if self.guidance is None else self.guidance),
+            [float(level) for level in self.interval or own.guidance_interval or (0, 1)],
+            self.grid or own.grid,
+            self.decoder or ("onepass" if model.music_generator.dmae.onepass is not None else "diffusion"),
+            model.music_generator.dmae.decoder_steps if self.decoder_steps is None else self.decoder_steps,
+        )
+        if found.sampler not in SAMPLERS:
+            raise BadConfig(f"sampler={found.sampler}: unknown; expected one of {', '.join(SAMPLERS)}.")
+        check_understood(model.system.objective.path, found.sampler)
+        if found.decoder not in ("onepass", "diffusion") or (
+            found.decoder == "onepass" and model.music_generator.dmae.onepass is None
+        ):
+            raise BadConfig(
+                f"decoder={found.decoder}: not one that autoencoder '{model.music_generator.dmae.name}' has; use diffusion."
+            )
+        if min(found.steps or 0, found.decoder_steps or 0) < 1:
+            raise BadConfig(f"steps={found.steps}, decoder_steps={found.decoder_steps}: expected 1 or more of both.")
+        return found
+
+
+def label_of(name: str, setting: Setting) -> str:
+    """Short name of a row from its checkpoint's name and resolved setting, fit for a folder: `demo_ddim50_g1.5`."""
+    words = [name, f"{'dpm' if setting.sampler == 'dpm_solver_pp_2m' else setting.sampler}{setting.steps}"]
+    words += ["unguided" if setting.guidance == 1 else f"g{setting.guidance:g}"]
+    low, high = setting.interval or (0, 1)
+    if setting.guidance != 1 and (low, high) != (0, 1):
+        words.append(f"in{low:g}-{high:g}")
+    words += [setting.grid] if setting.grid and setting.grid != "angle" else []
+    return "_".join(words + ([f"diffusion{setting.decoder_steps}"] if setting.decoder == "diffusion" else []))
+
+
+@contextmanager
+def generating_by(model: Dance2Music, setting: Setting) -> Iterator[list[int]]:
+    """The model with a resolved setting in place; yields a list that gets the rows of every pass through the U-Net."""
+    system, rows = model.system, []
+    before = system.generation, system.sampler
+    interval = None if setting.interval is None or tuple(setting.interval) == (0, 1) else setting.interval
+    system.generation = dataclasses.replace(
+        system.generation, steps=setting.steps, guidance=setting.guidance, guidance_interval=interval, grid=setting.grid
+    )
+    system.sampler = SAMPLERS[setting.sampler or ""]
+    hook = system.unet.register_forward_pre_hook(lambda module, inputs: rows.append(len(inputs[0])))
+    try:
+        yield rows
+    finally:
+        hook.remove()
+        system.generation, system.sampler = before
+
+
+@dataclass(frozen=True)
+class Made:
+    """One clip: seconds of wall clock, and passes through the U-Net for each of its windows."""
+
+    music: Music
+    seconds: float
+    evaluations: float
+
+
+def make_clip(model: Dance2Music, dance: Dance, setting: Setting, seed: int = 0) -> Made:
+    """What `Dance2Music.generate` makes under a resolved setting, timed and counted."""
+    system, clock, started = model.system, model.music_generator.dmae.clock, time.perf_counter()
+    samples = clock.motion_frames_to_samples(len(dance.features))
+    frames = clock.samples_to_latent_frames(samples)
+    with generating_by(model, setting) as rows:
+        features = torch.from_numpy(dance.features)
+        genre = int(system.predict_genre(features).argmax())
+        latent = system.generate_long(features, genre, frames, seed=seed)
+    wave = decode_piece(model.music_generator.dmae, latent, setting.decoder or "onepass", setting.decoder_steps, seed)
+    music = Music(wave[:, :samples].clamp(-1, 1).numpy(), clock.sample_rate)
+    return Made(music, time.perf_counter() - started, sum(rows) / len(system.window_plan(frames).starts))
+
+
+# Quality against network evaluations: one split's dances under a list of generation settings, each made, heard and scored.
+#
+# An evaluation is one pass of one window through the denoising U-Net: a guided step is two, a step outside the guidance
+# interval one. The first setting is the reference that the others are held against. A row that is already in the output
+# folder, made of the same weights, setting and dances, is kept.
+
+
+VERSION = 2
+MEASURES = {"beat_f": "beat_f_70", "tempo": "tempo_within_2_percent", "onset_f": "onset_f"}
+"""A row's scores, by the metric that they are."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What to measure.
+
+    Args:
+        checkpoint: generates under every setting.
+        settings: the first one is the reference.
+        root, split: the dances, their music and its beats.
+        out: gets `rows/LABEL/` with the music and `row.json`, and the report (`d2m.evaluation.pareto_report`).
+        more: further checkpoints, such as distilled ones; each generates as its own configuration says.
+        clips: the first so many dances; None: all.
+        seed: of the music.
+        seed_of_scores, resamples: of the bootstrap.
+    """
+
+    checkpoint: str
+    settings: Sequence[Setting]
+    root: Path
+    split: str
+    out: Path
+    more: Sequence[str] = ()
+    clips: int | None = None
+    seed: int = 0
+    seed_of_scores: int = 0
+    resamples: int = 2000
+
+
+def run_sweep(sweep: Sweep) -> list[dict[str, Any]]:
+    """A row for each setting and each further checkpoint, made or kept; reported by `d2m.evaluation.pareto_report`.
+
+    Raises:
+        BadInput: when the split has no dance that can be used.
+        BadConfig: for no setting, or one that cannot be; before anything is made.
+    """
+    if not sweep.settings:
+        raise BadConfig("settings=[]: expected at least one, the reference that the others are held against.")
+    if sweep.clips is not None and sweep.clips < 2:
+        raise BadConfig(f"clips={sweep.clips}: expected 2 or more, a distance between sets needs two.")
+    out, layout = writable_folder(sweep.out), DataSetLayout(sweep.root)
+    names = layout.names(sweep.split)[: sweep.clips]
+    stems = [Path(name).stem for name in dict.fromkeys([sweep.checkpoint, *sweep.more])]
+    if len(set(stems)) < len(stems):
+        raise BadConfig(f"more={list(sweep.more)}: two checkpoints are called alike ({', '.join(stems)}); rename one.")
+    models = {name: Dance2Music.load(name) for name in [sweep.checkpoint, *sweep.more]}
+    asked = [(sweep.checkpoint, setting) for setting in sweep.settings] + [(name, Setting()) for name in sweep.more]
+    planned = {}
+    for name, setting in asked:
+        resolved = setting.resolved(models[name])
+        with generating_by(models[name], resolved):  # a grid or an interval that cannot be is refused here
+            planned[label_of(Path(name).stem, resolved)] = (models[name], resolved)
+    dances, rows = _dances(layout, names), []
+    ear = make_analyzer(genre_classifier="none", progress=False)
+    for label, (model, setting) in planned.items():
+        folder = writable_folder(out / "rows" / label)
+        made_of = _made_of(sweep, model, setting, names)
+        row = _kept(folder / "row.json", made_of)
+        if row is None:
+            row = {"label": label, "made_of": made_of, **_row(sweep, model, setting, dances, folder, ear)}
+            with atomic_write(folder / "row.json") as temporary:
+                temporary.write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
+        rows.append(row)
+    return held_against(rows[0], rows, sweep.resamples, sweep.seed_of_scores)
+
+
+def _dances(layout: DataSetLayout, names: Sequence[str]) -> list[Dance]:
+    dances = []
+    for name in names:
+        try:
+            dances.append(Dance.load(layout.motion(name)))
+        except UserError as error:
+            print(f"left out: {error}")
+    if len(dances) < 2:
+        raise BadInput(
+            f"{layout.root}: found {len(dances)} dances that can be used, expected 2 or more; correct root=."
+        )
+    return dances
+
+
+def _made_of(sweep: Sweep, model: Dance2Music, setting: Setting, names: Sequence[str]) -> dict[str, Any]:
+    listed = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    return {
+        "version": VERSION,
+        "checkpoint": model.checkpoint.path.name,
+        "sha256": model.checkpoint.sha256,
+        "dmae": model.music_generator.dmae.name,
+        "setting": asdict(setting),
+        "root": str(sweep.root),
+        "dances": listed,
+        **{key: getattr(sweep, key) for key in ("split", "seed", "seed_of_scores", "resamples")},
+    }
+
+
+def _kept(path: Path, made_of: Mapping[str, Any]) -> dict[str, Any] | None:
+    try:
+        row = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return row if isinstance(row, dict) and row.get("made_of") == made_of else None
+
+
+def _row(
+    sweep: Sweep, model: Dance2Music, setting: Setting, dances: Sequence[Dance], folder: Path, ear: Any
+) -> dict[str, Any]:
+    seconds, evaluations = [], []
+    for old in folder.glob("*.wav"):  # of another list of dances
+        old.unlink()
+    for dance in tqdm(dances, desc=folder.name, unit="clip"):
+        made = make_clip(model, dance, setting, sweep.seed)
+        made.music.save(folder / f"{dance.name}.wav")
+        seconds.append(made.seconds)
+        evaluations.append(made.evaluations)
+    scores = score_folders(
+        folder,
+        sweep.root,
+        seed=sweep.seed_of_scores,
+        resamples=sweep.resamples,
+        progress=False,
+        protocols="none",
+        ear=ear,
+    )
+    content = scores.to_json()
+    kernel = (content["distribution"] or {}).get("kernel") or {}
+    kad = {key: None if kernel.get(name) is None else KAD_SCALE * kernel[name] for key, name in _KAD.items()}
+    timbre = {
+        "generated": {score.clip: score.heard.timbre for score in scores.system},
+        "reference": {score.truth.name: score.truth.heard and score.truth.heard.timbre for score in scores.system},
+    }
+    return {
+        "evaluations": float(np.mean(evaluations)),
+        "decoder_evaluations": setting.decoder_steps if setting.decoder == "diffusion" else 1,
+        "seconds_per_clip": float(np.median(seconds)),
+        "music_seconds": float(np.median([dance.seconds for dance in dances])),
+        "clips": len(scores.system),
+        "failed": {failure.clip: failure.reason for failure in scores.failed},
+        **{key: dict(value_in(content["summary"], metric)) for key, metric in MEASURES.items()},
+        "kad": kad,
+        "by_clip": {
+            score.clip: {
+                "song": score.truth.song,
+                **{key: _plain(score.metrics[name]) for key, name in MEASURES.items()},
+            }
+            for score in scores.system
+        },
+        "timbre": {
+            side: {name: vector.round(5).tolist() for name, vector in vectors.items() if vector is not None}
+            for side, vectors in timbre.items()
+        },
+    }
+
+
+_KAD = {"mean": "value", "low": "low", "high": "high"}
+
+
+def _plain(value: float | int) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def held_against(
+    reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], resamples: int = 2000, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Each row with `differences` to the reference, of its scores by clip and of its kernel distance, and `holds`.
+
+    A row holds when its beat F and tempo accuracy are not below the reference's 95 % intervals, its KAD is not above, and
+    the paired difference of KAD does not lie above 0 with its whole interval: a setting that is told apart as worse does
+    not hold, however wide the reference's own interval is. Where the reference has no interval, nothing holds but what is
+    at least as good as its mean. The vectors behind KAD (`timbre`) are left out of the answer.
+    """
+
+    def holds(row: Mapping[str, Any], key: str, sign: int) -> bool:
+        bound = reference[key]["low" if sign > 0 else "high"]
+        bound = reference[key]["mean"] if bound is None else bound
+        return row[key]["mean"] is not None and bound is not None and sign * (row[key]["mean"] - bound) >= 0
+
+    answer = []
+    for row in rows:
+        differences = {key: _difference(row, reference, key, resamples, seed) for key in MEASURES}
+        differences["kad"] = _kad_difference(row, reference)
+        kept = {key: holds(row, key, sign) for key, sign in (("beat_f", 1), ("tempo", 1), ("kad", -1))}
+        kept["kad"] = kept["kad"] and (differences["kad"]["low"] or 0) <= 0
+        shown = {key: value for key, value in row.items() if key != "timbre"}
+        answer.append({**shown, "differences": differences, "kept": kept, "holds": all(kept.values())})
+    return answer
+
+
+def _kad_difference(row: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
+    """Paired difference of KAD over the dances that both have made; None where vectors lack."""
+    ours, theirs = row["timbre"]["generated"], reference["timbre"]["generated"]
+    both = [name for name in theirs if name in ours]
+    truths = reference["timbre"]["reference"]
+    if not both or not truths:
+        return {"mean": None, "low": None, "high": None, "clips": 0, "songs": 0}
+    first, second, real = (
+        np.array([side[name] for name in names], dtype=np.float64)
+        for side, names in ((ours, both), (theirs, both), (truths, truths))
+    )
+    songs = [str(reference["by_clip"][name]["song"]) for name in both]
+    found = kernel_distance_difference(first, second, real, songs, [str(song_of(name)) for name in truths]).to_json()
+    scaled = {key: None if found[key] is None else KAD_SCALE * found[key] for key in ("mean", "low", "high")}
+    return {**found, **scaled}
+
+
+def _difference(
+    row: Mapping[str, Any], reference: Mapping[str, Any], key: str, resamples: int, seed: int
+) -> dict[str, Any]:
+    both = [name for name in reference["by_clip"] if name in row["by_clip"]]
+    ours, theirs = (
+        np.array([side["by_clip"][name][key] for name in both], dtype=np.float64) for side in (row, reference)
+    )
+    songs = [reference["by_clip"][name]["song"] for name in both]
+    return bootstrap_mean(ours - theirs, songs, resamples, seed=seed).to_json()
+
+
+def fastest_that_holds(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The row with the fewest evaluations (then the least KAD) among those that hold; the reference always does."""
+    good = [row for row in rows if row["holds"]]
+    return min(
+        good or rows[:1], key=lambda row: (row["evaluations"], row["decoder_evaluations"], row["kad"]["mean"] or 0)
+    )

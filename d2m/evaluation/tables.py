@@ -1,0 +1,342 @@
+"""Scores by genre and by tempo: where a system is good, beside what its floor and its ceiling score there."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from d2m.core.aist_names import GENRE_TITLES
+from d2m.evaluation.analysis import AudioAnalysis
+from d2m.evaluation.clip_scores import ClipScore, beat_metrics
+from d2m.evaluation.references import Reference
+from d2m.evaluation.summary import mean_metrics, plain_number, value_in
+from d2m.metrics.protocols import PROTOCOLS
+from d2m.metrics.registry import HEADLINE, METRICS
+from d2m.metrics.tempo import fit_tempo_bpm, judge_tempo
+from d2m.metrics.trackers import tracker_spread
+
+
+def genre_rows(
+    system: Sequence[ClipScore],
+    floors: Mapping[str, Sequence[ClipScore]],
+    ceilings: Mapping[str, Sequence[ClipScore]],
+) -> dict[str, Any]:
+    """Per genre code: title, number of clips, plain means of all metrics, and the headline of its floor and ceiling."""
+    genres = {}
+    for genre in sorted({row.truth.genre for row in system if row.truth.genre}):
+
+        def headline(rows: Sequence[ClipScore], genre: str = genre) -> float | None:
+            return mean_metrics([row for row in rows if row.truth.genre == genre])[HEADLINE]
+
+        rows = [row for row in system if row.truth.genre == genre]
+        genres[genre] = {
+            "title": GENRE_TITLES[genre],
+            "clips": len(rows),
+            **mean_metrics(rows),
+            f"random_song_{HEADLINE}": headline(floors.get("random_song", [])),
+            f"reference_{HEADLINE}": headline(ceilings.get("reference", [])),
+        }
+    return genres
+
+
+def tempo_rows(system: Sequence[ClipScore], ceilings: Mapping[str, Sequence[ClipScore]]) -> list[dict[str, Any]]:
+    """Per song of known tempo, slowest first: plain means of all metrics, and the ceiling's headline."""
+    songs = {row.truth.song: row.truth.tempo_bpm for row in system if row.truth.tempo_bpm is not None}
+    table = []
+    for song, tempo_bpm in sorted(songs.items(), key=lambda item: (item[1] or 0, item[0])):
+        rows = [row for row in system if row.truth.song == song]
+        ceiling = [row for row in ceilings.get("reference", []) if row.truth.song == song]
+        table.append(
+            {
+                "tempo_bpm": plain_number(tempo_bpm, 3),
+                "song": song,
+                "genre": rows[0].truth.genre,
+                "clips": len(rows),
+                **mean_metrics(rows),
+                f"reference_{HEADLINE}": mean_metrics(ceiling)[HEADLINE],
+            }
+        )
+    return table
+
+
+# The headline under every tracker that listened: how much of a score belongs to the one who counts the beats.
+
+
+def _metrics(truth: Reference, heard: AudioAnalysis) -> dict[str, float]:
+    metrics = beat_metrics(truth, heard)
+    if truth.tempo_bpm is not None:
+        metrics["tempo_within_2_percent"] = float(judge_tempo(truth.tempo_bpm, fit_tempo_bpm(heard.beats_s)).within)
+    return metrics
+
+
+def _means(rows: Sequence[dict[str, float]]) -> dict[str, float | None]:
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return {key: plain_number(float(np.mean([row[key] for row in rows if key in row]))) for key in keys}
+
+
+def tracker_table(system: Sequence[ClipScore], trackers: Sequence[str]) -> dict[str, Any]:
+    """Beat scores and tempo by tracker, and with two or more the `spread` of beat F at 70 ms.
+
+    Where a reference has no true beats, each tracker is judged against what it hears in the reference itself.
+    `reference_beat_f_70` is the ceiling under the same tracker.
+    """
+    table: dict[str, Any] = {}
+    for name in trackers:
+        pairs = [(score.truth.by(name), score.heard.by(name)) for score in system]
+        table[name] = _means([_metrics(truth, heard) for truth, heard in pairs])
+        ceiling = [beat_metrics(truth, truth.heard)[HEADLINE] for truth, _ in pairs if truth.heard]
+        table[name][f"reference_{HEADLINE}"] = plain_number(float(np.mean(ceiling))) if ceiling else None
+    if len(trackers) > 1:
+        spread = tracker_spread({name: table[name][HEADLINE] for name in trackers})
+        table["spread"] = {
+            "low": plain_number(spread.low),
+            "high": plain_number(spread.high),
+            "width": plain_number(spread.width),
+        }
+    return table
+
+
+# `scores.json` as Markdown tables for a paper or an issue: floors, the system, ceilings, and what the numbers mean.
+
+
+COLUMNS = (
+    "beat_f_70",
+    "tempo_within_2_percent",
+    "onset_f",
+    "continuity_cmlt",
+    "continuity_amlt",
+    "alignment_harmonic",
+    "genre_accuracy",
+)
+WITH_INTERVAL = ("beat_f_70", "tempo_within_2_percent")
+
+
+def printed(value: float | None, digits: int = 2) -> str:
+    """A number, or an en dash for what was not measured."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def with_interval(interval: Mapping[str, Any], digits: int = 2) -> str:
+    """`0.71 [0.66, 0.75]`, without brackets where no interval is known."""
+    mean, low, high = (interval.get(key) for key in ("mean", "low", "high"))
+    if mean is None or low is None or high is None:
+        return printed(mean, digits)
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, the first row its head, numbers to the right."""
+    bar = ["---", *["---:"] * (len(rows[0]) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], bar, *rows[1:]]) + "\n"
+
+
+def lines_of(scores: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Kind, name, summary and protocols of each floor, the system, each ceiling, in reading order."""
+    floors = [("floor", name, row, row["protocols"]) for name, row in scores["floors"].items()]
+    ceilings = [("ceiling", name, row, row["protocols"]) for name, row in scores["ceilings"].items()]
+    return [*floors, ("system", "this system", scores["summary"], scores["protocols"]), *ceilings]
+
+
+def _title(kind: str, name: str) -> str:
+    words = name.replace("_", " ")
+    return f"**{words}**" if kind == "system" else f"{words} ({kind})"
+
+
+def headline_rows(scores: Mapping[str, Any]) -> list[list[str]]:
+    """Headline metrics; columns in which nothing was measured are left out."""
+    lines = lines_of(scores)
+    shown = [key for key in COLUMNS if any(value_in(row, key).get("mean") is not None for _, _, row, _ in lines)]
+    rows = [["", *[METRICS[key].title for key in shown]]]
+    for kind, name, summary, _ in lines:
+        cells = [
+            with_interval(value_in(summary, key))
+            if key in WITH_INTERVAL
+            else printed(value_in(summary, key).get("mean"))
+            for key in shown
+        ]
+        rows.append([_title(kind, name), *cells])
+    return rows
+
+
+def protocol_rows(scores: Mapping[str, Any]) -> list[list[str]]:
+    """The published protocols; a dagger marks those that are saturated."""
+    chosen = [(name, column) for name in scores["protocols"] for column in scores["protocols"][name]]
+    marks = {name: " †" if PROTOCOLS[name].saturated else "" for name in scores["protocols"]}
+    rows = [["", *[f"`{name}`{marks[name]} {column.replace('_', ' ')}" for name, column in chosen]]]
+    for kind, name, _, protocols in lines_of(scores):
+        rows.append([_title(kind, name), *[printed(protocols[protocol][column]) for protocol, column in chosen]])
+    return rows
+
+
+def _foot(scores: Mapping[str, Any]) -> list[str]:
+    about, f = scores["about"], scores["summary"]["beat_f"]["70"]
+    settings = about["settings"]
+    lines = [
+        f"{len(scores['clips'])} clips of {f['songs']} songs"
+        + (f", {len(scores['failed'])} more could not be scored" if scores["failed"] else "")
+        + f"; beats by {settings['trackers'][0]['name']} {settings['trackers'][0]['version']}; brackets: 95 % bootstrap"
+        " interval over songs."
+    ]
+    if scores["protocols"]:
+        cited = [f"`{name}`: {about['protocols'][name]['paper']}" for name in scores["protocols"]]
+        lines.append("Protocols: " + "; ".join(cited) + ".")
+    if any(PROTOCOLS[name].saturated for name in scores["protocols"]):
+        lines.append("† saturated: drums at a wrong tempo score nearly full marks; for compatibility only.")
+    spread = scores["trackers"].get("spread")
+    if spread:
+        lines.append(
+            f"Beat F ±70 ms between {printed(spread['low'])} and {printed(spread['high'])} under the trackers "
+            + ", ".join(name for name in scores["trackers"] if name != "spread")
+            + "."
+        )
+    if scores["distribution"]:
+        lines.append(distribution_line(scores["distribution"]))
+    return lines + list(about["notes"])
+
+
+def distribution_line(distribution: Mapping[str, Any]) -> str:
+    """Fréchet and kernel distance in one sentence, with the embedding and any warning."""
+    kernel, frechet = distribution["kernel"], distribution["frechet"]
+    value = f"{kernel['kad']:.3g}" if kernel["kad"] is not None else "not measured"
+    interval = f" [{100 * kernel['low']:.3g}, {100 * kernel['high']:.3g}]" if kernel["low"] is not None else ""
+    frechet_text = printed(frechet["value"]) + (f" ({frechet['warning']})" if frechet["warning"] else "")
+    halves = distribution["ceilings"].get("reference_halves")
+    known = f", two halves of the references {halves['kernel']['kad']:.3g}" if halves else ""
+    noise = distribution["floors"].get("white_noise", {}).get("kernel", {}).get("kad")
+    known += f", white noise {noise:.3g}" if noise is not None else ""
+    return (
+        f"Distance to the references in `{distribution['embedding']}`: kernel (KAD) {value}{interval}{known};"
+        f" Fréchet {frechet_text}."
+    )
+
+
+def markdown_table(scores: Mapping[str, Any]) -> str:
+    """All of `table.md`.
+
+    Args:
+        scores: the content of `scores.json`.
+    """
+    parts = [markdown(headline_rows(scores))]
+    if scores["protocols"]:
+        parts.append(markdown(protocol_rows(scores)))
+    parts.append("\n".join(f"- {line}" for line in _foot(scores)) + "\n")
+    return "\n".join(parts)
+
+
+# `scores.json` as text for a terminal: one row per system, floors first, ceilings last.
+
+
+_NAMES_SHOWN = 5
+_HEADER = ("", "beat F ±70 ms [95 % CI]", "tempo ±2 %", "onset F", "CMLt/AMLt", "align motion/music", "genre")
+
+
+def _mean(summary: Mapping[str, Any], key: str) -> str:
+    return printed(value_in(summary, key).get("mean"))
+
+
+def _row(title: str, summary: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        title,
+        with_interval(value_in(summary, HEADLINE)),
+        _mean(summary, "tempo_within_2_percent"),
+        _mean(summary, "onset_f"),
+        f"{_mean(summary, 'continuity_cmlt')} / {_mean(summary, 'continuity_amlt')}",
+        f"{_mean(summary, 'alignment_motion')} / {_mean(summary, 'alignment_music')}",
+        _mean(summary, "genre_accuracy"),
+    )
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned text, the first one a header."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _titles(scores: Mapping[str, Any]) -> list[str]:
+    clips = f"system   {len(scores['clips'])} clips"
+    return [clips if kind == "system" else f"{kind:<8} {name}" for kind, name, _, _ in lines_of(scores)]
+
+
+def summary_table(scores: Mapping[str, Any]) -> str:
+    """Floors, the system and ceilings with the headline metrics.
+
+    Args:
+        scores: the content of `scores.json`.
+    """
+    lines = zip(_titles(scores), lines_of(scores), strict=True)
+    return columns([_HEADER, *[_row(title, summary) for title, (_, _, summary, _) in lines]])
+
+
+def protocol_table(scores: Mapping[str, Any]) -> str:
+    """The published protocols for the same rows; empty when none was chosen. A star marks the saturated ones."""
+    chosen = scores["protocols"]
+    if not chosen:
+        return ""
+    titles = [name + ("*" if PROTOCOLS[name].saturated else "") for name in chosen]
+    header = ("", *[f"{title} {'/'.join(chosen[name])}" for title, name in zip(titles, chosen, strict=True)])
+    short = [cell.replace("tempo_difference_bpm", "ΔBPM").replace("precision/recall", "P/R") for cell in header]
+    rows = [
+        (title, *[" / ".join(printed(value) for value in protocols[name].values()) for name in chosen])
+        for title, (_, _, _, protocols) in zip(_titles(scores), lines_of(scores), strict=True)
+    ]
+    saturated = [name for name in chosen if PROTOCOLS[name].saturated]
+    star = f"\n* saturated: drums at a wrong tempo score nearly 1 ({', '.join(saturated)})" if saturated else ""
+    return columns([short, *rows]) + star
+
+
+def genre_table(scores: Mapping[str, Any]) -> str:
+    """Per genre: the system between the floor `random_song` and the ceiling `reference`; empty without genres."""
+    if not scores["genres"]:
+        return ""
+    rows = [("genre", "clips", "beat F ±70 ms", "random song", "reference", "tempo ±2 %", "onset F")]
+    for code, genre in scores["genres"].items():
+        keys = (HEADLINE, f"random_song_{HEADLINE}", f"reference_{HEADLINE}", "tempo_within_2_percent", "onset_f")
+        rows.append((f"{code} {genre['title']}", str(genre["clips"]), *[printed(genre[key]) for key in keys]))
+    return columns(rows)
+
+
+def over_all_lines(scores: Mapping[str, Any]) -> str:
+    """What is said of all clips at once: trackers, distances, diversity, copies; empty when nothing is."""
+    lines = []
+    if "spread" in scores["trackers"]:
+        named = {name: row for name, row in scores["trackers"].items() if name != "spread"}
+        values = ", ".join(f"{name} {printed(row[HEADLINE])}" for name, row in named.items())
+        lines.append(f"beat F ±70 ms by tracker: {values}; spread {printed(scores['trackers']['spread']['width'])}")
+    if scores["distribution"]:
+        lines.append(distribution_line(scores["distribution"]))
+    if scores["diversity"]:
+        found = scores["diversity"]
+        lines.append(
+            f"diversity: two seeds of a dance differ {printed(found['relative'])} times as much as two songs"
+            f" ({found['dances']} dances)"
+        )
+    if scores["copying"]:
+        found = scores["copying"]
+        flagged = ", ".join(found["flagged"][:_NAMES_SHOWN]) or "none"
+        lines.append(
+            f"copying: similarity to the nearest of {found['training_clips']} training clips"
+            f" {printed(found['mean_similarity'])} (references of other songs {printed(found['null_mean'])});"
+            f" suspicious: {flagged}" + (f" ({found['warning']})" if found["warning"] else "")
+        )
+    return "\n".join(lines)
+
+
+def leftovers(scores: Mapping[str, Any]) -> str:
+    """What was not scored and why, and what a reader must know: names without a partner, bad files, notes."""
+    titles = {
+        "generated": "generated without a reference",
+        "reference": "references without generated music",
+        "without_dance": "without a dance",
+        "without_roundtrip": "without a round trip",
+    }
+    about, lines = scores["about"], []
+    for kind, names in about["unpaired"].items():
+        if names:
+            more = f" … and {len(names) - _NAMES_SHOWN} more (all in scores.json)" if len(names) > _NAMES_SHOWN else ""
+            lines.append(f"{len(names)} {titles[kind]}: {', '.join(names[:_NAMES_SHOWN])}{more}")
+    lines += [f"note: {note}" for note in about["notes"]]
+    lines += [f"failed: {failure['clip']}: {failure['reason']}" for failure in scores["failed"]]
+    reasons = {failure["reason"] for failure in scores["failed"]}
+    lines += [f"not usable: {sentence}" for sentence in about["bad_files"] if sentence not in reasons]
+    return "\n".join(lines)

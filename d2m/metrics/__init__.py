@@ -1,0 +1,1 @@
+"""Pure metrics, in seconds."""

@@ -1,0 +1,205 @@
+"""The one interface behind which beat trackers stand: music in, beat times in seconds out.
+
+A tracker is told nothing about the reference: no tempo, no prior, no meter. What it is and how it was set goes into
+the results through `name`, `version`, `licence` and `settings`, because a score belongs to its tracker.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import librosa
+import numpy as np
+from jaxtyping import Float
+
+from d2m.core.music import Music
+from d2m.core.timeline import motion_frames_to_seconds
+
+TRACKER_SAMPLE_RATE = 22050
+TRACKER_HOP_SAMPLES = 512
+
+SILENCE_PEAK = 1e-4
+"""A piece that never exceeds this (-80 dBFS) has no beats and no onsets; a tracker would find some in its hiss."""
+
+SHORTEST_S = 0.25
+"""Anything shorter has no beats and no onsets."""
+
+
+class Tracker(ABC):
+    """A beat tracker; subclasses are small, hashable and can be sent to another process (they load on first use).
+
+    Attributes:
+        name: key in results and settings.
+        version: of the definition here, raised whenever the same sound may give other beats; with the library's own.
+        licence: of code and weights, for the report.
+    """
+
+    name: str
+    version: str
+    licence: str
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, str | int | float | bool]:
+        """Everything that changes what is heard, for the record."""
+
+    @abstractmethod
+    def track(self, music: Music) -> Float[np.ndarray, " beat"]:
+        """Beat times in seconds, rising, within the piece; none in silence or in less than a quarter of a second."""
+
+    def check(self) -> None:  # noqa: B027 - most trackers need nothing
+        """Make sure that the tracker can run.
+
+        Raises:
+            BadConfig: when its package or its weights are missing, with what to do.
+        """
+
+
+def tracker_samples(music: Music, sample_rate: int = TRACKER_SAMPLE_RATE) -> Float[np.ndarray, " time"] | None:
+    """Mono samples at a tracker's rate, or None where there is nothing to hear."""
+    samples = music.mono().resampled(sample_rate).waveform[0]
+    loud_enough = samples.size > SHORTEST_S * sample_rate and np.abs(samples).max() > SILENCE_PEAK
+    return samples if loud_enough else None
+
+
+def within(times_s: Float[np.ndarray, " time"], seconds: float) -> Float[np.ndarray, " kept"]:
+    """Times that lie in a piece of this duration, as float64, each once and rising."""
+    times_s = np.unique(np.asarray(times_s, dtype=np.float64))
+    return times_s[(times_s >= 0) & (times_s < seconds)]
+
+
+# Beats and onsets by librosa, at its own rate, told nothing about the reference.
+#
+# The tracker is `librosa.beat.beat_track` (Ellis, 2007) at 22,050 Hz with `trim=False`: the default drops weak beats at
+# both ends, which costs a 6 s clip two of its dozen beats. Untrimmed it bends the outermost beats towards the ends of a
+# clip, because its dynamic programme must stop there: half a second of silence at both ends gives it room, and beats that
+# then fall outside the clip are dropped (version 2). Measured against true beats, F at 70 ms, without and with padding:
+# 20 procedural test clips of 13 s 0.964 and 0.989, 25 retimed ones 0.966 and 0.983, 99 cuts of 5.9 s 0.937 and 0.975
+# (there tempo within 2 % 0.92 and 0.99). Its prior stays at 120 BPM for every clip; a prior taken from the reference
+# would leak the answer.
+
+
+PADDING_S = 0.5
+"""Silence added at both ends before tracking."""
+
+TRACKER = f"librosa.beat.beat_track at 22,050 Hz, hop 512, trim=False, {PADDING_S} s of silence added at both ends (version 2)"
+
+
+@dataclass(frozen=True)
+class LibrosaTracker(Tracker):
+    """`librosa.beat.beat_track` (Ellis, 2007); ISC licence, no weights.
+
+    Args:
+        padding_s: silence added at both ends before tracking; 0 is version 1.
+    """
+
+    padding_s: float = PADDING_S
+    name = "librosa"
+    licence = "ISC (librosa)"
+
+    @property
+    def version(self) -> str:
+        """2 with padding, 1 without; and librosa's own."""
+        return f"{2 if self.padding_s else 1} (librosa {librosa.__version__})"
+
+    @property
+    def settings(self) -> dict[str, str | int | float | bool]:
+        """Everything that changes what is heard."""
+        return {
+            "sample_rate": TRACKER_SAMPLE_RATE,
+            "hop_samples": TRACKER_HOP_SAMPLES,
+            "trim": False,
+            "start_bpm": 120,
+            "padding_s": self.padding_s,
+        }
+
+    def track(self, music: Music) -> Float[np.ndarray, " beat"]:
+        """Beat times in seconds; none in silence or in less than a quarter of a second."""
+        samples = tracker_samples(music)
+        if samples is None:
+            return np.zeros(0)
+        padding = round(self.padding_s * TRACKER_SAMPLE_RATE)
+        _, beats_s = librosa.beat.beat_track(
+            y=np.pad(samples, padding),
+            sr=TRACKER_SAMPLE_RATE,
+            hop_length=TRACKER_HOP_SAMPLES,
+            trim=False,
+            units="time",
+        )
+        return within(np.asarray(beats_s) - padding / TRACKER_SAMPLE_RATE, samples.size / TRACKER_SAMPLE_RATE)
+
+
+def track_beats_s(music: Music, padding_s: float | int = PADDING_S) -> Float[np.ndarray, " beat"]:
+    """Beat times in seconds by `LibrosaTracker`; none in silence or in less than a quarter of a second."""
+    return LibrosaTracker(float(padding_s)).track(music)
+
+
+def track_onsets_s(music: Music) -> Float[np.ndarray, " onset"]:
+    """Onset times in seconds (`librosa.onset.onset_detect`, default peak picking); none in silence."""
+    samples = tracker_samples(music)
+    if samples is None:
+        return np.zeros(0)
+    onsets_s = librosa.onset.onset_detect(
+        y=samples, sr=TRACKER_SAMPLE_RATE, hop_length=TRACKER_HOP_SAMPLES, units="time"
+    )
+    return np.asarray(onsets_s, dtype=np.float64)
+
+
+def track_envelope_beats_s(
+    envelope: Float[np.ndarray, " frame"], frame_rate: float | int
+) -> Float[np.ndarray, " beat"]:
+    """Beat times in seconds of any onset envelope, such as one made from motion, padded as sound is.
+
+    librosa derives the frame rate from sample rate and hop, so a sample rate of one hop per frame is given.
+
+    Args:
+        envelope: onset strength, non-negative.
+        frame_rate: frames per second of `envelope`.
+    """
+    if envelope.size < SHORTEST_S * frame_rate or not envelope.any():
+        return np.zeros(0)
+    padding = round(PADDING_S * frame_rate)
+    _, frames = librosa.beat.beat_track(
+        onset_envelope=np.pad(np.asarray(envelope, dtype=np.float64), padding),
+        sr=frame_rate * TRACKER_HOP_SAMPLES,
+        hop_length=TRACKER_HOP_SAMPLES,
+        trim=False,
+        units="frames",
+    )
+    return within((np.asarray(frames, dtype=np.float64) - padding) / frame_rate, envelope.size / frame_rate)
+
+
+# Beats of music, and how near they lie to the beats of a motion: what a take is ranked by.
+#
+# The alignment is the mean over one kind of beat of exp(-d^2 / 2 sigma^2), d being the distance to the nearest beat of the
+# other kind: over motion beats in AIST++ (Li et al., ICCV 2021), over music beats in Bailando (Siyao et al., CVPR 2022). Each
+# alone can be gamed, by dense or by sparse music, so the harmonic mean of both is taken.
+
+
+SIGMA_S = motion_frames_to_seconds(3)
+"""Three frames at 60 fps, as published."""
+
+
+def music_beats_s(music: Music) -> Float[np.ndarray, " beat"]:
+    """Times in seconds of the beats that librosa's tracker hears (Ellis 2007), rising; none in silence."""
+    samples = music.mono().waveform[0]
+    if not np.any(samples):
+        return np.zeros(0)
+    _, beats_s = librosa.beat.beat_track(y=samples, sr=music.sample_rate, units="time", trim=False)
+    return np.asarray(beats_s, dtype=np.float64)
+
+
+def heard_tempo_bpm(beats_s: Float[np.ndarray, " beat"]) -> float | None:
+    """Tempo in BPM of the middle interval between beats; None for fewer than three."""
+    return float(60 / np.median(np.diff(beats_s))) if len(beats_s) > 2 else None
+
+
+def beat_alignment(
+    motion_s: Float[np.ndarray, " motion"], music_s: Float[np.ndarray, " music"], sigma_s: float | int = SIGMA_S
+) -> float:
+    """Harmonic mean of both readings, in [0, 1]; 0 where either has no beats."""
+    if motion_s.size == 0 or music_s.size == 0:
+        return 0.0
+    nearness = np.exp(-((motion_s[:, None] - music_s[None, :]) ** 2) / (2 * sigma_s**2))
+    over_motion, over_music = float(nearness.max(axis=1).mean()), float(nearness.max(axis=0).mean())
+    total = over_motion + over_music
+    return 2 * over_motion * over_music / total if total > 0 else 0.0

@@ -1,0 +1,237 @@
+"""Everything the U-Net is told about the dance, and the two ways of making it, behind one interface.
+
+`Conditioner(motion, genre) -> Conditioned`: the aligned one (ours) says at every latent frame what the body does at that
+moment; the published one gives the U-Net a bag of tokens and leaves it to attention to find the moment.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from math import prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from d2m.core.errors import BadConfig
+from d2m.core.timeline import MOTION_FPS, Clock
+from d2m.models.encoders import MotionViT, TemporalEncoder, TokenFusion, motion_channels, resampled
+from d2m.models.heads import RHYTHM_CURVES, GenreClassifier, GenreToken, RhythmHead, read_genre_vectors
+
+
+@dataclass(frozen=True)
+class MotionWindow:
+    """Windows of motion at 60 fps, as they came and normalised."""
+
+    features: Float[Tensor, "batch time 219"]
+    normalised: Float[Tensor, "batch time 219"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the U-Net is told, one row per latent; a part that a conditioning does not use is None.
+
+    Args:
+        dropped: rows whose tokens the U-Net replaces by its own learned null tokens (classifier-free guidance).
+        tokens: for cross-attention.
+        levels: for each U-Net level, channels of that level's length.
+        input_channels: concatenated to the noisy latent.
+        features: added to the time features.
+        keys_values: of every cross-attention of a U-Net, made of the tokens before (`ConditionedUNet.prepared`).
+    """
+
+    dropped: Bool[Tensor, " batch"]
+    tokens: Float[Tensor, "batch token embedding"] | None = None
+    levels: tuple[Tensor, ...] | None = None
+    input_channels: Float[Tensor, "batch _ frame"] | None = None
+    features: Float[Tensor, "batch feature"] | None = None
+    keys_values: tuple[Tensor, ...] | None = None
+
+    def _mapped(self, function: Callable[..., Tensor], *others: "Condition") -> "Condition":
+        """The condition whose every tensor is `function` of the tensors in the same place."""
+
+        def mapped(*parts: Any) -> Any:
+            if parts[0] is None:
+                return None
+            if isinstance(parts[0], tuple):
+                return tuple(function(*tensors) for tensors in zip(*parts, strict=True))
+            return function(*parts)
+
+        return Condition(**{f.name: mapped(*(getattr(c, f.name) for c in (self, *others))) for f in fields(self)})
+
+    def joined(self, other: "Condition") -> "Condition":
+        """This condition's rows followed by the other's."""
+        return self._mapped(lambda mine, its: torch.cat([mine, its]), other)
+
+    def rows(self, which: slice) -> "Condition":
+        """Some of the rows."""
+        return self._mapped(lambda mine: mine[which])
+
+    def replaced(self, where: Bool[Tensor, " batch"], other: "Condition") -> "Condition":
+        """The other's rows where told to, this condition's elsewhere."""
+        return self._mapped(lambda mine, its: torch.where(where.view(-1, *[1] * (mine.ndim - 1)), its, mine), other)
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """A conditioner's answer: the condition, and what its auxiliary heads read from the motion."""
+
+    condition: Condition
+    genre_logits: Float[Tensor, "batch 10"]
+    rhythm_logits: Float[Tensor, "batch 2 frame"] | None = None
+
+
+class Conditioner(nn.Module, ABC):
+    """Motion and genre → condition. Genre 10 is "not told". The auxiliary heads never see the genre token."""
+
+    @abstractmethod
+    def forward(self, motion: MotionWindow, genre: Int[Tensor, " batch"]) -> Conditioned:
+        """Condition for windows of motion."""
+
+    @abstractmethod
+    def null(self, condition: Condition) -> Condition:
+        """The learned condition that says nothing, with as many rows as `condition`."""
+
+    def prepare(self) -> None:
+        """Called once before training: read what the configuration names and the state dict carries from then on."""
+
+    def dropped(self, condition: Condition, probability: float) -> Condition:
+        """Each row replaced by the null condition with the given probability (Ho & Salimans 2022, algorithm 1)."""
+        if probability <= 0:
+            return condition
+        lost = torch.rand(len(condition.dropped), device=condition.dropped.device) < probability
+        return condition.replaced(lost, self.null(condition))
+
+
+class AlignedConditioner(Conditioner):
+    """Ours: encoder features at the time of each latent frame, for every U-Net level and for its input.
+
+    Args:
+        encoder: motion → features at 30 Hz.
+        clock: of the autoencoder: it says when a latent frame is.
+        factors: downsampling factor at each U-Net level.
+        level_channels: context channels at each U-Net level.
+        input_channels: context channels concatenated to the U-Net's input.
+        features: width of the U-Net's time features, to which the genre token is added.
+    """
+
+    def __init__(
+        self,
+        encoder: TemporalEncoder,
+        clock: Clock,
+        factors: Sequence[int],
+        level_channels: Sequence[int],
+        input_channels: int,
+        features: int,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.clock = encoder, clock
+        width = encoder.channels
+        self.rhythm = RhythmHead(width)
+        self.classifier = GenreClassifier(width)
+        self.genre_token = GenreToken(features)
+        self.pooled = nn.Linear(width, features)
+        told = width + len(RHYTHM_CURVES)
+        self.strides = [prod(factors[: i + 1]) for i in range(len(factors))]
+        self.levels = nn.ModuleList(nn.Conv1d(told, channels, 1) for channels in level_channels)
+        self.input = nn.Conv1d(told, input_channels, 1)
+        self.null_levels = nn.ParameterList(nn.Parameter(torch.zeros(channels, 1)) for channels in level_channels)
+        self.null_input = nn.Parameter(torch.zeros(input_channels, 1))
+        self.null_features = nn.Parameter(torch.zeros(features))
+
+    def forward(self, motion: MotionWindow, genre: Int[Tensor, " batch"]) -> Conditioned:
+        """Condition for windows that start with the first latent frame."""
+        encoded = self.encoder(motion_channels(motion.features, motion.normalised))
+        aligned = resampled(encoded, self.positions(encoded.device))
+        rhythm = self.rhythm(aligned)
+        # Detached: the curve keeps meaning the rhythm, whatever the denoiser would like it to mean.
+        told = torch.cat([aligned, rhythm.detach().sigmoid().to(aligned)], dim=1)
+        condition = Condition(
+            dropped=torch.zeros(len(told), dtype=torch.bool, device=told.device),
+            levels=tuple(
+                level(F.avg_pool1d(told, stride)) for level, stride in zip(self.levels, self.strides, strict=True)
+            ),
+            input_channels=self.input(told),
+            features=self.genre_token(genre) + self.pooled(encoded.mean(dim=-1)),
+        )
+        return Conditioned(condition, self.classifier(encoded), rhythm)
+
+    def positions(self, device: torch.device) -> Float[Tensor, " frame"]:
+        """Fractional encoder frame at the centre of each latent frame: latent frame k is at (k + 1/2) hop / rate."""
+        frame = torch.arange(self.clock.window_latent_frames, device=device, dtype=torch.float64)
+        second = (frame + 0.5) / self.clock.latent_rate
+        stride = self.encoder.stride
+        return ((second * MOTION_FPS - (stride - 1) / 2) / stride).float()
+
+    def null(self, condition: Condition) -> Condition:
+        """Learned constants in place of all context, genre included."""
+        assert condition.levels is not None and condition.input_channels is not None and condition.features is not None
+        return Condition(
+            dropped=torch.ones_like(condition.dropped),
+            levels=tuple(
+                null.to(told).expand_as(told) for null, told in zip(self.null_levels, condition.levels, strict=True)
+            ),
+            input_channels=self.null_input.to(condition.input_channels).expand_as(condition.input_channels),
+            features=self.null_features.to(condition.features).expand_as(condition.features),
+        )
+
+
+class PublishedConditioner(Conditioner):
+    """The published conditioning: tokens of a motion ViT for cross-attention, a genre loss on their mean.
+
+    Args:
+        encoder: the ViT.
+        fusion: the paper's fusion block, or None for 357 tokens of 219.
+        normalised: whether the ViT reads normalised features; the published system does not normalise.
+        genre_prompt: weight a of the prompt variant, tokens + a * genre token (published: 0.01, 0.1 or 0.2). 0: the genre
+            is not told, as in the base variant. An unknown genre's token starts at zero.
+        genre_vectors: file with the genres' tokens, such as the text embeddings of the published system, which stay as they
+            are (see `d2m.models.heads.read_genre_vectors`); None: learned tokens.
+    """
+
+    def __init__(
+        self,
+        encoder: MotionViT,
+        fusion: TokenFusion | None = None,
+        normalised: bool = False,
+        genre_prompt: float = 0.0,
+        genre_vectors: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.genre_vectors = genre_vectors
+        self.encoder, self.fusion, self.normalised, self.genre_prompt = encoder, fusion, normalised, genre_prompt
+        width = encoder.cls_token.shape[-1] if fusion is None else fusion.linear.out_features
+        self.genre_token = GenreToken(width) if genre_prompt else None
+        if self.genre_token is not None:
+            self.genre_token.silence_unknown()
+            self.genre_token.requires_grad_(genre_vectors is None)
+
+    def prepare(self) -> None:
+        """Read the genre vectors; afterwards they come from the checkpoint, and their file is not needed.
+
+        Raises:
+            BadConfig: when the file is missing, or the genre is not told.
+            BadInput: when it is not a table of ten vectors of the tokens' width.
+        """
+        if self.genre_vectors is None:
+            return
+        if self.genre_token is None:
+            raise BadConfig(f"genre_vectors={self.genre_vectors} needs a weight: genre_prompt=0.01, 0.1 or 0.2, not 0.")
+        self.genre_token.freeze_to(read_genre_vectors(self.genre_vectors, self.genre_token.embedding.embedding_dim))
+
+    def forward(self, motion: MotionWindow, genre: Int[Tensor, " batch"]) -> Conditioned:
+        """Condition for windows of at most the encoder's frames."""
+        tokens = self.encoder(motion.normalised if self.normalised else motion.features)
+        logits = self.encoder.genre_logits(tokens)
+        if self.fusion is not None:
+            tokens = self.fusion(tokens)
+        if self.genre_token is not None:
+            tokens = tokens + self.genre_prompt * self.genre_token(genre)[:, None]
+        dropped = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+        return Conditioned(Condition(dropped, tokens=tokens), logits)
+
+    def null(self, condition: Condition) -> Condition:
+        """All rows marked as dropped: the null tokens are the U-Net's own, as in the published weights."""
+        return Condition(torch.ones_like(condition.dropped), tokens=condition.tokens)

@@ -1,0 +1,113 @@
+"""Where music is made and in what numbers: on a CPU or a GPU, in float32 or in bfloat16."""
+
+import os
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from d2m.core.errors import BadConfig
+from d2m.models.fast_network import Mode, use_bfloat16, use_fast_layers, use_stock_layers
+
+CPU = torch.device("cpu")
+
+PRECISIONS = ("exact", "bf16", "auto")
+
+_FASTER = 1.2
+"""bfloat16 has to be this much faster before it is chosen: it changes the third digit."""
+
+_UNKNOWN_FREE_BYTES = 4 * 2**30
+
+_PROBE = (512, 1024, 1024)
+"""Sizes of the matrix product that is timed on a CPU: about those of a wide level."""
+
+
+@dataclass(frozen=True)
+class DeviceConfig:
+    """Where and how networks run.
+
+    Args:
+        device: that they are moved to.
+        precision: `exact`, float32; or `bf16`: on a CPU weights in bfloat16, on a GPU autocast.
+        compiled: by `torch.compile`, on a GPU with CUDA graphs.
+    """
+
+    device: torch.device = CPU
+    precision: Mode = "exact"
+    compiled: bool = False
+
+    def running(self) -> AbstractContextManager[object]:
+        """What the networks run in."""
+        low = self.precision == "bf16" and self.device.type != "cpu"
+        return torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext()
+
+    def free_bytes(self) -> int:
+        """The device's memory that nobody uses now."""
+        if self.device.type == "cuda":
+            return torch.cuda.mem_get_info(self.device)[0]
+        try:
+            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (ValueError, OSError, AttributeError):  # not on every system
+            return _UNKNOWN_FREE_BYTES
+
+    def place(self, network: nn.Module) -> None:
+        """Move a network there, once, and make it fast for generation."""
+        use_stock_layers(network)  # from wherever it was before; the fast ones are for CPUs
+        if self.device.type == "cpu":
+            use_fast_layers(network)
+            if self.precision == "bf16":
+                use_bfloat16(network)
+        else:
+            network.to(self.device)
+        if self.compiled:
+            network.compile(mode="reduce-overhead" if self.device.type == "cuda" else None)
+
+
+def choose_device(
+    device: str = "cpu", precision: str = "exact", compiled: bool = False, has_bfloat16_on_cpu: bool = True
+) -> DeviceConfig:
+    """A placement from settings.
+
+    Args:
+        device: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU where there is one.
+        precision: `exact`, `bf16`, or `auto`: bfloat16 where it is measured to be faster here, which another machine may see
+            differently.
+        compiled: see `DeviceConfig`.
+        has_bfloat16_on_cpu: whether `auto` may choose it there.
+
+    Raises:
+        BadConfig: for what is unknown or not there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        where = torch.device(device)
+    except RuntimeError as error:
+        raise BadConfig(f"device={device}: unknown; expected cpu, cuda, cuda:N or auto.") from error
+    if where.type not in ("cpu", "cuda"):
+        raise BadConfig(f"device={device}: unknown; expected cpu, cuda, cuda:N or auto.")
+    if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
+        raise BadConfig(f"device={device}: this PyTorch sees {torch.cuda.device_count()} GPUs; say device=cpu.")
+    if precision not in PRECISIONS:
+        raise BadConfig(f"precision={precision}: unknown; expected {', '.join(PRECISIONS)}.")
+    if precision == "auto":
+        can = has_bfloat16_on_cpu or where.type != "cpu"
+        precision = "bf16" if can and prefers_bfloat16(where) else "exact"
+    return DeviceConfig(where, "bf16" if precision == "bf16" else "exact", compiled)
+
+
+def prefers_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is worth it: on a GPU where it is built in, on a CPU where a matrix product is measured to be faster."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    rows, inner, columns = _PROBE
+    seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    pairs = {kind: (torch.ones(rows, inner, dtype=kind), torch.ones(inner, columns, dtype=kind)) for kind in seconds}
+    for _ in range(6):  # in turns, the fastest of each; the first ones load the kernels
+        for kind, (left, right) in pairs.items():
+            started = time.perf_counter()
+            left @ right
+            seconds[kind] = min(seconds[kind], time.perf_counter() - started)
+    return seconds[torch.float32] > _FASTER * seconds[torch.bfloat16]

@@ -1,0 +1,311 @@
+"""The one façade: a dance in, music out. It knows no system by name, only `d2m.systems.interface`.
+
+music = Dance2Music.load("demo")(Dance.load("dance.pkl"), seed=0)
+music.save("dance.wav")
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from tqdm import tqdm
+
+from d2m.core.aist_names import GENRES
+from d2m.core.checkpoint import Checkpoint, build, load_checkpoint, load_into, shipped_or_path
+from d2m.core.errors import BadConfig, UserError
+from d2m.core.files import atomic_write, writable_folder
+from d2m.core.music import Music
+from d2m.core.timeline import MOTION_FPS
+from d2m.data.layout import load_dance
+from d2m.models.device import choose_device
+from d2m.motion.dance import Dance
+from d2m.motion.retime import BeatGrid, played_at, playing_speed
+from d2m.systems.interface import Composing, GenerationRequest, MusicGenerator
+from d2m.video.modality import view
+
+
+@dataclass(frozen=True)
+class GenerationRecord:
+    """What is written beside a wav.
+
+    Args:
+        dance, dance_seconds: the input.
+        genre: code that the music was made for; genre_predicted: whether the model chose it; genre_probability: what the
+            model's motion classifier gives it.
+        checkpoint, checkpoint_sha256: the weights.
+        seed: of the music.
+        settings: all that it was made with, such as steps, guidance and decoder; the system's own where nothing was asked.
+        seconds_taken: wall clock, decoding included.
+        config: the system's own configuration.
+        tempo_asked_bpm: where a tempo was asked for; dance_tempo_bpm: what the model then read as the dance's own.
+    """
+
+    dance: str
+    dance_seconds: float
+    genre: str
+    genre_predicted: bool
+    genre_probability: float
+    checkpoint: str
+    checkpoint_sha256: str
+    seed: int
+    settings: dict[str, Any]
+    seconds_taken: float
+    config: dict[str, Any]
+    tempo_asked_bpm: float | None = None
+    dance_tempo_bpm: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, ready for `json.dump`; every setting is a key of its own, beside the fields."""
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "settings"}
+        return {**self.settings, **own}
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What is asked of the music_generator for a dance, and what was read in it."""
+
+    motion: Float[torch.Tensor, "time *part"]
+    genre: int
+    probability: float
+    dance_bpm: float | None
+
+
+class Dance2Music:
+    """A trained system, ready to make music.
+
+    Args:
+        system: as the checkpoint's config builds it, with its weights.
+        music_generator: what makes music with it.
+        checkpoint: where the weights are from.
+    """
+
+    def __init__(self, system: Any, music_generator: MusicGenerator, checkpoint: Checkpoint) -> None:
+        self.system, self.music_generator, self.checkpoint = system, music_generator, checkpoint
+
+    @staticmethod
+    def load(
+        checkpoint: str | Path = "demo",
+        autoencoder: str | Path | None = None,
+        device: str = "cpu",
+        precision: str = "exact",
+        compiled: bool = False,
+    ) -> "Dance2Music":
+        """Load a shipped checkpoint by name, or a `.safetensors` or `.ckpt` file by path.
+
+        Args:
+            checkpoint: name or path.
+            autoencoder: autoencoder or codec, by name or path; None: the one that the checkpoint was trained with.
+            device, precision, compiled: where and in what numbers, see `d2m.models.device.choose_device`.
+
+        Raises:
+            BadConfig: when it does not exist, does not fit the autoencoder, or cannot run there.
+            BadInput: when it is not a checkpoint of this project.
+        """
+        found = load_checkpoint(shipped_or_path(checkpoint))
+        if "system" not in found.config:
+            raise BadConfig(f"{found.path}: holds no dance-to-music system; give a checkpoint of scripts/train.py.")
+        system = build(found.config["system"], found.path)
+        if not isinstance(system, Composing):
+            raise BadConfig(
+                f"{found.path}: {type(system).__name__} makes no music from a dance; give another checkpoint."
+            )
+        load_into(system, found)
+        made_with = {key: value for key, value in found.config.items() if key != "system"}
+        music_generator = system.music_generator(made_with, autoencoder)
+        music_generator.on(choose_device(device, precision, compiled, music_generator.has_bfloat16_on_cpu))
+        return Dance2Music(system, music_generator, found)
+
+    def __call__(self, dance: Dance, seed: int = 0, **settings: Any) -> Music:
+        """Music exactly as long as the dance; settings are those of `generate`, which also tells what was done."""
+        return self.generate(dance, seed, **settings)[0]
+
+    def generate(
+        self,
+        dance: Dance,
+        seed: int = 0,
+        genre: str | None = None,
+        progress: Callable | None = None,
+        tempo_bpm: float | int | None = None,
+        **settings: Any,
+    ) -> tuple[Music, GenerationRecord]:
+        """Music for a dance, and the record of how it was made.
+
+        Args:
+            dance: of any length from 1 s.
+            seed: the same seed gives the same music.
+            genre: such as `gBR`; None: the genre that the system reads from the motion.
+            progress: wraps the iterator over the steps of the work, such as `tqdm`.
+            tempo_bpm: music at this tempo, and so not on the dance's beats unless it is near its own, half or double
+                (see `d2m.motion.retime`); None: the dance's own.
+            settings: the system's (`MusicGenerator.settings`), such as steps, guidance, decoder; None: the system's own.
+
+        Raises:
+            BadConfig: for an unknown genre, a setting that the system does not have or take, or a tempo that cannot be
+                asked for.
+        """
+        options = {"progress": progress, "tempo_bpm": tempo_bpm, **settings}
+        return self.generate_together([dance], seed, genre, **options)[0]
+
+    def generate_together(
+        self,
+        dances: Sequence[Dance],
+        seed: int = 0,
+        genre: str | None = None,
+        progress: Callable | None = None,
+        tempo_bpm: float | int | None = None,
+        **settings: Any,
+    ) -> list[tuple[Music, GenerationRecord]]:
+        """Music for several dances, which share the work where the system can (`batch`); see `generate`.
+
+        The seconds taken are shared out by the dances' lengths.
+        """
+        started, music_generator = time.perf_counter(), self.music_generator
+        if genre is not None and genre not in GENRES:
+            raise BadConfig(
+                f"genre={genre}: unknown; expected one of {', '.join(GENRES)}, or none to let the model choose."
+            )
+        asked = {name: value for name, value in settings.items() if value is not None}
+        self._check_settings(asked)
+        reads = [self._read(dance, genre, tempo_bpm) for dance in dances]
+        lengths = [self.samples(dance) for dance in dances]
+        requests = [
+            GenerationRequest(read.motion, read.genre, samples, seed, asked, progress)
+            for read, samples in zip(reads, lengths, strict=True)
+        ]
+        made = music_generator.compose_together(requests)
+        seconds = (time.perf_counter() - started) / sum(lengths)
+        pairs = []
+        for dance, read, samples, one in zip(dances, reads, lengths, made, strict=True):
+            wave = one.waveform[:, :samples].float().clamp(-1, 1).cpu().numpy()
+            record = GenerationRecord(
+                dance.name, len(dance.features) / MOTION_FPS, GENRES[read.genre], genre is None, round(read.probability, 4),
+                str(self.checkpoint.path.name), self.checkpoint.sha256, seed, {**one.settings, **self._placement()},
+                round(seconds * samples, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm), read.dance_bpm,
+            )  # fmt: skip
+            pairs.append((Music(wave, music_generator.sample_rate), record))
+        return pairs
+
+    def samples(self, dance: Dance) -> int:
+        """Length of a dance's music, exactly as long as the dance."""
+        return round(len(dance.features) * self.music_generator.sample_rate / MOTION_FPS)
+
+    def _read(self, dance: Dance, genre: str | None, tempo_bpm: float | int | None) -> _Read:
+        music_generator = self.music_generator
+        seen = view(dance, music_generator.reads)
+        grid = None if tempo_bpm is None else music_generator.beat_grid(seen)
+        motion = torch.from_numpy(seen)
+        probabilities = music_generator.predict_genre(motion)
+        index = GENRES.index(genre) if genre else int(probabilities.argmax())
+        if grid is not None and tempo_bpm is not None:
+            motion = torch.from_numpy(
+                _played_at(dance, playing_speed(grid.bpm, tempo_bpm), grid, music_generator.reads)
+            )
+        return _Read(motion, index, float(probabilities[index]), grid.bpm if grid else None)
+
+    def _placement(self) -> dict[str, str]:
+        placement = self.music_generator.placement
+        return {"device": str(placement.device), "precision": placement.precision}
+
+    def _check_settings(self, asked: dict[str, Any]) -> None:
+        known = self.music_generator.settings
+        for name, value in asked.items():
+            if name not in known:
+                raise BadConfig(
+                    f"{name}={value}: {type(self.system).__name__} has no such setting; "
+                    f"it takes {', '.join(sorted(known)) or 'none'}."
+                )
+
+
+def _played_at(dance: Dance, speed: float, grid: BeatGrid, reads: str) -> Float[np.ndarray, "time *part"]:
+    """The dance at another speed, as a system reads it.
+
+    Raises:
+        BadConfig: when it reads pictures, which cannot be played on in time with a loop's beats.
+    """
+    if speed == 1:
+        return view(dance, reads)
+    if reads == "frames":
+        raise BadConfig(
+            "this checkpoint looks at pictures, so no other tempo than the dance's own can be asked for; leave it out."
+        )
+    return view(Dance(played_at(dance.features, speed, grid), dance.name), reads)
+
+
+# Music for many dances: the bad ones are reported at the end, the good ones are still made.
+
+
+@dataclass
+class BatchResult:
+    """Wavs by dance file, and a sentence for each file that no music could be made for."""
+
+    wavs: dict[Path, Path] = field(default_factory=dict)
+    failed: dict[Path, str] = field(default_factory=dict)
+
+
+def generate_all(
+    model: Dance2Music,
+    paths: list[Path],
+    out: Path,
+    seed: int = 0,
+    genre: str | None = None,
+    on_wav: Callable[[Dance, Path], None] | None = None,
+    **settings: Any,
+) -> BatchResult:
+    """Write `NAME_seedK.wav` and `NAME_seedK.json` for every dance.
+
+    Args:
+        model: what makes the music.
+        paths: dance files.
+        out: folder.
+        seed, genre: see `Dance2Music.generate`.
+        on_wav: called with every dance and its wav.
+        settings: the system's, see `Dance2Music.generate`; with `batch` several dances are made together.
+    """
+    writable_folder(out)
+    result, waiting = BatchResult(), dict[Path, Dance]()
+    asked = {name: value for name, value in settings.items() if value is not None}
+    for number, path in enumerate(bar := tqdm(paths, desc="making music", unit="dance")):
+        try:
+            waiting[path] = dance = load_dance(path, model.music_generator.reads)
+            view(dance, model.music_generator.reads)  # what cannot be seen is no other dance's fault
+            lengths = [model.samples(one) for one in waiting.values()]
+            is_enough = model.music_generator.at_once([*lengths, lengths[-1]], asked) <= len(waiting)
+        except UserError as error:
+            waiting.pop(path, None)
+            result.failed[path] = str(error)
+            is_enough = False
+        if waiting and (is_enough or number == len(paths) - 1):
+            _make(model, waiting, out, seed, genre, on_wav, settings, result)
+            waiting = {}
+    bar.close()
+    return result
+
+
+def _make(
+    model: Dance2Music,
+    dances: dict[Path, Dance],
+    out: Path,
+    seed: int,
+    genre: str | None,
+    on_wav: Callable[[Dance, Path], None] | None,
+    settings: dict[str, Any],
+    result: BatchResult,
+) -> None:
+    try:
+        made = model.generate_together(list(dances.values()), seed, genre, **settings)
+    except UserError as error:
+        result.failed |= dict.fromkeys(dances, str(error))
+        return
+    for (path, dance), (music, record) in zip(dances.items(), made, strict=True):
+        wav = music.save(out / f"{dance.name}_seed{seed}.wav")
+        with atomic_write(wav.with_suffix(".json")) as temporary:
+            temporary.write_text(json.dumps(record.as_json(), indent=2))
+        result.wavs[path] = wav
+        if on_wav:
+            on_wav(dance, wav)

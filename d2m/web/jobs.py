@@ -1,0 +1,319 @@
+"""The picture under the player: the waveform, the beats heard in the music, and the beats of the dance."""
+
+import atexit
+import math
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from d2m.clip_pipeline import Clip, ClipRequest, make_clip, write_take
+from d2m.core.aist_names import GENRE_TITLES, GENRES
+from d2m.core.errors import BadConfig, UserError
+from d2m.core.files import atomic_write
+from d2m.core.music import Music
+from d2m.pipeline import Dance2Music
+from d2m.web.uploads import Upload, UploadLimits, take_in
+
+MusicTimes = Sequence[float | int] | Float[np.ndarray, " music_beat"]
+DanceTimes = Sequence[float | int] | Float[np.ndarray, " dance_beat"]
+
+WAVE, MUSIC, DANCE, INK = "#b9bfcd", "#d9601a", "#4b57c4", "#3b4050"
+_SIZE_INCHES, _DPI, _COLUMNS = (6.6, 2.3), 200, 700
+_MARKS_AT = -1.32
+"""Height of the dance's marks, in units of the wave's peak."""
+
+
+def envelope(music: Music, columns: int) -> Float[np.ndarray, "2 column"]:
+    """Lowest and highest sample of the mono mix in each of `columns` equal parts, over the peak; zeros for silence."""
+    samples = music.mono().waveform[0]
+    edges = np.linspace(0, len(samples), columns + 1).astype(int)
+    low = np.array([samples[a:b].min(initial=0) for a, b in pairwise(edges)])
+    high = np.array([samples[a:b].max(initial=0) for a, b in pairwise(edges)])
+    return np.stack([low, high]) / max(float(np.abs(samples).max(initial=0)), 1e-6)
+
+
+def draw_waveform(axis: Axes, music: Music, beats_s: MusicTimes, kinematic_beats_s: DanceTimes) -> None:
+    """Draw into `axis`; times past the end of the music are left out."""
+    low, high = envelope(music, _COLUMNS)
+    at_s = (np.arange(_COLUMNS) + 0.5) * music.seconds / _COLUMNS
+    axis.fill_between(at_s, low, high, color=WAVE, linewidth=0, label="_wave")
+    heard, danced = (np.array([t for t in times if 0 <= t <= music.seconds]) for times in (beats_s, kinematic_beats_s))
+    axis.vlines(heard, -1.05, 1.05, color=MUSIC, linewidth=1.4, label=f"beats of the music ({len(heard)})")
+    axis.plot(
+        danced, np.full(len(danced), _MARKS_AT), "D", color=DANCE, markersize=5 if len(danced) < 50 else 3, clip_on=False,
+        label=f"beats of the dance ({len(danced)})",
+    )  # fmt: skip
+    axis.vlines(danced, _MARKS_AT, -1.05, color=DANCE, linewidth=0.8, alpha=0.6)
+    axis.set(xlim=(0, music.seconds), ylim=(-1.55, 1.15), yticks=[])
+    axis.set_xlabel("seconds", color=INK)
+    axis.tick_params(colors=INK)
+    axis.spines[["left", "right", "top"]].set_visible(False)
+    axis.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2, frameon=False, labelcolor=INK, fontsize=9.5)
+
+
+def save_waveform(music: Music, beats_s: MusicTimes, kinematic_beats_s: DanceTimes, path: Path) -> Path:
+    """Write the picture as PNG, whole or not at all.
+
+    Args:
+        music: what is drawn.
+        beats_s: times of the beats heard in the music: lines through the wave.
+        kinematic_beats_s: times at which the dancer comes to rest: diamonds below.
+        path: ends in `.png`.
+    """
+    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, layout="constrained", facecolor="white")
+    draw_waveform(figure.subplots(), music, beats_s, kinematic_beats_s)
+    with atomic_write(path) as temporary:
+        FigureCanvasAgg(figure).print_png(str(temporary))
+    return path
+
+
+# The page's own folder: the only place that it writes to and serves from; old files go by themselves.
+
+
+class PageFolder:
+    """A temporary folder with three rooms, emptied of old files every so often and removed at the end.
+
+    `served` is what the browser may fetch (uploads come in there, results go out), and in it `examples`, which stay as long
+    as the page; `work` holds the checked copies, which nobody can fetch.
+
+    Args:
+        keep_minutes: age at which an upload or a result is removed.
+        max_total_mb: beyond this, the oldest files go earlier.
+    """
+
+    def __init__(self, keep_minutes: float | int = 30, max_total_mb: float | int = 4000) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="d2m-page-")).resolve()
+        self.served, self.work = self.path / "served", self.path / "work"
+        self.examples = self.served / "examples"
+        for room in (self.served, self.work, self.examples):
+            room.mkdir()
+        self.keep_s, self.max_total_bytes = keep_minutes * 60, max_total_mb * 1e6
+        self._closed = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep_now_and_then, name="d2m-page-sweeper", daemon=True)
+        self._sweeper.start()
+        atexit.register(self.close)
+
+    def new_result(self) -> Path:
+        """A new folder for one request's results, under a name that can't be guessed."""
+        folder = self.served / secrets.token_hex(16)
+        folder.mkdir()
+        return folder
+
+    def sweep(self) -> int:
+        """Remove uploads and results that are too old, then the oldest of too many; return how many files went."""
+        found = []
+        for path in self._removable():
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                continue
+            if path.is_file() or path.is_symlink():
+                found.append((status.st_mtime, status.st_size, path))
+        total, removed, oldest_kept_s = sum(size for _, size, _ in found), 0, time.time() - self.keep_s
+        for modified_s, size, path in sorted(found):
+            if modified_s >= oldest_kept_s and total <= self.max_total_bytes:
+                break
+            path.unlink(missing_ok=True)
+            total, removed = total - size, removed + 1
+        self._remove_old_empty_folders(oldest_kept_s)
+        return removed
+
+    def _removable(self) -> list[Path]:
+        """Everything in the folder but the examples."""
+        found = [path for room in (self.served, self.work) for path in room.rglob("*")]
+        return [path for path in found if not path.is_relative_to(self.examples)]
+
+    def _remove_old_empty_folders(self, oldest_kept_s: float) -> None:
+        for folder in [path for path in self._removable() if path.is_dir()]:
+            try:
+                if folder.stat().st_mtime < oldest_kept_s:
+                    folder.rmdir()
+            except OSError:  # not empty, or already gone
+                continue
+
+    def _sweep_now_and_then(self) -> None:
+        while not self._closed.wait(min(60.0, self.keep_s / 4)):
+            self.sweep()
+
+    def close(self) -> None:
+        """Stop sweeping and remove the whole folder; may be called twice."""
+        self._closed.set()
+        shutil.rmtree(self.path, ignore_errors=True)
+        atexit.unregister(self.close)
+
+
+# What happens to one request of the page: settings checked, one at a time, files made for the player and the downloads.
+
+
+MAX_TAKES = 4
+TEMPO_RANGE_BPM = (40.0, 240.0)
+MAX_SEED = 2**31 - 1
+
+Progress = Callable[[str, float], Any]
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """What was chosen on the page, checked.
+
+    Args:
+        genre: code such as `gHO`; None: the model chooses.
+        tempo_bpm: None: the dance says.
+        seed: of the first take; the others count on.
+        takes: how many are made.
+        overlay: draw the skeleton over a video.
+    """
+
+    genre: str | None
+    tempo_bpm: float | None
+    seed: int
+    takes: int
+    overlay: bool
+
+    @staticmethod
+    def checked(genre: Any, tempo_bpm: Any, seed: Any, takes: Any, overlay: Any) -> "PageSettings":
+        """Settings from whatever the browser sent.
+
+        Raises:
+            BadConfig: one sentence that names the setting.
+        """
+        if genre not in (None, "", *GENRES):
+            raise BadConfig(f"Genre: found '{str(genre)[:20]}', expected one of the list; choose again.")
+        bpm = None if tempo_bpm in (None, "", 0) else _number(tempo_bpm, "Tempo", "BPM", *TEMPO_RANGE_BPM)
+        whole = [_number(seed, "Seed", "", 0, MAX_SEED), _number(takes, "Takes", "", 1, MAX_TAKES)]
+        return PageSettings(genre or None, bpm, int(whole[0]), int(whole[1]), bool(overlay))
+
+
+def _number(value: Any, name: str, unit: str, low: float | int, high: float | int) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not low <= number <= high:
+        raise BadConfig(f"{name}: found '{str(value)[:20]}', expected {low:g} to {high:g} {unit}".rstrip() + ".")
+    return number
+
+
+@dataclass(frozen=True)
+class TakeFiles:
+    """One take, ready to be shown.
+
+    Args:
+        label: one short line for the choice between takes.
+        facts: one longer line below the player.
+        video, music, picture: mp4, wav and png in a folder that the browser may fetch from.
+    """
+
+    label: str
+    facts: str
+    video: Path
+    music: Path
+    picture: Path
+
+
+class JobQueue:
+    """Answers all requests of the page with one loaded model, one after the other.
+
+    Args:
+        model: loaded once.
+        folder: the page's own.
+        limits: of uploads.
+    """
+
+    def __init__(self, model: Dance2Music, folder: PageFolder, limits: UploadLimits) -> None:
+        self.model, self.folder, self.limits = model, folder, limits
+        self._turn = threading.Lock()
+        self._taken_in: dict[Path, Upload] = {}
+
+    def take_in(self, sent: Path, name: str | None = None) -> Upload:
+        """The checked copy of a file that was sent, made once.
+
+        Raises:
+            BadInput: see `d2m.web.uploads.take_in`; also for a path outside the page's own folder.
+        """
+        known = self._taken_in.get(sent)
+        if known is None or not known.path.is_file():
+            if not sent.resolve().is_relative_to(self.folder.path):
+                raise BadConfig("This file was not uploaded here; upload it, or choose an example.")
+            known = self._taken_in[sent] = take_in(sent, self.folder.work, self.limits, name)
+            self._forget_removed()
+        return known
+
+    def _forget_removed(self) -> None:
+        for sent, upload in list(self._taken_in.items()):
+            if not upload.path.is_file():
+                self._taken_in.pop(sent, None)
+
+    def answer(self, upload: Upload, settings: PageSettings, progress: Progress) -> list[TakeFiles]:
+        """Make the takes, best first, with all their files.
+
+        Raises:
+            UserError: one sentence, when the clip or the settings are of no use.
+        """
+        with self._turn, _named_as_shown(upload):
+            started = time.perf_counter()
+            request = ClipRequest(
+                upload.path,
+                genre=settings.genre,
+                seed=settings.seed,
+                tempo_bpm=settings.tempo_bpm,
+                takes=settings.takes,
+                overlay=settings.overlay,
+                max_seconds=self.limits.max_seconds,
+            )
+            clip = make_clip(request, self.model, progress)
+            folder = self.folder.new_result()
+            return [
+                self._write(clip, number, upload, settings, folder, started, progress)
+                for number in range(len(clip.takes))
+            ]
+
+    def _write(
+        self,
+        clip: Clip,
+        number: int,
+        upload: Upload,
+        settings: PageSettings,
+        folder: Path,
+        started: float,
+        progress: Progress,
+    ) -> TakeFiles:
+        take = clip.takes[number]
+        progress(f"writing take {number + 1} of {len(clip.takes)}", number / len(clip.takes))
+        stem = f"d2m_take{number + 1}_seed{take.seed}"
+        video = write_take(clip, take, folder / f"{stem}.mp4", settings.overlay, title=Path(upload.shown_name).stem)
+        music = take.music.save(folder / f"{stem}.wav")
+        picture = save_waveform(take.music, take.beats_s, clip.kinematic_beats_s, folder / f"{stem}.png")
+        genre = GENRE_TITLES.get(take.genre, take.genre)
+        origin = "read from the motion" if settings.genre is None else "chosen; by the motion"
+        tempo = f"{take.tempo_bpm:.0f} BPM · " if take.tempo_bpm else ""
+        facts = (
+            f"{genre} ({origin}, {take.genre_probability:.0%}) · {tempo}seed {take.seed} · alignment {take.alignment:.2f} · "
+            f"{take.music.seconds:.1f} s of music in {time.perf_counter() - started:.1f} s"
+        )
+        return TakeFiles(
+            f"{number + 1}: seed {take.seed}, alignment {take.alignment:.2f}", facts, video, music, picture
+        )
+
+
+@contextmanager
+def _named_as_shown(upload: Upload) -> Iterator[None]:
+    """Let errors name the file as the user does, and not our copy of it."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(str(error).replace(str(upload.path), upload.shown_name)) from error

@@ -1,0 +1,191 @@
+"""Encoding and windows: motion, latent and rhythm are cut on one clock."""
+
+import pickle
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests_support_encoded import resident_bytes, sequence_name, write_encoded, write_index_alone
+
+from d2m.audio.pretrained import load_dmae
+from d2m.core.errors import BadInput
+from d2m.core.timeline import Clock
+from d2m.data.clips import (
+    ClipWindows,
+    MappedClips,
+    cut_window,
+    last_starts,
+    load_clip,
+    loaded_split,
+    mapped_split,
+    split_rows,
+)
+from d2m.data.encode import beat_activation, encode_data_set
+from d2m.data.index import open_index
+from d2m.data.layout import DataSetLayout
+
+CLOCK = Clock(22050, 512)
+
+
+@pytest.fixture(scope="module")
+def encoded(two_clips: Path) -> DataSetLayout:
+    layout = DataSetLayout(two_clips)
+    summary = encode_data_set(layout, layout.names("train"), load_dmae("demo"))
+    assert (summary.made + summary.found, summary.failed) == (2, {})
+    return layout
+
+
+def test_a_second_run_finds_everything_made(encoded: DataSetLayout) -> None:
+    summary = encode_data_set(encoded, encoded.names("train"), load_dmae("demo"))
+    assert (summary.made, summary.found) == (0, 2)
+
+
+def test_beat_activation_peaks_on_beats() -> None:
+    activation = beat_activation(np.array([1.0, 2.0]), 200, CLOCK)
+    times = (np.arange(200) + 0.5) / CLOCK.latent_rate
+    assert activation[np.abs(times - 1.0).argmin()] > 0.9 and activation[np.abs(times - 1.5).argmin()] < 1e-3
+
+
+def test_window_is_cut_on_one_clock(encoded: DataSetLayout) -> None:
+    clip = load_clip(encoded, "gBR_sBM_cAll_d04_mBR0_ch02", "demo")
+    row = cut_window(clip, 43, CLOCK)
+    assert clip.rhythm is not None and clip.genre == 3
+    assert torch.equal(row["latent"], torch.from_numpy(clip.latent[:, 43 : 43 + 256]))
+    assert torch.equal(row["rhythm"], torch.from_numpy(clip.rhythm[:, 43 : 43 + 256]))
+    start = CLOCK.latent_frames_to_motion_frames(43)  # 0.998 s, frame 60
+    assert start == 60 and torch.equal(row["features"], torch.from_numpy(clip.features[60 : 60 + 356]))
+    assert abs(float(row["start_s"]) - 43 * 512 / 22050) < 1e-6
+
+
+def test_motion_comes_from_features_where_encoding_has_left_them(encoded: DataSetLayout, tmp_path: Path) -> None:
+    name = "gBR_sBM_cAll_d04_mBR0_ch02"
+    kept = encoded.features(name).rename(tmp_path / "kept.npy")
+    from_pickle = load_clip(encoded, name, "demo")
+    np.save(encoded.features(name), from_pickle.features[:400] + 1)
+    changed = load_clip(encoded, name, "demo")
+    kept.rename(encoded.features(name))
+    assert np.array_equal(changed.features, from_pickle.features[:400] + 1)
+
+
+def test_last_start_needs_both_music_and_motion() -> None:
+    motion, latent = np.array([355, 356, 416, 416]), np.array([999, 256, 999, 270])
+    assert last_starts(motion, latent, CLOCK).tolist() == [-1, 0, 43, 14]
+
+
+@pytest.fixture(scope="module")
+def random_numbers(tmp_path_factory: pytest.TempPathFactory) -> DataSetLayout:
+    root = tmp_path_factory.mktemp("encoded") / "data"
+    write_encoded(root, 6, seconds=5.8)  # two shorter than a window
+    return DataSetLayout(root)
+
+
+def test_random_windows_stay_inside_and_move(random_numbers: DataSetLayout) -> None:
+    clips = loaded_split(random_numbers, "train", "demo", CLOCK).clips
+    windows = ClipWindows(clips, CLOCK, length=40, seed=1)
+    rows = [windows[number] for number in range(60)]  # past the epoch's length too
+    assert all(row["features"].shape == (356, 219) and row["latent"].shape == (4, 256) for row in rows)
+    assert len({row["name"] for row in rows}) == 4 and len({float(row["start_s"]) for row in rows}) > 5
+    at_start = ClipWindows(clips, CLOCK, length=40, seed=1, random_start=False)
+    assert {float(at_start[number]["start_s"]) for number in range(40)} == {0.0}
+
+
+def test_mapped_and_loaded_windows_are_the_same(random_numbers: DataSetLayout) -> None:
+    loaded = loaded_split(random_numbers, "train", "demo", CLOCK)
+    mapped = mapped_split(random_numbers, "train", "demo", CLOCK)
+    assert isinstance(mapped.clips, MappedClips) and isinstance(mapped.clips[0].latent.base, np.memmap)
+    assert loaded.left_out == mapped.left_out and "2 of 6 sequences left out: 2 shorter than 5.94 s" in loaded.left_out
+    of_loaded, of_mapped = (ClipWindows(split.clips, CLOCK, 20, seed=3) for split in (loaded, mapped))
+    for number in range(20):
+        one, other = of_loaded[number], of_mapped[number]
+        assert one.keys() == other.keys() and one["name"] == other["name"]
+        for key in ("features", "latent", "rhythm", "genre", "start_s"):
+            assert torch.equal(one[key], other[key]) and one[key].dtype == other[key].dtype
+
+
+def test_mapped_clips_travel_to_a_worker_without_the_index(random_numbers: DataSetLayout) -> None:
+    clips = mapped_split(random_numbers, "train", "demo", CLOCK).clips
+    assert clips[1].name
+    sent = pickle.dumps(clips)
+    assert len(sent) < 1500 and pickle.loads(sent)[1].name == clips[1].name
+
+
+def test_writing_into_a_mapped_clip_leaves_the_file(random_numbers: DataSetLayout) -> None:
+    clip = mapped_split(random_numbers, "train", "demo", CLOCK).clips[0]
+    before = random_numbers.latent(clip.name, "demo").read_bytes()
+    clip.latent[:] = 0
+    assert random_numbers.latent(clip.name, "demo").read_bytes() == before
+
+
+def test_sequences_not_encoded_are_left_out_and_said(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    names = write_encoded(root, 4)
+    layout = DataSetLayout(root)
+    with layout.split_file("train").open("a") as file:
+        file.write("gBR_sBM_cAll_d04_mBR0_ch99\n" + "x" * 70)
+    layout.latent(names[0], "demo").write_bytes(b"\x93NUMPY broken")
+    loaded = loaded_split(layout, "train", "demo", CLOCK)
+    assert len(loaded.clips) == 3 and "3 of 6" in loaded.left_out and "damaged" in loaded.left_out
+    mapped = mapped_split(layout, "train", "demo", CLOCK)
+    assert len(mapped.clips) == 4 and "2 of 6" in mapped.left_out and "gBR_sBM_cAll_d04_mBR0_ch99" in mapped.left_out
+    windows = ClipWindows(mapped.clips, CLOCK, length=30)
+    with pytest.warns(UserWarning, match="left out: .*damaged"):
+        used = {windows[number]["name"] for number in range(30)}
+    assert used == set(names[1:])
+
+
+def test_a_motion_that_changed_after_encoding_is_refused(tmp_path: Path) -> None:
+    names = write_encoded(tmp_path / "data", 2)
+    layout = DataSetLayout(tmp_path / "data")
+    clips = mapped_split(layout, "train", "demo", CLOCK).clips
+    np.save(layout.features(names[0]), np.zeros((100, 219), np.float32))
+    with pytest.raises(BadInput, match=r"found 100 frames, expected the \d+ of the index"):
+        clips[0]
+
+
+def test_rows_of_a_split_follow_its_list_and_the_ignore_list(random_numbers: DataSetLayout, tmp_path: Path) -> None:
+    write_index_alone(tmp_path / "data", 500)
+    layout = DataSetLayout(tmp_path / "data")
+    index = open_index(layout.latent_folder("demo"))
+    listed = [name for name in layout.split_file("train").read_text().split()]
+    ignored = (layout.root / "ignore_list.txt").read_text().split()
+    rows = split_rows(layout, "train", index)
+    assert [name.decode() for name in index["name"][rows.rows]] == [name for name in listed if name not in ignored]
+    assert (rows.total, rows.first_missing) == (390, "")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts memory as Linux does")
+def test_a_split_costs_a_few_bytes_a_sequence(tmp_path: Path) -> None:
+    sequences = 200_000
+    write_index_alone(tmp_path / "data", sequences)
+    layout = DataSetLayout(tmp_path / "data")
+    before = resident_bytes()
+    tracemalloc.start()
+    split = mapped_split(layout, "train", "demo", CLOCK)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(split.clips) == sequences - 110
+    assert peak < 100 * sequences  # a list of str alone has about that
+    assert resident_bytes() - before < 200 * sequences
+
+
+def test_names_are_read_right_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("d2m.data.clips._CHUNK_BYTES", 50)
+    write_index_alone(tmp_path / "data", 300)
+    layout = DataSetLayout(tmp_path / "data")
+    layout.split_file("val").write_text(" ".join(sequence_name(n) for n in range(50, 90)))  # one line without an end
+    index = open_index(layout.latent_folder("demo"))
+    for split in ("train", "val"):
+        rows = split_rows(layout, split, index)
+        assert [name.decode() for name in index["name"][rows.rows]] == layout.names(split)
+
+
+def test_missing_latent_says_what_to_do(two_clips: Path) -> None:
+    with pytest.raises(BadInput, match=r"run scripts/encode\.py"):
+        load_clip(DataSetLayout(two_clips), "gBR_sBM_cAll_d04_mBR0_ch02", "nobody")
+
+
+def test_missing_split_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"run scripts/prepare\.py"):
+        DataSetLayout(tmp_path).names("train")

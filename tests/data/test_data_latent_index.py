@@ -1,0 +1,123 @@
+"""Manifest and index of an encoded data set: round trips, search, and one sentence for what is missing, damaged or foreign."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from d2m.core.errors import BadInput
+from d2m.core.timeline import Clock
+from d2m.data.index import INDEX_DTYPE, LatentManifest, index_row, open_index, rows_of, write_index
+
+MANIFEST = LatentManifest(1, "demo", "ab" * 32, 22050, 512, 2, [0.1, 0.2], [1.0, 0.5], 3)
+CLOCK = Clock(22050, 512)
+
+
+def test_manifest_round_trip(tmp_path: Path) -> None:
+    MANIFEST.save(tmp_path)
+    assert LatentManifest.load(tmp_path) == MANIFEST
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_missing_manifest_and_index_say_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"run scripts/encode\.py"):
+        LatentManifest.load(tmp_path)
+    with pytest.raises(BadInput, match=r"run scripts/encode\.py"):
+        open_index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        json.dumps({**MANIFEST.__dict__, "latent_mean": 3}),
+        json.dumps({**MANIFEST.__dict__, "latent_channels": 5}),
+        json.dumps({**MANIFEST.__dict__, "sample_rate": None}),
+    ],
+)
+def test_damaged_manifest_is_one_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(BadInput, match=r"manifest\.json: damaged .*scripts/encode\.py"):
+        LatentManifest.load(tmp_path)
+
+
+def test_manifest_of_another_version(tmp_path: Path) -> None:
+    replace(MANIFEST, version=7).save(tmp_path)
+    with pytest.raises(BadInput, match="found version 7, expected 1"):
+        LatentManifest.load(tmp_path)
+
+
+def test_check_accepts_its_own_autoencoder() -> None:
+    MANIFEST.check(CLOCK)
+    MANIFEST.check(CLOCK, "ab" * 32, latent_channels=2)
+
+
+@pytest.mark.parametrize(
+    ("clock", "sha256", "channels", "sentence"),
+    [
+        (Clock(44100, 512), None, None, "22050 Hz, not 44100 Hz"),
+        (Clock(22050, 1024), None, None, "hop of 512 samples, not 1024"),
+        (CLOCK, "cd" * 32, None, "weights abababababab, not cdcdcdcdcdcd"),
+        (CLOCK, None, 32, "2 latent channels, not 32"),
+    ],
+)
+def test_check_refuses_another_autoencoder(
+    clock: Clock, sha256: str | None, channels: int | None, sentence: str
+) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        MANIFEST.check(clock, sha256, channels)
+
+
+def test_index_is_sorted_mapped_and_searched(tmp_path: Path) -> None:
+    names = ["gHO_sBM_cAll_d20_mHO5_ch02", "another dance", "gBR_sBM_cAll_d04_mBR0_ch02"]
+    write_index(tmp_path, np.array([index_row(name, 480 + n, 345 + n) for n, name in enumerate(names)], INDEX_DTYPE))
+    index = open_index(tmp_path)
+    assert isinstance(index, np.memmap) and not index.flags.writeable
+    assert [name.decode() for name in index["name"]] == sorted(names)
+    rows = rows_of(index, names)
+    assert [name.decode() for name in index["name"][rows]] == names
+    assert list(index["motion_frames"][rows]) == [480, 481, 482] and list(index["latent_frames"][rows]) == [
+        345,
+        346,
+        347,
+    ]
+    assert list(index["genre"][rows]) == [7, 10, 3]  # house, unknown, break
+    assert len(rows_of(index, [])) == 0
+
+
+@pytest.mark.parametrize("absent", ["a", "m", "zz"])
+def test_a_name_that_is_not_indexed_is_named(absent: str, tmp_path: Path) -> None:
+    write_index(tmp_path, np.array([index_row(name, 1, 1) for name in ("b", "n", "z")], INDEX_DTYPE))
+    with pytest.raises(BadInput, match=f"'{absent}' and 1 more: not in the index"):
+        rows_of(open_index(tmp_path), ["b", absent, "nobody"])
+
+
+def test_search_agrees_with_a_dictionary() -> None:
+    rng = np.random.default_rng(0)
+    names = sorted({f"n{number:x}" for number in rng.integers(1 << 40, size=1000)})
+    index = np.array([index_row(name, 1, 1) for name in names], INDEX_DTYPE)
+    index.sort(order="name")
+    positions = {name.decode(): position for position, name in enumerate(index["name"])}
+    asked = list(rng.permutation(names))
+    assert list(rows_of(index, asked)) == [positions[name] for name in asked]
+
+
+def test_damaged_index_is_one_sentence(tmp_path: Path) -> None:
+    path = write_index(tmp_path, np.array([index_row("a", 1, 1)], INDEX_DTYPE))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(BadInput, match=r"index\.npy: damaged"):
+        open_index(tmp_path)
+    np.save(path, np.zeros(3))
+    with pytest.raises(BadInput, match=r"index\.npy: damaged .*float64"):
+        open_index(tmp_path)
+
+
+def test_names_that_an_index_cannot_hold(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="at most 64"):
+        index_row("x" * 65, 1, 1)
+    with pytest.raises(ValueError, match="twice"):
+        write_index(tmp_path, np.array([index_row("a", 1, 1)] * 2, INDEX_DTYPE))

@@ -1,0 +1,149 @@
+"""The procedural dances: bodies stay sane, genres differ, and the beat is in them without being given away."""
+
+import inspect
+
+import mir_eval
+import numpy as np
+import pytest
+from scipy.signal import argrelextrema
+
+from d2m.core.aist_names import GENRES
+from d2m.data.synthetic.body import BALL_HEIGHT_M
+from d2m.data.synthetic.choreography import ARMS, BODY_CHANNELS, EASES, LIMITS_DEG_OR_M, Timeline, minimum_jerk
+from d2m.data.synthetic.dances import VOCABULARIES, choreograph
+from d2m.motion.smpl import JOINT_NAMES, axis_angle_to_matrix, joint_positions
+
+FPS = 60
+BEATS_S = -2.1 + np.arange(40) * 60 / 104
+SECONDS = 13.0
+
+
+def positions(genre: str, dancer: int = 4, seed: int = 0, beats_s: np.ndarray = BEATS_S) -> np.ndarray:
+    dance = choreograph(genre, beats_s, 0, SECONDS, dancer, seed)
+    rotations = axis_angle_to_matrix(dance.poses.reshape(-1, 24, 3).astype(np.float64))
+    return joint_positions(rotations, dance.trans.astype(np.float64))
+
+
+def speed(joints: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(np.gradient(joints, 1 / FPS, axis=0), axis=-1).sum(axis=1)
+
+
+def true_beats(beats_s: np.ndarray) -> np.ndarray:
+    return beats_s[(beats_s >= 0) & (beats_s < SECONDS)]
+
+
+def test_every_genre_has_a_vocabulary_of_real_words() -> None:
+    assert set(VOCABULARIES) == set(GENRES)
+    for words in VOCABULARIES.values():
+        assert len(words.moves) >= 6
+        assert {move.beats for move in words.moves} <= {1, 2, 4} and len({move.beats for move in words.moves}) >= 2
+        assert any(factor != 1 for move in words.moves for factor in move.stretch), "no half or double time"
+        for each in [key for move in words.moves for key in move.keys] + list(words.groove):
+            assert set(each.body) <= set(BODY_CHANNELS)
+            assert each.ease is None or each.ease in EASES
+            assert {arm for arm in (each.left_arm, each.right_arm) if arm} <= set(ARMS)
+        assert all(key.at < move.beats for move in words.moves for key in move.keys)
+
+
+def test_mirroring_twice_gives_the_move_back() -> None:
+    for move in VOCABULARIES["gBR"].moves:
+        assert move.mirrored() != move
+        assert move.mirrored().mirrored() == move
+
+
+def test_a_dance_is_fixed_by_its_seed_and_has_the_length_asked_for() -> None:
+    first, again, other = (choreograph("gHO", BEATS_S, 0, 7.25, 20, seed) for seed in (1, 1, 2))
+    assert first.poses.shape == (435, 72) and first.trans.shape == (435, 3)
+    assert first.poses.dtype == np.float32 and first.trans.dtype == np.float32
+    np.testing.assert_array_equal(first.poses, again.poses)
+    assert np.abs(first.poses - other.poses).max() > 0.3
+
+
+def test_dancers_dance_the_same_choreography_seed_in_their_own_way() -> None:
+    one, two = (choreograph("gWA", BEATS_S, 0, 6.0, dancer, 3) for dancer in (25, 26))
+    assert np.abs(one.poses - two.poses).max() > 0.2
+
+
+@pytest.mark.parametrize("genre", GENRES)
+def test_bodies_stay_upright_above_the_floor_and_within_their_limits(genre: str) -> None:
+    for seed in range(3):
+        dance = choreograph(genre, BEATS_S, 0, SECONDS, 5 + seed, seed)
+        joints = positions(genre, 5 + seed, seed)
+        assert np.isfinite(joints).all()
+        assert joints[..., 1].min() > BALL_HEIGHT_M - 0.02, "something sinks into the floor"
+        assert (joints[:, JOINT_NAMES.index("head"), 1] - joints[:, 0, 1]).min() > 0.2, "upside down"
+        poses = dance.poses.reshape(-1, 24, 3)
+        for side, sign in (("left", -1), ("right", 1)):
+            knee, elbow = poses[:, JOINT_NAMES.index(f"{side}_knee")], poses[:, JOINT_NAMES.index(f"{side}_elbow")]
+            assert np.abs(knee[:, 1:]).max() < 1e-3 and knee[:, 0].min() >= 0 and knee[:, 0].max() < 2.65
+            flexion = sign * elbow[:, 1]
+            assert flexion.min() >= 0 and flexion.max() <= np.radians(LIMITS_DEG_OR_M["elbow"][1]) + 1e-3
+        fastest = np.linalg.norm(np.diff(joints, axis=0), axis=-1).max() * FPS
+        assert fastest < 18, "faster than a human hand"
+        facing = joints[:, JOINT_NAMES.index("left_hip")] - joints[:, JOINT_NAMES.index("right_hip")]
+        assert np.median(facing[:, 0]) > 0.1, "does not look to +z"
+
+
+@pytest.mark.parametrize("genre", GENRES)
+def test_feet_on_the_floor_stay_where_they_are(genre: str) -> None:
+    joints = positions(genre)
+    sliding = []
+    for side in ("left", "right"):
+        ball = joints[:, JOINT_NAMES.index(f"{side}_foot")]
+        across = np.linalg.norm(np.gradient(ball[:, [0, 2]], 1 / FPS, axis=0), axis=1)
+        sliding.append(across[ball[:, 1] < BALL_HEIGHT_M + 0.003])
+    slides = np.concatenate(sliding)
+    assert len(slides) > 0.4 * len(joints), "the dancer floats"
+    assert np.mean(slides > 0.3) < 0.04 and slides.mean() < 0.05
+
+
+def test_genres_do_not_move_alike() -> None:
+    hands = [JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")]
+    feet = [JOINT_NAMES.index("left_foot"), JOINT_NAMES.index("right_foot")]
+
+    def busy(genre: str, joints: list[int]) -> float:
+        seeds = [positions(genre, seed=seed) for seed in range(3)]
+        return float(
+            np.mean([np.abs(np.diff(each[:, joints] - each[:, :1], axis=0)).sum(-1).mean() * FPS for each in seeds])
+        )
+
+    arms, legs = ({genre: busy(genre, joints) for genre in GENRES} for joints in (hands, feet))
+    assert arms["gWA"] > 1.3 * arms["gMH"], "waack lives in the arms"
+    assert legs["gHO"] > 1.5 * legs["gPO"], "house lives in the feet"
+
+
+def test_the_beat_is_in_the_motion_but_speed_minima_alone_do_not_give_it_away() -> None:
+    scores, shares = [], []
+    for number, genre in enumerate(GENRES):
+        for bpm in (92, 124):
+            beats_s = -1.37 - 0.11 * number + np.arange(60) * 60 / bpm
+            minima_s = argrelextrema(speed(positions(genre, number, bpm, beats_s)), np.less, order=10)[0] / FPS
+            scores.append(mir_eval.beat.f_measure(true_beats(beats_s), minima_s))
+            shares.append(np.mean(np.abs(minima_s[:, None] - beats_s).min(axis=1) < 0.07))
+    assert 0.35 < np.mean(scores) <= 0.75
+    assert 0.4 < np.mean(shares) < 0.8, "minima on beats, but not only there"
+
+
+def test_motion_follows_the_beat_and_not_the_clock() -> None:
+    later = BEATS_S + 0.2
+    here, there = (choreograph("gMH", beats, 0, 8.0, 22, 5) for beats in (BEATS_S, later))
+    shift = 12
+    arm = slice(3 * JOINT_NAMES.index("left_shoulder"), 3 * JOINT_NAMES.index("left_shoulder") + 3)
+    moved = np.abs(here.poses[:-shift, arm] - there.poses[shift:, arm]).mean()
+    stayed = np.abs(here.poses[:-shift, arm] - there.poses[:-shift, arm]).mean()
+    assert moved < 0.6 * stayed
+
+
+def test_a_timeline_arrives_on_its_keys_and_a_hit_waits() -> None:
+    line = Timeline()
+    line.add("dip", 0.0, 0.0, "smooth", 1.0)
+    line.add("dip", 1.0, 2.0, "whip", 1.0)
+    values = line.at("dip", np.array([0.0, 0.8, 1.0, 5.0]))
+    np.testing.assert_allclose(values, [0, 0, 2, 2], atol=1e-9)
+    np.testing.assert_allclose(minimum_jerk(np.array([0.0, 0.5, 1.0])), [0, 0.5, 1])
+
+
+def test_the_interface_is_the_agreed_one() -> None:
+    assert list(inspect.signature(choreograph).parameters) == [
+        "genre", "beats_s", "downbeat_index", "seconds", "dancer", "seed",
+    ]  # fmt: skip

@@ -1,0 +1,140 @@
+"""Conditioners: what is told, when, and what is drop_genre."""
+
+import pytest
+import torch
+from tests_support_motion import swinging_features
+
+from d2m.core.timeline import Clock
+from d2m.models.conditioner import AlignedConditioner, Condition, MotionWindow, PublishedConditioner
+from d2m.models.encoders import MOTION_CHANNELS, MotionViT, TemporalEncoder, motion_channels, resampled
+from d2m.models.heads import UNKNOWN_GENRE, drop_genre
+from d2m.motion.augmentation import MotionAugmentation, turned
+from d2m.motion.features import joint_velocities_torch
+
+CLOCK = Clock(22050, 512)
+FRAMES = CLOCK.window_motion_frames
+
+
+def windows(batch=2, seconds_late=0.0):
+    features = torch.stack([swinging_features(FRAMES, seconds_late + 0.3 * row) for row in range(batch)])
+    return MotionWindow(features, features)
+
+
+@pytest.fixture(scope="module")
+def aligned():
+    torch.manual_seed(0)
+    encoder = TemporalEncoder(16, [1, 2], attention_blocks=1, heads=2)
+    return AlignedConditioner(encoder, CLOCK, [1, 2], [8, 12], 4, 16).eval()
+
+
+@pytest.fixture(scope="module")
+def published():
+    torch.manual_seed(0)
+    return PublishedConditioner(MotionViT(FRAMES, 1, 2, 8, 32), genre_prompt=0.2, normalised=True).eval()
+
+
+def test_aligned_shapes(aligned):
+    answer = aligned(windows(), torch.tensor([3, UNKNOWN_GENRE]))
+    assert [tuple(level.shape) for level in answer.condition.levels] == [(2, 8, 256), (2, 12, 128)]
+    assert answer.condition.input_channels.shape == (2, 4, 256) and answer.condition.features.shape == (2, 16)
+    assert answer.genre_logits.shape == (2, 10) and answer.rhythm_logits.shape == (2, 2, 256)
+
+
+def test_published_shapes(published):
+    answer = published(windows(), torch.tensor([3, UNKNOWN_GENRE]))
+    assert answer.condition.tokens.shape == (2, 357, 219) and answer.rhythm_logits is None
+
+
+def test_published_encoder_keys():
+    keys = set(MotionViT(depth=1).state_dict())
+    expected = {"pos_embedding", "cls_token", "mlp_head.weight", "mlp_head.bias"}
+    expected |= {"transformer.norm.weight", "transformer.norm.bias"}
+    expected |= {f"transformer.layers.0.0.{key}" for key in ("norm.weight", "norm.bias", "to_qkv.weight")}
+    expected |= {f"transformer.layers.0.0.to_out.0.{key}" for key in ("weight", "bias")}
+    expected |= {f"transformer.layers.0.1.net.{n}.{key}" for n in (0, 1, 4) for key in ("weight", "bias")}
+    assert keys == expected
+
+
+def test_too_many_frames_for_the_vit_are_refused(published):
+    with pytest.raises(ValueError, match="356 frames, not 357"):
+        published.encoder(torch.zeros(1, 357, 219))
+
+
+def test_a_dance_that_is_later_is_told_later():
+    """Motion shifted by 32 latent frames (743 ms) shifts the condition by 32 frames, away from the edges."""
+    torch.manual_seed(0)
+    conditioner = AlignedConditioner(TemporalEncoder(16, [1, 2], attention_blocks=0), CLOCK, [1], [8], 4, 16).eval()
+    shift = 32
+    now = conditioner(windows(1), torch.tensor([0])).condition.levels[0]
+    late = conditioner(windows(1, CLOCK.latent_frames_to_seconds(shift)), torch.tensor([0])).condition.levels[0]
+    centre = slice(64, 192)
+    aligned = (late[..., 64 + shift : 192 + shift] - now[..., centre]).abs().mean()
+    assert aligned < 0.1 * (late[..., centre] - now[..., centre]).abs().mean()
+
+
+def test_latent_frames_find_their_moment_among_encoder_frames(aligned):
+    """A ramp that says at every encoder frame what time it is, read at latent frame centres."""
+    encoder_frames = torch.arange(FRAMES // 2, dtype=torch.float32)
+    ramp = TemporalEncoder.frame_time_s(encoder_frames)[None, None]
+    read = resampled(ramp, aligned.positions(torch.device("cpu")))[0, 0]
+    true = (torch.arange(256) + 0.5) * 512 / 22050
+    torch.testing.assert_close(read[2:-2], true[2:-2], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["aligned", "published"])
+def test_the_genre_token_is_told_and_the_heads_never_see_it(name, request):
+    conditioner = request.getfixturevalue(name)
+    known, unknown = (conditioner(windows(1), torch.tensor([genre])) for genre in (2, UNKNOWN_GENRE))
+    part = "features" if name == "aligned" else "tokens"
+    assert (getattr(known.condition, part) - getattr(unknown.condition, part)).abs().max() > 1e-3
+    torch.testing.assert_close(known.genre_logits, unknown.genre_logits)
+
+
+@pytest.mark.parametrize("name", ["aligned", "published"])
+def test_the_null_condition_says_nothing(name, request):
+    conditioner = request.getfixturevalue(name)
+    nulls = [conditioner.null(conditioner(windows(1, late), torch.tensor([late])).condition) for late in (0, 1)]
+    assert all(null.dropped.all() for null in nulls)
+    if name == "aligned":
+        for first, second in zip(nulls[0].levels, nulls[1].levels, strict=True):
+            torch.testing.assert_close(first, second)
+        torch.testing.assert_close(nulls[0].features, nulls[1].features)
+
+
+def test_rows_are_dropped_whole(aligned):
+    condition = aligned(windows(2), torch.tensor([1, 2])).condition
+    assert aligned.dropped(condition, 0.0) is condition
+    lost = aligned.dropped(condition, 1.0)
+    torch.testing.assert_close(lost.levels[0], aligned.null(condition).levels[0])
+    half = condition.replaced(torch.tensor([True, False]), aligned.null(condition))
+    assert half.dropped.tolist() == [True, False]
+    torch.testing.assert_close(half.levels[1][1], condition.levels[1][1])
+
+
+def test_joined_and_cut_again():
+    one, two = (Condition(torch.zeros(1, dtype=torch.bool), tokens=torch.randn(1, 3, 4)) for _ in range(2))
+    both = one.joined(two)
+    assert both.levels is None and both.tokens.shape == (2, 3, 4)
+    torch.testing.assert_close(both.rows(slice(1, 2)).tokens, two.tokens)
+
+
+def test_genres_are_forgotten_at_the_asked_rate():
+    genre = torch.zeros(4000, dtype=torch.long)
+    assert (drop_genre(genre, 0.0) == genre).all()
+    assert 0.07 < (drop_genre(genre, 0.1) == UNKNOWN_GENRE).float().mean() < 0.13
+
+
+def test_turning_a_dance_turns_its_velocities_and_keeps_its_speeds():
+    features = swinging_features(60)[None]
+    quarter = turned(features, torch.tensor([torch.pi / 2]))
+    before, after = (joint_velocities_torch(f).unflatten(-1, (24, 3)) for f in (features, quarter))
+    torch.testing.assert_close(before.norm(dim=-1), after.norm(dim=-1), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(before[..., 2], after[..., 0], atol=1e-4, rtol=1e-3)
+    channels = motion_channels(features, features)
+    assert channels.shape == (1, MOTION_CHANNELS, 60) and channels.abs().max() < 30
+
+
+def test_holding_a_dance_still_keeps_its_first_place():
+    features = swinging_features(30)[None] + torch.linspace(0, 1, 30)[None, :, None]
+    still = MotionAugmentation(yaw=False, still_probability=1.0, noise=0.0).moved(features)
+    assert (still[0, :, :3] == features[0, 0, :3]).all() and (still[..., 3:] == features[..., 3:]).all()

@@ -1,0 +1,146 @@
+"""Where music is made: on another device than the CPU nothing is left behind; in bfloat16 nearly the same numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests_support_device import ELSEWHERE, is_there, without_numbers
+from tests_support_motion import swinging_features
+
+from d2m.audio.codec import load_codec
+from d2m.core.errors import BadConfig
+from d2m.core.timeline import Clock
+from d2m.models import device as placements
+from d2m.models.device import DeviceConfig, choose_device, prefers_bfloat16
+from d2m.models.encoders import TemporalEncoder
+from d2m.models.fast_network import FastConv1d, FastLinear
+from d2m.models.motion_reader import MotionReader
+from d2m.models.token_decoder import TokenDecoder
+from d2m.models.wavenet import WaveNet
+from d2m.motion.dance import Dance
+from d2m.pipeline import Dance2Music
+from d2m.systems.codec_transformer import CodecGenerator, CodecTransformer
+from d2m.systems.interface import GenerationRequest, MusicGenerator
+from d2m.systems.wavenet import WaveNetGenerator, WaveNetSystem
+
+FRAMES = 500  # of motion: more than one window
+CPU = torch.device("cpu")
+
+
+def dance(frames: int = FRAMES) -> Dance:
+    return Dance(swinging_features(frames).numpy(), "swinging")
+
+
+def reader() -> MotionReader:
+    return MotionReader(TemporalEncoder(16, (1, 2), attention_blocks=0))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "settings"),
+    [("demo", {"steps": 2}), ("demo", {"steps": 2, "decoder": "diffusion"}), ("demo_fast", {"tempo_bpm": 100})],
+)
+def test_latent_diffusion_leaves_nothing_behind(checkpoint: str, settings: dict[str, Any]) -> None:
+    model = Dance2Music.load(checkpoint)
+    model.music_generator.on(ELSEWHERE)
+    assert is_there(model.system) and is_there(model.music_generator.dmae)
+    assert not any(isinstance(layer, FastLinear | FastConv1d) for layer in model.system.unet.modules())  # for CPUs
+    with without_numbers():
+        music, record = model.generate(dance(), **settings)
+    assert music.waveform.shape == (1, round(FRAMES * 22050 / 60)) and isinstance(music.waveform, np.ndarray)
+    assert (record.settings["device"], record.settings["precision"]) == ("meta", "bf16")
+    with without_numbers():
+        together = model.generate_together([dance(), dance(200)], steps=2, batch=3)
+    assert [music.waveform.shape[1] for music, _ in together] == [round(n * 22050 / 60) for n in (FRAMES, 200)]
+
+
+def test_an_edit_leaves_nothing_behind(two_clips: Path) -> None:
+    model = Dance2Music.load("demo")
+    model.music_generator.on(ELSEWHERE)
+    song, old = next((two_clips / "wavs").glob("*.wav")), next((two_clips / "motions").glob("*.pkl"))
+    with without_numbers():
+        music, _ = model.generate(dance(), steps=2, edit=str(song), edit_dance=str(old))
+    assert music.waveform.shape == (1, round(FRAMES * 22050 / 60))
+
+
+def composers() -> dict[str, MusicGenerator]:
+    torch.manual_seed(0)
+    wavenet = WaveNetSystem(reader(), WaveNet(18, 80, 8, 8, (1, 2, 4), 1), 4000, 2, 0.4)
+    decoder = TokenDecoder(4, 1024, 18, 16, layers=1, heads=2)
+    transformer = CodecTransformer(reader(), decoder, Clock(22050, 512, 40))
+    return {"wavenet": WaveNetGenerator(wavenet), "codec": CodecGenerator(transformer, load_codec("demo"))}
+
+
+@pytest.mark.parametrize("name", ["wavenet", "codec"])
+def test_other_systems_leave_nothing_behind(name: str) -> None:
+    music_generator = composers()[name]
+    music_generator.on(ELSEWHERE)
+    features = swinging_features(90)
+    with without_numbers():
+        assert music_generator.predict_genre(features).device == CPU
+        assert 40 < music_generator.beat_grid(features.numpy()).bpm < 240
+        made = music_generator.generate(GenerationRequest(features, 3, 300))
+    assert made.waveform.device == CPU and made.waveform.dtype == torch.float32 and made.waveform.shape[1] >= 300
+
+
+def test_bfloat16_on_a_cpu_is_nearly_the_same() -> None:
+    exact, low = Dance2Music.load("demo"), Dance2Music.load("demo", precision="bf16")
+    assert any(weight.dtype == torch.bfloat16 for weight in low.system.unet.parameters())
+    assert all(weight.dtype == torch.float32 for weight in exact.system.parameters())
+    one, two = (model.generate(dance(200), seed=1, steps=4) for model in (exact, low))
+    assert (one[1].settings["precision"], two[1].settings["precision"]) == ("exact", "bf16")
+    assert not np.array_equal(one[0].waveform, two[0].waveform)
+    latents = [m.system.generate_long(swinging_features(200), 3, 256, steps=4, seed=1) for m in (exact, low)]
+    assert 0 < (latents[0] - latents[1]).abs().mean() < 0.05 * latents[0].abs().mean()
+
+
+@pytest.mark.parametrize("name", ["wavenet", "codec"])
+def test_others_have_no_bfloat16_on_a_cpu(name: str) -> None:
+    music_generator = composers()[name]
+    assert not music_generator.has_bfloat16_on_cpu
+    with pytest.raises(BadConfig, match="precision=bf16: a .* makes music in float32 on a CPU; say precision=exact"):
+        music_generator.on(DeviceConfig(CPU, "bf16"))
+    for device in (CPU, ELSEWHERE.device):
+        with pytest.raises(BadConfig, match="compile=true: the networks of a .* are not compiled; leave it out"):
+            music_generator.on(DeviceConfig(device, compiled=True))
+
+
+def test_a_system_that_knows_the_cpu_only_says_so() -> None:
+    class Humming(MusicGenerator):
+        predict_genre = compose = lambda self, given: given
+
+    Humming().on(DeviceConfig())
+    with pytest.raises(BadConfig, match="device=meta, precision=bf16: Humming makes music on a CPU in float32 only"):
+        Humming().on(ELSEWHERE)
+
+
+def test_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device() == choose_device("auto") == DeviceConfig()
+    for faster, precision in ((True, "bf16"), (False, "exact")):
+        monkeypatch.setattr(placements, "prefers_bfloat16", lambda device, answer=faster: answer)
+        assert choose_device(precision="auto").precision == precision
+        assert choose_device(precision="auto", has_bfloat16_on_cpu=False).precision == "exact"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_device("auto", "bf16", True) == DeviceConfig(torch.device("cuda"), "bf16", True)
+    with pytest.raises(BadConfig, match="device=cuda:1: this PyTorch sees 1 GPUs; say device=cpu"):
+        choose_device("cuda:1")
+    for unknown in ("gpu", "xla"):
+        with pytest.raises(BadConfig, match=f"device={unknown}: unknown; expected cpu, cuda, cuda:N or auto"):
+            choose_device(unknown)
+    with pytest.raises(BadConfig, match="precision=fp16: unknown; expected exact, bf16, auto"):
+        choose_device(precision="fp16")
+
+
+def test_bfloat16_is_preferred_where_it_is_measured_to_be_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seconds(low: float):  # a clock by which float32 takes a second and bfloat16 `low`
+        times = [0.0]
+        for step in (1.0, low) * 6:
+            times += [times[-1], times[-1] + step]
+        return iter(times[1:]).__next__
+
+    for low, answer in ((0.5, True), (0.9, False), (2.0, False)):
+        monkeypatch.setattr(placements.time, "perf_counter", seconds(low))
+        assert prefers_bfloat16(CPU) is answer

@@ -1,0 +1,100 @@
+"""Many dances at once: the same music as one by one, in batches that memory holds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests_support_motion import swinging_features
+
+from d2m.core.errors import BadConfig
+from d2m.diffusion.multidiffusion import WindowPlan, joined_plans
+from d2m.models.device import DeviceConfig
+from d2m.motion.dance import Dance
+from d2m.pipeline import Dance2Music, generate_all
+from d2m.systems.interface import GenerationRequest
+from d2m.systems.latent_generator import LARGEST_BATCH, AskedLatent, fitting_batch, generate_together
+
+LENGTHS = (150, 700, 420, 900)  # motion frames; a window is 356
+
+
+@pytest.fixture(scope="module")
+def model() -> Dance2Music:
+    return Dance2Music.load("demo")
+
+
+def dances() -> list[Dance]:
+    return [Dance(swinging_features(count, 0.3 * n).numpy(), f"dance{n}") for n, count in enumerate(LENGTHS)]
+
+
+def test_plans_side_by_side_never_overlap() -> None:
+    joined = joined_plans([WindowPlan(10, 4, (0, 3, 6)), WindowPlan(4, 4, (0,)), WindowPlan(7, 4, (0, 3))])
+    assert (joined.total_frames, joined.window_frames, joined.starts) == (21, 4, (0, 3, 6, 10, 14, 17))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 32])
+def test_latents_made_together_are_those_made_alone(model: Dance2Music, batch: int) -> None:
+    clock = model.system.clock
+    asked = [
+        AskedLatent(torch.from_numpy(d.features), genre, clock.samples_to_latent_frames(model.samples(d)), seed)
+        for d, genre, seed in zip(dances(), (3, None, 9, 0), (0, 5, 6, 0), strict=True)
+    ]
+    together = generate_together(model.system, asked, steps=4, batch=batch)
+    for one, latent in zip(asked, together, strict=True):
+        alone = model.system.generate_long(one.features, one.genre, one.frames, steps=4, seed=one.seed)
+        assert latent.shape == alone.shape and alone.std() > 0.05
+        assert (latent - alone).abs().max() < 1e-4
+
+
+def test_a_folder_in_batches_sounds_as_one_by_one(model: Dance2Music, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{dance.name}.npy" for dance in dances()]
+    for path, dance in zip(paths, dances(), strict=True):
+        np.save(path, dance.features)
+    bad = tmp_path / "bad.npy"
+    np.save(bad, np.zeros((100, 3)))
+    paths.insert(2, bad)
+    groups, heard = [], {}
+    together = model.music_generator.compose_together
+
+    def noted(requests):
+        groups.append(len(requests))
+        return together(requests)
+
+    for batch in (None, 5):
+        groups.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model.music_generator, "compose_together", noted)
+            result = generate_all(model, paths, tmp_path / str(batch), seed=1, steps=2, batch=batch)
+        assert list(result.wavs) == [path for path in paths if path != bad] and list(result.failed) == [bad]
+        assert groups == ([1, 1, 1, 1] if batch is None else [2, 2])  # 1 + 3 windows, then 2 and 4
+        heard[batch] = [wav.read_bytes() for wav in result.wavs.values()]
+    samples = [[np.frombuffer(wav[44:], np.int16).astype(int) for wav in wavs] for wavs in heard.values()]
+    for one, other in zip(*samples, strict=True):
+        assert len(one) == len(other) and np.abs(one - other).max() <= 64 and np.abs(one).max() > 500
+
+
+def test_a_group_is_as_large_as_the_batch(model: Dance2Music) -> None:
+    music_generator, second = model.music_generator, 22050
+    assert music_generator.at_once([13 * second] * 9, {}) == 1
+    assert music_generator.at_once([5 * second] * 9, {"batch": 4}) == 4
+    assert music_generator.at_once([60 * second] * 9, {"batch": 4}) == 1  # one that is larger goes alone
+    assert music_generator.at_once([5 * second] * 9, {"batch": 4, "edit": "song.wav"}) == 1
+
+
+def test_the_batch_that_memory_holds(model: Dance2Music) -> None:
+    system = model.system
+    sizes = [fitting_batch(system, free) for free in (0, 2**24, 2**26, 2**40)]
+    assert sizes == sorted(sizes) and sizes[0] == 1 and sizes[2] > 1 and sizes[-1] == LARGEST_BATCH
+    assert 2**20 < DeviceConfig().free_bytes() < 2**50
+    made = model.music_generator.generate(
+        GenerationRequest(swinging_features(900), 3, 300_000, settings={"batch": "auto", "steps": 1})
+    )
+    assert made.settings["batch"] == fitting_batch(system, DeviceConfig().free_bytes())
+
+
+@pytest.mark.parametrize("batch", [0, -1, "many", 2.5, True])
+def test_a_batch_that_is_none(model: Dance2Music, batch: object) -> None:
+    with pytest.raises(
+        BadConfig, match=f"batch={batch}: expected how many windows are denoised at once, 1 or more, or auto"
+    ):
+        model(dances()[0], batch=batch)

@@ -1,0 +1,148 @@
+"""A song moved onto a dance with the shipped weights, songs of any length and rate, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from d2m.core.errors import BadConfig, BadInput
+from d2m.core.music import Music
+from d2m.diffusion.inversion import inverted, levels_up_to, sampled_from
+from d2m.evaluation.references import load_beats_s
+from d2m.metrics.audio_quality import chroma, chroma_similarity
+from d2m.metrics.beat_tracker import track_beats_s
+from d2m.metrics.beats import beat_f
+from d2m.motion.dance import Dance
+from d2m.pipeline import Dance2Music, generate_all
+from d2m.systems.editing import EditSettings, TimedDance, edited_latent, fitted_song, load_song
+
+
+@pytest.fixture(scope="module")
+def model() -> Dance2Music:
+    return Dance2Music.load("demo")
+
+
+@pytest.fixture(scope="module")
+def pair(two_clips: Path) -> tuple[Path, Path]:
+    """The dance's name in the data set, and a song that it was not made for."""
+    first, second = sorted((two_clips / "motions").glob("*.pkl"))
+    return second, two_clips / "wavs" / f"{first.stem}.wav"
+
+
+def test_an_edit_is_on_the_new_dances_beats_and_keeps_more_of_the_song_than_plain_generation(model, pair, two_clips):
+    path, song = pair
+    dance, old = Dance(Dance.load(path).features[:356], "window"), Music.load(song)
+    edited, record = model.generate(dance, edit=str(song), steps=8)
+    plain = model(dance, steps=8)
+    old = Music(old.waveform[:, : round(edited.seconds * old.sample_rate)], old.sample_rate)
+    assert edited.waveform.shape == plain.waveform.shape and record.settings["strength"] == EditSettings().strength
+    beats_s = load_beats_s(two_clips / "beats" / f"{path.stem}.txt")
+    beats_s = beats_s[beats_s < edited.seconds]
+    assert beat_f(beats_s, track_beats_s(edited)) > beat_f(beats_s, track_beats_s(old)) + 0.2
+    kept, by_chance = (chroma_similarity(chroma(music), chroma(old)) for music in (edited, plain))
+    assert kept.over_time > by_chance.over_time + 0.03
+
+
+def test_a_weak_edit_of_a_song_under_its_own_dance_is_the_song(model, pair, two_clips):
+    """The way down undoes the way up where the condition is the same, over several windows; one iteration does less well."""
+    _, song = pair
+    own = Dance.load(two_clips / "motions" / f"{song.stem}.pkl")
+    features = torch.from_numpy(own.features)
+    dance = TimedDance(features, int(model.music_generator.predict_genre(features).argmax()))
+    system, dmae = model.system, model.music_generator.dmae
+    latent = fitted_song(Music.load(song), dmae, round(own.seconds * 22050)).latent
+    assert latent.shape[1] > dmae.clock.window_latent_frames
+    errors = {}
+    for iterations in (1, 3):
+        settings = EditSettings(0.5, 6, guidance=1, iterations=iterations)
+        back = edited_latent(system, latent, dance, settings, old=dance)
+        errors[iterations] = float((back - latent).abs().mean() / latent.std())
+    assert errors[3] < 0.03 and errors[3] < errors[1] / 2
+
+
+def test_inversion_without_a_condition_is_not_inversion_with_one(model, pair):
+    features = torch.from_numpy(Dance.load(pair[0]).features[:356])
+    system = model.system
+    plan, levels = system.window_plan(256), levels_up_to(0.5, 6)
+    latent = fitted_song(Music.load(pair[1]), model.music_generator.dmae, 256 * 512).latent
+    x0 = system.standardised(latent[None])
+    ends = {}
+    for told in (True, False):
+        network = system.long_denoiser(features, 0, plan, guidance=1, told=told)
+        ends[told] = inverted(system.objective.path, network, x0, levels, 3)
+        back = sampled_from(system.objective.path, network, ends[told], levels)
+        assert (back - x0).abs().mean() < 0.03
+    assert (ends[True] - ends[False]).abs().mean() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate", "channels", "how"),
+    [
+        (3.0, 44100, 2, "the whole song"),
+        (10.0, 16000, 1, "the song's first 3.0 s of 10.0 s"),
+        (1.25, 22050, 1, "the whole song, begun again after its 1.2 s"),
+    ],
+)
+def test_a_song_of_any_length_rate_and_channels_becomes_a_latent_as_long_as_the_dance(
+    model, seconds, rate, channels, how
+):
+    time = np.arange(round(seconds * rate)) / rate
+    tone = (0.3 * np.sin(2 * np.pi * 440 * time) * (time % 0.5 < 0.1)).astype(np.float32)
+    fitted = fitted_song(Music(np.tile(tone, (channels, 1)), rate), model.music_generator.dmae, 3 * 22050)
+    assert fitted.how == how and fitted.latent.shape == (32, -(-3 * 22050 // 512)) and fitted.latent.isfinite().all()
+    middle = model.music_generator.decoded(fitted.latent, "onepass", 0)[0, : 3 * 22050].abs()
+    assert middle[-22050:].max() > 0.1 * middle.max()  # no silence where a short song was over
+
+
+def test_the_record_says_what_was_edited_and_how(model, pair, two_clips, tmp_path, capsys):
+    path, song = pair
+    short = Music.load(song)
+    Music(short.waveform[:, : 2 * short.sample_rate], short.sample_rate).save(tmp_path / "short.wav")
+    old = two_clips / "motions" / f"{song.stem}.pkl"
+    settings = {"edit": str(tmp_path / "short.wav"), "edit_dance": str(old), "strength": 0.5, "steps": 2}
+    result = generate_all(model, [path], tmp_path / "out", **settings)
+    record = json.loads(result.wavs[path].with_suffix(".json").read_text())
+    assert {key: record[key] for key in settings} == settings
+    assert record["edit_used"] == "the whole song, begun again after its 2.0 s"
+    assert "short.wav: used is the whole song, begun again after its 2.0 s" in capsys.readouterr().out
+    assert Music.load(result.wavs[path]).seconds == pytest.approx(Dance.load(path).seconds, abs=0.001)
+
+
+def test_a_dance_shorter_than_a_window_is_edited_too(model, pair):
+    path, song = pair
+    dance = Dance(Dance.load(path).features[:90], "short")
+    music = model(dance, edit=str(song), steps=2)
+    assert music.waveform.shape == (1, 33075) and np.abs(music.waveform).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"edit": "no/song.wav"}, "edit=no/song.wav: no such song; give a wav"),
+        ({"strength": 0.5}, "strength=0.5: says how a song is edited, but no song is named; add edit=SONG.wav"),
+        ({"edit_dance": "old.pkl"}, "edit_dance=old.pkl: says how a song is edited"),
+        ({"edit": "SONG", "strength": 0}, r"strength=0: expected a number above 0 and not above 1"),
+        ({"edit": "SONG", "strength": 1.5}, r"strength=1.5: expected a number above 0 and not above 1"),
+        ({"edit": "SONG", "strength": "half"}, r"strength=half: expected a number above 0 and not above 1"),
+        ({"edit": "SONG", "steps": 1}, "steps=1: editing needs 2 or more"),
+        ({"edit": "SONG", "edit_dance": "no/dance.pkl"}, "no/dance.pkl"),
+    ],
+)
+def test_settings_of_an_edit_that_cannot_be_are_refused(model, pair, settings, sentence):
+    path, song = pair
+    asked = {name: str(song) if value == "SONG" else value for name, value in settings.items()}
+    with pytest.raises((BadConfig, BadInput), match=sentence):
+        model(Dance(Dance.load(path).features[:60], "cut"), **asked)
+
+
+def test_a_song_too_short_is_refused(tmp_path):
+    Music(np.zeros((1, 11025), np.float32), 22050).save(tmp_path / "short.wav")
+    with pytest.raises(BadInput, match=r"short.wav: found 0.50 s, expected at least 1 s of music; give a longer song"):
+        load_song(tmp_path / "short.wav")
+
+
+def test_no_iteration_is_refused():
+    with pytest.raises(BadConfig, match="iterations=0: expected 1 or more"):
+        EditSettings(iterations=0)

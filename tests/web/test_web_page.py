@@ -1,0 +1,254 @@
+"""The page end to end: a real server, a real model, a real browser; and what strangers may not do."""
+
+import json
+import pickle
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+pytest.importorskip("gradio", reason="the page needs the extra [web]")
+import httpx
+
+from d2m.core.errors import BadConfig
+from d2m.core.music import Music
+from d2m.data.synthetic.dances import choreograph
+from d2m.web.app import PageServer
+from d2m.web.uploads import Upload, UploadLimits
+
+SECONDS = 3.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PageServer]:
+    with PageServer.start(port=None, limits=UploadLimits(max_mb=2, max_seconds=10)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    if found is None:
+        pytest.skip("there is no Chromium on this computer")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--mute-audio"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def dance(tmp_path: Path) -> Path:
+    poses = choreograph("gHO", np.arange(0, SECONDS + 1, 0.5), 0, SECONDS, dancer=3, seed=1)
+    path = tmp_path / "it's a dance = 1, ü.pkl"
+    content = {"smpl_poses": poses.poses, "smpl_trans": poses.trans, "smpl_scaling": np.ones(1, np.float32)}
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+def film_of_nobody(path: Path) -> Path:
+    """A real video without a person."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for number in range(20):
+            picture = np.full((120, 160, 3), 5 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def made_by_hand(server: PageServer, name: str, content: bytes, **settings: Any) -> str:
+    """Upload and press the button as a program would; what the page's message says in the end."""
+    api = f"{server.url}gradio_api/"
+    sent = httpx.post(f"{api}upload", files={"files": (name, content)}, timeout=60)
+    if sent.status_code != 200:
+        return f"{sent.status_code} {sent.text}"
+    file = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}, **settings.pop("file", {})}
+    number = next(key for key, fn in server.page.blocks.fns.items() if fn.name == "_make")
+    chosen = {"genre": "", "tempo": "", "seed": 0, "takes": 1, "overlay": False} | settings
+    session = uuid.uuid4().hex
+    body = {"data": [None, file, None, None, *chosen.values()], "fn_index": number, "session_hash": session}
+    joined = httpx.post(f"{api}queue/join", json=body, timeout=60)
+    assert joined.status_code == 200, joined.text
+    with httpx.stream("GET", f"{api}queue/data", params={"session_hash": session}, timeout=120) as stream:
+        for line in stream.iter_lines():
+            message = json.loads(line[5:]) if line.startswith("data:") else {}
+            if message.get("msg") == "process_completed":
+                output = message["output"]
+                return str(output["data"][0] if "data" in output else output)
+    return "the server hung up"
+
+
+def wait_for_result(page: Any) -> None:
+    page.locator("#d2m-video video, #d2m-message .d2m-bad").first.wait_for(timeout=120_000)
+    assert page.locator("#d2m-message .d2m-bad").count() == 0, page.locator("#d2m-message").inner_text()
+
+
+def test_upload_to_result_to_download(server: PageServer, browser: Any, dance: Path, tmp_path: Path) -> None:
+    page, hosts, complaints = browser.new_page(), set(), []
+    page.on("request", lambda request: hosts.add(httpx.URL(request.url).host))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(server.url)
+    page.locator("#d2m-upload input[type=file]").set_input_files(dance)
+    page.get_by_text(f"{dance.name}: 3.0 s, ready.").wait_for(timeout=30_000)
+    page.get_by_label("number input for Takes").fill("2")
+    page.get_by_label("Tempo in BPM").fill("118")
+    page.locator("#d2m-make").click()
+    wait_for_result(page)
+    page.get_by_text("alignment").first.wait_for()
+    page.wait_for_function("document.querySelector('#d2m-video video').readyState >= 2", timeout=30_000)
+    page.evaluate("document.querySelector('#d2m-video video').play()")
+    page.wait_for_function("document.querySelector('#d2m-video video').currentTime > 0.3", timeout=30_000)
+    assert abs(page.evaluate("document.querySelector('#d2m-video video').duration") - SECONDS) < 0.1
+    assert page.evaluate("document.querySelector('#d2m-waveform img').naturalWidth") > 600
+    first = page.evaluate("document.querySelector('#d2m-video video').currentSrc")
+    files = {}
+    for kind in ("mp4", "wav"):
+        with page.expect_download(timeout=30_000) as download:
+            page.locator(f"#d2m-{kind}").click()
+        assert download.value.suggested_filename in (f"d2m_take1_seed0.{kind}", f"d2m_take1_seed1.{kind}")
+        files[kind] = tmp_path / f"result.{kind}"
+        download.value.save_as(files[kind])
+    music = Music.load(files["wav"])
+    assert abs(music.seconds - SECONDS) < 0.01 and np.abs(music.waveform).max() > 0.05
+    with av.open(str(files["mp4"])) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+    page.locator("#d2m-choice label").nth(1).click()
+    page.wait_for_function(f"document.querySelector('#d2m-video video').currentSrc != {first!r}", timeout=30_000)
+    assert hosts == {"127.0.0.1"}
+    assert not complaints
+    page.close()
+
+
+def test_an_example_needs_no_upload(server: PageServer, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 400, "height": 800})
+    page.goto(server.url)
+    page.get_by_role("tab", name="Examples").click()
+    page.locator(".d2m-examples button").first.click()
+    page.get_by_text("Example: break.").wait_for(timeout=30_000)
+    page.locator("#d2m-make").click()
+    wait_for_result(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    page.reload()
+    page.locator("#d2m-make").click()
+    page.get_by_text("No dance yet: upload one").wait_for(timeout=30_000)
+    page.close()
+
+
+def test_what_is_no_dance_is_refused_with_a_sentence_on_the_page(
+    server: PageServer, browser: Any, tmp_path: Path
+) -> None:
+    page = browser.new_page()
+    page.goto(server.url)
+    (tmp_path / "notes.mp4").write_text("this is a shopping list\n" * 50)
+    page.locator("#d2m-upload input[type=file]").set_input_files(tmp_path / "notes.mp4")
+    page.get_by_text("notes.mp4: is called a video, but its content is none").wait_for(timeout=30_000)
+    page.locator("#d2m-make").click()
+    page.locator("#d2m-message .d2m-bad").wait_for(timeout=30_000)
+    assert "its content is none" in page.locator("#d2m-message").inner_text()
+    page.close()
+
+
+def test_a_film_of_nobody_is_refused(server: PageServer, tmp_path: Path) -> None:
+    pytest.importorskip("mediapipe", reason="the extra [pose] is not installed")
+    said = made_by_hand(server, "street.mp4", film_of_nobody(tmp_path / "street.mp4").read_bytes())
+    assert "d2m-bad" in said and "street.mp4" in said and str(server.folder.path) not in said
+
+
+def test_ten_uploads_at_once_get_a_sentence_each_and_the_page_lives_on(
+    server: PageServer, dance: Path, tmp_path: Path
+) -> None:
+    header = b"\0\0\0\x18ftypisom\0\0\2\0isommp41"
+    hostile = {
+        "text.mp4": b"shopping list",
+        "empty.mp4": b"",
+        "huge.mp4": header + b"\x80\0\0\0moov" + b"\0" * 64,
+        "../../x.mp4": b"not a video",
+        "evil.pkl": b"cos\nsystem\n(S'touch pwned'\ntR.",
+        "bomb.npz": b"PK\x03\x04" + b"\0" * 40,
+        "<img src=x onerror=alert(1)>.mp4": b"nothing",
+        "page.html": b"<script>",
+        "large.mp4": header + b"\0" * 3_000_000,
+        "half.npy": b"\x93NUMPY\x01\x00",
+    }
+    said: dict[str, str] = {}
+
+    def send(name: str) -> None:
+        said[name] = made_by_hand(server, name, hostile[name])
+
+    threads = [threading.Thread(target=send, args=(name,)) for name in hostile]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=180)
+    assert set(said) == set(hostile)
+    assert said.pop("large.mp4").startswith("413")
+    for name, sentence in said.items():
+        assert "d2m-bad" in sentence and "Something went wrong" not in sentence, (name, sentence)
+        assert str(server.folder.path) not in sentence and "<img" not in sentence
+    assert not (Path.cwd() / "pwned").exists()
+    assert "alignment" in made_by_hand(server, "dance.pkl", dance.read_bytes())
+
+
+def test_nothing_outside_its_own_folder_is_served(server: PageServer, dance: Path) -> None:
+    upload = server.page.desk.take_in(server.page.dances[0].path)
+    assert isinstance(upload, Upload) and upload.path.is_file()
+    outside = [
+        "/etc/passwd",
+        str(Path(__file__)),
+        str(upload.path),
+        f"{server.folder.served}/../work/{upload.path.name}",
+    ]
+    elsewhere = [
+        "http://127.0.0.1:1/x",
+        "https://example.com/",
+        "file:///etc/passwd",
+        "//etc/passwd",
+        "HTTP:/example.com",
+    ]
+    for path in [*outside, *elsewhere]:
+        for route in ("gradio_api/file=", "file="):
+            assert httpx.get(f"{server.url}{route}{path}", timeout=30).status_code in (403, 404), path
+    assert httpx.get(f"{server.url}gradio_api/proxy=https://example.com/").status_code == 403
+    with pytest.raises(BadConfig, match="not uploaded here"):
+        server.page.desk.take_in(dance)
+
+
+def test_a_program_cannot_name_other_files_or_addresses_as_its_upload(server: PageServer, dance: Path) -> None:
+    for path in ("/etc/passwd", str(dance), "https://example.com/dance.pkl", f"{server.folder.served}/../../passwd"):
+        said = made_by_hand(server, "dance.pkl", dance.read_bytes(), file={"path": path})
+        assert "alignment" not in said and "root:" not in said
+
+
+def test_settings_of_a_program_are_checked(server: PageServer, dance: Path) -> None:
+    content = dance.read_bytes()
+    for settings, sentence in (
+        ({"takes": 4000}, "greater than maximum"), ({"genre": "gXX"}, "gXX"), ({"tempo": "9e9"}, "Tempo: found"), ({"seed": -1}, "Seed: found"),
+    ):  # fmt: skip
+        assert sentence in made_by_hand(server, "dance.pkl", content, **settings)
+
+
+def test_the_page_asks_nobody_else_for_anything(server: PageServer) -> None:
+    html = httpx.get(server.url).text
+    assert "googleapis" not in html and "cdnjs" not in html
+    assert server.url.startswith("http://127.0.0.1:")
+    config = httpx.get(f"{server.url}config").json()
+    assert config["analytics_enabled"] is False
+
+
+def test_files_go_with_the_server() -> None:
+    with PageServer.start(port=None, limits=UploadLimits(max_mb=1)) as running:
+        folder = running.folder.path
+        assert folder.is_dir()
+        with pytest.raises(BadConfig, match="another port"):
+            PageServer.start(port=int(running.url.rstrip("/").rsplit(":", 1)[1]), model=running.page.desk.model)
+    assert not folder.exists()
