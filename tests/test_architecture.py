@@ -7,17 +7,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"errors", "names", "clock", "files", "console"},
-    {"motion", "music"},
-    {"dance", "checkpoint", "foreign_weights"},
-    {"audio", "video"},
-    {"model", "diffusion"},
+    {"core"},
+    {"motion"},
+    {"diffusion", "audio", "metrics", "video"},
+    {"models"},
     {"systems"},
     {"data", "training"},
-    {"generate", "batch_generation"},
+    {"pipeline"},
+    {"evaluation"},
     {"render", "benchmark"},
-    {"clip_generation"},
-    {"web", "cli", "cli_options", "__main__"},
+    {"clip_pipeline"},
+    {"web", "cli", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted((ROOT / "d2m").rglob("*.py"))
@@ -43,29 +43,22 @@ def test_imports_go_down(path: Path) -> None:
 
 def test_diffusion_knows_no_network() -> None:
     for path in (ROOT / "d2m" / "diffusion").glob("*.py"):
-        assert not [name for name in imported(path) if name.startswith(("d2m.model", "a_unet"))], path
+        assert not [name for name in imported(path) if name.startswith(("d2m.models", "a_unet"))], path
 
 
 def test_modules_are_small_and_named() -> None:
-    for path in [*MODULES, *(ROOT / "evaluate").rglob("*.py")]:
+    for path in MODULES:
         assert path.stem not in {"utils", "util", "helpers", "misc", "common"}, path
-        assert len(path.read_text().splitlines()) <= 300, path
+        assert len(path.read_text().splitlines()) <= 600, path
 
 
-SHARED_BY_SYSTEMS = {"interface", "beat_grid", "generation", "losses", "optimization", "trained"}
+SHARED_BY_SYSTEMS = {"interface", "training_system"}
 FAMILIES = {
-    "latent_diffusion": {
-        "latent_composer",
-        "batched_generation",
-        "long_generation",
-        "tempo",
-        "editing",
-        "distillation",
-    },
-    "autoencoder": {"onepass_training", "decoder_distillation"},
-    "codec_transformer": {"codec_composer"},
+    "latent_diffusion": {"latent_generator", "editing", "distillation"},
+    "autoencoder": set(),
+    "codec_transformer": set(),
     "wavenet": set(),
-    "textual_inversion": {"prompted_composer"},
+    "textual_inversion": set(),
 }
 FAMILY = {module: name for name, others in FAMILIES.items() for module in {name, *others}}
 
@@ -85,12 +78,8 @@ def test_no_system_imports_another() -> None:
 
 
 def test_facade_training_and_scripts_know_no_system_by_name() -> None:
-    facade = [ROOT / "d2m" / f"{name}.py" for name in ("generate", "batch_generation", "clip_generation", "cli")]
+    facade = [ROOT / "d2m" / f"{name}.py" for name in ("pipeline", "clip_pipeline", "cli")]
     scripts = [ROOT / "scripts" / f"{name}.py" for name in ("train", "sample", "evaluate", "trial")]
-    reports = [
-        *(ROOT / "evaluate").glob("report*.py"),
-        ROOT / "evaluate" / "scores.py",
-        ROOT / "evaluate" / "trials.py",
-    ]
-    for path in [*facade, *scripts, *reports, *(ROOT / "d2m" / "training").glob("*.py")]:
-        assert imported_systems(path) <= {"interface", "beat_grid"}, path
+    evaluation = [path for path in (ROOT / "d2m" / "evaluation").rglob("*.py")]
+    for path in [*facade, *scripts, *evaluation, *(ROOT / "d2m" / "training").glob("*.py")]:
+        assert imported_systems(path) <= {"interface"}, path
