@@ -7,6 +7,7 @@ In angles (see `schedule`) a DDIM step from level sigma to level sigma' is a rot
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import pi
 
 import torch
@@ -24,10 +25,19 @@ class Jump:
     Args:
         sigma: noise levels at which the step begins.
         until: noise levels at which it ends, all smaller.
+        through: levels of the teacher's steps between them, both ends included; None: at equal angles.
     """
 
     sigma: Float[Tensor, " batch"]
     until: Float[Tensor, " batch"]
+    through: Float[Tensor, "batch level"] | None = None
+
+    def levels(self, steps: int) -> Float[Tensor, "level batch"]:
+        """Noise levels of the teacher's `steps` steps, from `sigma` to `until`."""
+        if self.through is not None:
+            return self.through.T
+        shares = torch.arange(steps + 1, device=self.sigma.device)[:, None] / steps
+        return self.sigma + (self.until - self.sigma) * shares
 
     @property
     def angle(self) -> Float[Tensor, "batch 1 1"]:
@@ -35,12 +45,31 @@ class Jump:
         return ((self.sigma - self.until) * (pi / 2))[:, None, None]
 
 
-def random_jumps(batch: int, steps: int, device: torch.device, generator: torch.Generator | None = None) -> Jump:
-    """Steps drawn from the grid of a sampler of `steps` equal angles; each step comes up equally often."""
+def random_jumps(
+    batch: int,
+    steps: int,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+    grid: str = "angle",
+    teacher_steps: int = 1,
+) -> Jump:
+    """Steps drawn from the grid of a sampler of `steps` steps; each step comes up equally often.
+
+    Args:
+        grid: of both, see `d2m.diffusion.processes.GRIDS`. On another one than `angle` the teacher's levels within a jump are
+            those of its own finer grid, stretched so that the ends meet the student's.
+        teacher_steps: to each of the student's.
+    """
     turns = torch.arange(batch) + int(torch.randint(steps, (), generator=generator))
     which = (turns % steps)[torch.randperm(batch, generator=generator)]
-    sigmas = schedule.uniform_sigmas(steps).float()
-    return Jump(sigmas[which].to(device), sigmas[which + 1].to(device))
+    sigmas = schedule.noise_levels(steps, grid)
+    through = None
+    if grid != "angle":
+        fine = schedule.noise_levels(steps * teacher_steps, grid)
+        rows = fine[torch.arange(steps)[:, None] * teacher_steps + torch.arange(teacher_steps + 1)]
+        share = (rows - rows[:, :1]) / (rows[:, -1:] - rows[:, :1])
+        through = (sigmas[:-1, None] + share * (sigmas[1:] - sigmas[:-1])[:, None])[which].float().to(device)
+    return Jump(sigmas[which].float().to(device), sigmas[which + 1].float().to(device), through)
 
 
 def rotated(
@@ -56,10 +85,9 @@ def rotated(
 def teacher_rollout(
     denoiser: Denoiser, x: Float[Tensor, "batch channel frame"], jump: Jump, steps: int
 ) -> Float[Tensor, "batch channel frame"]:
-    """Where the teacher's `steps` DDIM steps of equal angle lead from `x`."""
-    for i in range(steps):
-        sigma = jump.sigma + (jump.until - jump.sigma) * (i / steps)
-        x = rotated(x, denoiser(x, sigma).to(x), jump.angle / steps)
+    """Where the teacher's `steps` DDIM steps lead from `x`."""
+    for sigma, until in pairwise(jump.levels(steps)):
+        x = rotated(x, denoiser(x, sigma).to(x), Jump(sigma, until).angle)
     return x
 
 

@@ -330,8 +330,7 @@ class DecoderDistillation(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """AdamW over the student's U-Net."""
         optimizer = self.optimization.optimizer(nn.Module(), self.dmae.autoencoder.net)
-        total = self.optimization.total_steps or int(self.trainer.estimated_stepping_batches)
-        share = partial(self.optimization.lr_share, total_steps=total)
+        share = partial(self.optimization.lr_share, total_steps=self.optimization.steps_of(self.trainer))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

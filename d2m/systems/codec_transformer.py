@@ -20,7 +20,15 @@ from d2m.models.motion_reader import BodyReader, MotionRead
 from d2m.models.token_decoder import SamplingSettings, TokenDecoder, sampled_codes
 from d2m.motion.retime import BeatGrid, regular_beats
 from d2m.systems.interface import GeneratedMusic, GenerationRequest, MusicGenerator, refuse_what_speeds_networks
-from d2m.systems.training_system import LossWeights, OptimizerSettings, TrainedSystem, genre_loss, rhythm_loss, shown
+from d2m.systems.training_system import (
+    LossWeights,
+    OptimizerSettings,
+    TrainedSystem,
+    genre_accuracy,
+    genre_loss,
+    rhythm_loss,
+    shown,
+)
 
 
 @runtime_checkable
@@ -212,7 +220,7 @@ class CodecTransformer(TrainedSystem):
             parts["rhythm"] = rhythm_loss(read.rhythm_logits, batch["rhythm"], weights.beat_pos_weight)
             parts["loss"] = parts["loss"] + weights.rhythm * parts["rhythm"]
         parts |= {f"token_{book}": loss.detach() for book, loss in enumerate(losses)}
-        parts["genre_accuracy"] = (read.genre_logits.argmax(dim=-1) == genre).float().mean()
+        parts["genre_accuracy"] = genre_accuracy(read.genre_logits, genre)
         return parts
 
     def optimized(self) -> tuple[nn.Module, nn.Module]:

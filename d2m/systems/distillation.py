@@ -23,7 +23,8 @@ DDIM = {"_target_": "d2m.diffusion.samplers.ddim", "_partial_": True}
 class Distillation(LightningModule):
     """Trains the U-Net of a copy of the teacher; the conditioner stays the teacher's.
 
-    The checkpoints of a run are those of a `LatentDiffusion` that samples with DDIM in `student_steps` steps at guidance 1.
+    The teacher is guided as it is in generation: with its own rescaling, interval and grid of noise levels, which is the
+    student's grid too. The checkpoints of a run are those of a `LatentDiffusion` that samples with DDIM in `student_steps` steps at guidance 1.
 
     Args:
         teacher: a shipped checkpoint's name, or a path.
@@ -86,10 +87,14 @@ class Distillation(LightningModule):
             conditioned = teacher.conditioned(batch["features"], batch["genre"], training)
             condition = conditioned.condition
             latent = teacher.standardised(batch["latent"])
-            jump = random_jumps(len(latent), self.student_steps, latent.device, generator)
+            asked = teacher.generation
+            jump = random_jumps(
+                len(latent), self.student_steps, latent.device, generator, asked.grid, self.teacher_steps
+            )
             noise = torch.randn(latent.shape, generator=generator).to(latent)
             x = schedule.add_noise(latent, noise, jump.sigma)
-            told = guided(teacher.unet, condition, teacher.conditioner.null(condition), self.guidance)
+            null = teacher.conditioner.null(condition)
+            told = guided(teacher.unet, condition, null, self.guidance, asked.guidance_rescale, asked.guidance_interval)
             target = rollout_velocity(x, teacher_rollout(told, x, jump, self.teacher_steps), jump)
         predicted = self.student.unet(x, jump.sigma, condition)
         return torch.nn.functional.mse_loss(predicted.float(), target.float())
@@ -112,8 +117,7 @@ class Distillation(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """AdamW over the student's U-Net."""
         optimizer = self.optimization.optimizer(self.student.conditioner, self.student.unet)
-        total = self.optimization.total_steps or int(self.trainer.estimated_stepping_batches)
-        share = partial(self.optimization.lr_share, total_steps=total)
+        share = partial(self.optimization.lr_share, total_steps=self.optimization.steps_of(self.trainer))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

@@ -55,6 +55,17 @@ class GenerationSettings:
             )
 
 
+def at_least_one(name: str, number: int) -> int:
+    """`number`, where it is a count of something that must be there.
+
+    Raises:
+        BadConfig: for 0 or less; a default is asked for by None, never by 0.
+    """
+    if number < 1:
+        raise BadConfig(f"{name}={number}: expected 1 or more; leave it out for the default.")
+    return number
+
+
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Dropout off, and back as it was."""

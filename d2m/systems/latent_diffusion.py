@@ -20,8 +20,15 @@ from d2m.models.heads import UNKNOWN_GENRE, drop_genre, unknown_genres
 from d2m.models.unet import ConditionedUNet
 from d2m.motion.augmentation import MotionAugmentation
 from d2m.motion.features import Normalizer
-from d2m.systems.interface import GenerationSettings, MusicGenerator, evaluating
-from d2m.systems.training_system import LossWeights, OptimizerSettings, TrainedSystem, genre_loss, rhythm_loss
+from d2m.systems.interface import GenerationSettings, MusicGenerator, at_least_one, evaluating
+from d2m.systems.training_system import (
+    LossWeights,
+    OptimizerSettings,
+    TrainedSystem,
+    genre_accuracy,
+    genre_loss,
+    rhythm_loss,
+)
 
 
 def aligned_plan(frames: int, clock: Clock, overlap_frames: int) -> WindowPlan:
@@ -162,8 +169,7 @@ class LatentDiffusion(TrainedSystem):
         if batch.get("rhythm") is not None and conditioned.rhythm_logits is not None:
             parts["rhythm"] = rhythm_loss(conditioned.rhythm_logits, batch["rhythm"], weights.beat_pos_weight)
         parts["loss"] = torch.stack([getattr(weights, name) * part for name, part in parts.items()]).sum()
-        hit = (conditioned.genre_logits.argmax(dim=-1) == batch["genre"]).float()
-        parts["genre_accuracy"] = hit.mean().detach()
+        parts["genre_accuracy"] = genre_accuracy(conditioned.genre_logits, batch["genre"])
         return parts
 
     def optimized(self) -> tuple[nn.Module, nn.Module]:
@@ -274,7 +280,8 @@ class LatentDiffusion(TrainedSystem):
         told: bool = True,
     ) -> Denoiser:
         """What denoises a latent of which the plan's windows are those of `windows`, each with its genre."""
-        batch, index = batch or self.generation.batch, torch.tensor(genres, device=windows.device)
+        batch = at_least_one("batch", self.generation.batch if batch is None else batch)
+        index = torch.tensor(genres, device=windows.device)
         condition, null = self.prepared(self._conditions(windows, index, batch))
         guide = partial(self._guided, guidance=guidance if told else 1)
         return in_windows(guide, condition if told else null, null, plan, batch, self.generation.overlap_frames)
@@ -308,7 +315,8 @@ class LatentDiffusion(TrainedSystem):
         """A latent by the system's sampler, standardised."""
         # The grid is named only where it is not the samplers' own, so that any sampler of the plain signature will do.
         grid = {} if self.generation.grid == "angle" else {"grid": self.generation.grid}
-        return self.sampler(denoiser, noise, steps or self.generation.steps, progress, **grid)
+        steps = at_least_one("steps", self.generation.steps if steps is None else steps)
+        return self.sampler(denoiser, noise, steps, progress, **grid)
 
     def _conditions(
         self, windows: Float[Tensor, "window motion_frame 219"], genre: Int[Tensor, " window"], batch: int

@@ -27,7 +27,14 @@ from d2m.systems.interface import (
     refuse_what_speeds_networks,
     without_autoencoder,
 )
-from d2m.systems.training_system import LossWeights, OptimizerSettings, TrainedSystem, genre_loss, rhythm_loss
+from d2m.systems.training_system import (
+    LossWeights,
+    OptimizerSettings,
+    TrainedSystem,
+    genre_accuracy,
+    genre_loss,
+    rhythm_loss,
+)
 
 
 # Textual inversion: encoders turn a dance into pseudo-words in the prompt of a frozen text-to-music model.
@@ -119,7 +126,7 @@ class TextualInversion(TrainedSystem):
             parts["rhythm"] = rhythm_loss(read.rhythm_logits[..., : curves.shape[-1]], curves, weights.beat_pos_weight)
         scale = {"tokens": 1.0, "genre": weights.genre, "rhythm": weights.rhythm}
         parts["loss"] = torch.stack([scale[name] * part for name, part in parts.items()]).sum()
-        parts["genre_accuracy"] = (read.genre_logits.argmax(dim=-1) == batch["genre"]).float().mean()
+        parts["genre_accuracy"] = genre_accuracy(read.genre_logits, batch["genre"])
         return parts
 
     def optimized(self) -> tuple[nn.Module, nn.Module]:

@@ -1,7 +1,7 @@
 """The auxiliary losses on the motion encoder, and the weights of all parts of the loss."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import cos, pi
@@ -41,6 +41,13 @@ def genre_loss(logits: Float[Tensor, "batch 10"], genre: Int[Tensor, " batch"]) 
     return (losses * known).sum() / known.sum().clamp(min=1)
 
 
+@torch.no_grad()
+def genre_accuracy(logits: Float[Tensor, "batch 10"], genre: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """Share of the rows of known genre whose genre is the most probable one; NaN where no genre is known."""
+    known = genre != UNKNOWN_GENRE
+    return ((logits.argmax(dim=-1) == genre) & known).sum() / known.sum()
+
+
 def rhythm_loss(
     logits: Float[Tensor, "batch 2 frame"], curves: Float[Tensor, "batch 2 frame"], beat_pos_weight: float
 ) -> Float[Tensor, ""]:
@@ -55,6 +62,21 @@ def rhythm_loss(
 SCHEDULES = ("cosine", "constant", "step")
 
 
+def matrices_of(part: nn.Module) -> set[int]:
+    """`id` of every parameter that is multiplied with an input: weights of linear layers and kernels of convolutions.
+
+    Embeddings (of genres, codes, positions), null conditions and class tokens are constants that are looked up or added,
+    however many axes they have.
+    """
+    return {
+        id(parameter)
+        for module in part.modules()
+        if not isinstance(module, nn.Embedding)
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.ndim >= 2 and (name.endswith("weight") or name == "kernel")
+    }
+
+
 @dataclass(frozen=True)
 class OptimizerSettings:
     """AdamW (Loshchilov & Hutter 2019) and its learning rate over time.
@@ -63,10 +85,10 @@ class OptimizerSettings:
         lr, betas: of the U-Net.
         conditioner_lr, conditioner_betas: of the conditioner; None: as the U-Net's (the published system has 1e-4,
             (0.95, 0.99) for the U-Net and 1e-3, (0.5, 0.9) for the encoder).
-        weight_decay: of matrices; biases, norms and embeddings of constants are not decayed.
+        weight_decay: of matrices (see `matrices_of`); biases, norms, embeddings and null conditions are not decayed.
         eps: of Adam.
         conditioner_weight_decay, conditioner_eps: of the conditioner; None: as the U-Net's.
-        decay_vectors: whether biases and norms are decayed too, as by an AdamW that nobody told about groups.
+        decay_vectors: whether all else is decayed too, as by an AdamW that nobody told about groups.
         schedule: after the warm-up, `cosine` falls to `final_share` at the last step, `constant` stays, and `step`
             multiplies by `decay` every `step_every_steps` steps (published: 0.5 every 30 epochs, which ends learning by
             epoch 300 of 2000).
@@ -105,26 +127,29 @@ class OptimizerSettings:
         own_decay, own_eps = self.conditioner_weight_decay, self.conditioner_eps
         unets = {"lr": self.lr, "betas": tuple(self.betas), "eps": self.eps}
         conditioners = {
-            "lr": self.conditioner_lr or self.lr,
-            "betas": tuple(self.conditioner_betas or self.betas),
+            "lr": self.lr if self.conditioner_lr is None else self.conditioner_lr,
+            "betas": tuple(self.betas if self.conditioner_betas is None else self.conditioner_betas),
             "eps": self.eps if own_eps is None else own_eps,
         }
         groups = [
-            *self._groups(unet.parameters(), self.weight_decay, unets),
-            *self._groups(
-                conditioner.parameters(), self.weight_decay if own_decay is None else own_decay, conditioners
-            ),
+            *self._groups(unet, self.weight_decay, unets),
+            *self._groups(conditioner, self.weight_decay if own_decay is None else own_decay, conditioners),
         ]
         return torch.optim.AdamW(groups, lr=self.lr, eps=self.eps, fused=True)
 
-    def _groups(self, parameters: Iterable[nn.Parameter], weight_decay: float, common: dict) -> list[dict]:
-        learned = [parameter for parameter in parameters if parameter.requires_grad]
-        decayed = [parameter for parameter in learned if self.decay_vectors or parameter.ndim >= 2]
-        kept = [parameter for parameter in learned if not self.decay_vectors and parameter.ndim < 2]
+    def _groups(self, part: nn.Module, weight_decay: float, common: dict) -> list[dict]:
+        matrices = matrices_of(part)
+        learned = [parameter for parameter in part.parameters() if parameter.requires_grad]
+        decayed = [parameter for parameter in learned if self.decay_vectors or id(parameter) in matrices]
+        kept = [parameter for parameter in learned if not self.decay_vectors and id(parameter) not in matrices]
         return [
             {"params": decayed, "weight_decay": weight_decay, **common},
             {"params": kept, "weight_decay": 0.0, **common},
         ]
+
+    def steps_of(self, trainer: lightning.Trainer) -> int:
+        """`total_steps`, or as many as the trainer will do."""
+        return int(trainer.estimated_stepping_batches) if self.total_steps is None else self.total_steps
 
     def lr_share(self, step: int, total_steps: int) -> float:
         """Share of the learning rate at `step`: linear warm-up, then the schedule."""
@@ -193,13 +218,15 @@ class TrainedSystem(lightning.LightningModule, ABC):
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         """Logs the loss; what is drawn is the same at every validation."""
         parts = self.compute_losses(batch, training=False, generator=torch.Generator().manual_seed(batch_idx))
-        self.log_dict({f"val/{name}": part for name, part in parts.items()}, batch_size=len(batch["features"]))
+        # NaN is what a batch cannot tell, such as the accuracy where no genre is known: it does not count.
+        told = {f"val/{name}": part for name, part in parts.items() if not part.isnan()}
+        told["val/loss"] = parts["loss"]
+        self.log_dict(told, batch_size=len(batch["features"]))
 
     def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """AdamW and its schedule, one learning rate per step."""
         optimizer = self.optimization.optimizer(*self.optimized())
-        total = self.optimization.total_steps or int(self.trainer.estimated_stepping_batches)
-        share = partial(self.optimization.lr_share, total_steps=total)
+        share = partial(self.optimization.lr_share, total_steps=self.optimization.steps_of(self.trainer))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

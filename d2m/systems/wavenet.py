@@ -32,7 +32,15 @@ from d2m.systems.interface import (
     refuse_what_speeds_networks,
     without_autoencoder,
 )
-from d2m.systems.training_system import LossWeights, OptimizerSettings, TrainedSystem, genre_loss, rhythm_loss, shown
+from d2m.systems.training_system import (
+    LossWeights,
+    OptimizerSettings,
+    TrainedSystem,
+    genre_accuracy,
+    genre_loss,
+    rhythm_loss,
+    shown,
+)
 
 
 class WaveNetSystem(TrainedSystem):
@@ -129,7 +137,7 @@ class WaveNetSystem(TrainedSystem):
         factors = {"codes": 1.0, "genre": weights.genre, "rhythm": weights.rhythm}
         parts["loss"] = torch.stack([factors[name] * part for name, part in parts.items()]).sum()
         parts["bits_per_sample"] = parts["codes"].detach() / log(2)
-        parts["genre_accuracy"] = (read.genre_logits.argmax(dim=-1) == genre).float().mean().detach()
+        parts["genre_accuracy"] = genre_accuracy(read.genre_logits, genre)
         return parts
 
     def optimized(self) -> tuple[nn.Module, nn.Module]:

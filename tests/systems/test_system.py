@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from tests_support_motion import swinging_features
 from torch.utils.data import DataLoader
 
+from d2m.core.errors import BadConfig
 from d2m.core.timeline import Clock
 from d2m.diffusion.samplers import ddim
 from d2m.models.conditioner import AlignedConditioner, PublishedConditioner
@@ -98,6 +99,15 @@ def test_rhythm_targets_may_be_absent():
 def test_rows_of_unknown_genre_do_not_train_the_classifier():
     batch = samples() | {"genre": torch.full((2,), UNKNOWN_GENRE)}
     assert tiny().compute_losses(batch, training=False)["genre"] == 0
+
+
+@pytest.mark.parametrize("asked", [0, -1])
+def test_no_step_is_refused_and_not_taken_for_the_default(asked):
+    features = samples()["features"]
+    with pytest.raises(BadConfig, match=f"steps={asked}: expected 1 or more"):
+        tiny().generate(features, steps=asked)
+    with pytest.raises(BadConfig, match=f"batch={asked}: expected 1 or more"):
+        tiny().generate_long(features[0], None, 80, batch=asked)
 
 
 @pytest.fixture(scope="module", params=["aligned", "published"])

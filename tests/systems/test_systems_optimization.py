@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import nn
 
-from d2m.systems.training_system import OptimizerSettings
+from d2m.systems.training_system import OptimizerSettings, genre_accuracy
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -86,6 +86,30 @@ def test_by_default_vectors_are_not_decayed_and_frozen_weights_are_left_out():
     decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     assert id(encoder.weight) not in decays and decays[id(encoder.bias)] == 0
     assert {decays[id(p)] for p in unet.parameters() if p.ndim == 1} == {0} and decays[id(unet[0].weight)] == 0.1
+
+
+@pytest.mark.parametrize("experiment", ["demo", "demo_published"])
+def test_constants_are_not_decayed_however_many_axes_they_have(experiment):
+    """Null conditions, class token, positions and embeddings are added or looked up, and multiply nothing."""
+    system = instantiate(configured(f"experiment={experiment}").system, _convert_="all")
+    groups = system.optimization.optimizer(*system.optimized()).param_groups
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    kept = {name for name, p in system.named_parameters() if p.ndim > 1 and decays[id(p)] == 0}
+    assert "conditioner.genre_token.embedding.weight" in kept
+    if experiment == "demo":
+        assert {"conditioner.null_input", *(f"conditioner.null_levels.{level}" for level in range(4))} < kept
+    else:
+        assert {"conditioner.encoder.pos_embedding", "conditioner.encoder.cls_token"} < kept
+        assert sum(name.startswith("unet.") for name in kept) == 1  # the null tokens
+    decayed = [name for name, p in system.named_parameters() if decays[id(p)] > 0]
+    assert len(decayed) > 80 and all(name.endswith("weight") for name in decayed)
+
+
+def test_clips_of_unknown_genre_do_not_count_as_wrong():
+    logits = torch.eye(10)[[2, 3, 4, 5]]
+    assert float(genre_accuracy(logits, torch.tensor([2, 3, 10, 10]))) == 1
+    assert float(genre_accuracy(logits, torch.tensor([2, 9, 10, 10]))) == 0.5
+    assert genre_accuracy(logits, torch.full((4,), 10)).isnan()
 
 
 def test_the_conditioner_takes_the_unets_settings_unless_told():
