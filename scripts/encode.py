@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from d2m.audio.codec import load_codec
 from d2m.audio.pretrained import load_dmae
 from d2m.core.errors import user_errors_exit
+from d2m.core.registry import build_own
 from d2m.data.encode import EncodingSummary, encode_with_trainer
 from d2m.data.encode_tokens import encode_tokens
 from d2m.data.layout import DataSetLayout
@@ -34,7 +35,7 @@ def main(config: DictConfig) -> None:
         return
     dmae = load_dmae(config.dmae.weights, OmegaConf.to_container(config.dmae.architecture, resolve=True))
     dmae.name = config.dmae.name  # what its latents are filed under
-    trainer: Trainer = hydra.utils.instantiate(config.trainer)
+    trainer: Trainer = build_own(config.trainer)
     summary = encode_with_trainer(layout, names, dmae, trainer, config.batch_size, config.workers)
     if trainer.is_global_zero:
         report(summary)

@@ -6,6 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from d2m.core.errors import require_settings, user_errors_exit
+from d2m.core.registry import build_own
 from d2m.data.camera_copies import add_lifted_copies, write_lifted
 from d2m.data.layout import DataSetLayout
 
@@ -15,7 +16,7 @@ from d2m.data.layout import DataSetLayout
 def main(config: DictConfig) -> None:
     """Write lifted dances beside or into the data set."""
     require_settings(config, {"root": "data set to lift"}, "scripts/lift.py root=DIR [split=val out=DIR]")
-    layout, noise = DataSetLayout(Path(config.root)), hydra.utils.instantiate(config.noise)
+    layout, noise = DataSetLayout(Path(config.root)), build_own(config.noise)
     if config.out:
         made = write_lifted(layout, layout.names(config.split), Path(config.out), noise, config.seed, config.processes)
         print(f"{made} dances lifted into {config.out}")

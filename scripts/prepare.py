@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from d2m.core.errors import user_errors_exit
 from d2m.core.files import writable_folder
+from d2m.core.registry import build_own
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare")
@@ -16,8 +17,7 @@ from d2m.core.files import writable_folder
 def main(config: DictConfig) -> None:
     """Make what is missing of the data set; a second run finds everything made."""
     out = writable_folder(config.out)
-    prepare = hydra.utils.call(config.dataset.prepare, _partial_=True)  # called below, where hydra wraps no user error
-    prepare(root=Path(out), splits=list(config.dataset.splits))
+    build_own(config.dataset.prepare, root=Path(out), splits=list(config.dataset.splits))
     print(f"data set '{config.dataset.name}' is ready in {out}")
 
 

@@ -21,6 +21,7 @@ from d2m.audio.chunked_coding import decode_piece, encode_pieces
 from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.checkpoint import WEIGHTS, build, load_checkpoint, load_into, save_checkpoint, shipped_or_path
 from d2m.core.errors import BadConfig, BadInput
+from d2m.core.registry import current_name
 from d2m.core.timeline import Clock
 
 _CHUNK_FRAMES = 8192
@@ -310,7 +311,7 @@ def load_dmae_codec(name_or_path: str | Path = "demo") -> DmaeCodec:
         BadInput: when the file holds something else.
     """
     checkpoint = load_checkpoint(shipped_or_path(name_or_path, PREFIX))
-    if checkpoint.config.get("_target_") != TARGET:
+    if current_name(str(checkpoint.config.get("_target_"))) != TARGET:
         raise BadInput(f"{checkpoint.path}: holds no codec, expected a file of scripts/train_codec.py; name one.")
     codec = build(checkpoint.config, checkpoint.path)
     load_into(codec.quantiser, checkpoint)

@@ -244,7 +244,9 @@ def load_dmae(name_or_path: str | Path = "demo", architecture: Mapping[str, Any]
         if path.is_dir() or _holds_bare_tensors(path):
             return load_hub_weights(path, architecture).eval().requires_grad_(False)
     checkpoint = load_checkpoint(shipped_or_path(name_or_path, prefix="dmae_"))
-    dmae = build(checkpoint.config, checkpoint.path)
+    dmae = build(checkpoint.config, checkpoint.path, "an autoencoder")
+    if not isinstance(dmae, DMAE):
+        raise BadInput(f"{checkpoint.path}: holds a {type(dmae).__name__}, expected an autoencoder; name another file.")
     load_into(dmae, Checkpoint(unfolded(checkpoint.state), checkpoint.config, checkpoint.path, checkpoint.sha256))
     return dmae.eval().requires_grad_(False)
 

@@ -1,7 +1,7 @@
 """What ships and what is loaded: safetensors files that carry their config, and `.ckpt` files of a training run.
 
-A checkpoint names the classes it is built of; only names inside `d2m` are followed, so that a file from the internet can
-not run anything else.
+A checkpoint names the classes that it is built of; only those of `d2m.core.registry` are built, so that a file from the
+internet can not run anything else.
 """
 
 import hashlib
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from d2m.core import registry
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import atomic_write
 
@@ -109,21 +109,28 @@ def own_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {k.removeprefix(under): v for k, v in averaged_weights(checkpoint).items() if k.startswith(under)}
 
 
-def build(config: dict[str, Any], path: Path) -> Any:
-    """Instantiate a checkpoint's config, every `_target_` of which must lie inside `d2m`.
+def build(config: Any, path: Path, wanted: str = "a system, an autoencoder or a codec") -> Any:
+    """Build a checkpoint's config of what `d2m.core.registry` allows it to name.
 
     Raises:
-        BadInput: when one does not, or when the config does not fit this version.
+        BadInput: when it names something else, or does not fit this version.
+        BadConfig: when a package that it needs cannot be imported.
     """
-    for target in _targets(config):
-        if not str(target).startswith("d2m."):
-            raise BadInput(
-                f"{path}: the checkpoint asks for '{target}', expected only parts of d2m; do not use this file."
-            )
+    if not isinstance(config, Mapping) or "_target_" not in config:
+        raise BadInput(f"{path}: names no class to build, expected the file of {wanted}; name another file.")
     try:
-        return instantiate(config, _convert_="all")
+        found = registry.build(config, str(path))
+    except BadInput:
+        raise
+    except ImportError as error:
+        raise BadConfig(
+            f"{path}: needs '{error.name or error}', which cannot be imported ({error}); install it, then try again."
+        ) from error
     except Exception as error:
         raise BadInput(f"{path}: the checkpoint's configuration does not fit this version of d2m ({error}).") from error
+    if not isinstance(found, nn.Module):
+        raise BadInput(f"{path}: describes a {type(found).__name__}, expected {wanted}; name another file.")
+    return found
 
 
 def load_into(module: nn.Module, checkpoint: Checkpoint) -> None:
@@ -137,10 +144,3 @@ def load_into(module: nn.Module, checkpoint: Checkpoint) -> None:
     except RuntimeError as error:
         first = str(error).replace("\n", " ").replace("\t", "")[:300]
         raise BadInput(f"{checkpoint.path}: a checkpoint of another configuration ({first}).") from error
-
-
-def _targets(config: Any) -> list[str]:
-    if isinstance(config, dict):
-        own = [config["_target_"]] if "_target_" in config else []
-        return own + [target for value in config.values() for target in _targets(value)]
-    return [target for value in config for target in _targets(value)] if isinstance(config, list) else []

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
 import yaml
 from lightning import LightningModule, Trainer
@@ -20,6 +19,7 @@ from torch.utils import _pytree as pytree
 from d2m.core.checkpoint import load_checkpoint, load_into, shipped_or_path
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import atomic_write, writable_folder
+from d2m.core.registry import build_own
 from d2m.models.conditioner import Condition, Conditioned
 from d2m.training.checkpointing import BestCheckpoint, LastCheckpoint, StepSeeds, StopRequest, WholeFileIO
 
@@ -166,7 +166,7 @@ def fit(config: DictConfig) -> LightningModule:
     """
     out = Path(config.out)
     last = _last_checkpoint(out, config)
-    data = hydra.utils.instantiate(config.data, _convert_="all")
+    data = build_own(config.data)
     data.setup("fit")
     system = _system(config, data)
     if last:
@@ -209,7 +209,7 @@ def _last_checkpoint(out: Path, config: DictConfig) -> Path | None:
 
 
 def _system(config: DictConfig, data: Any) -> LightningModule:
-    system = hydra.utils.instantiate(config.system, _convert_="all")
+    system = build_own(config.system)
     if hasattr(data, "fit_statistics_of"):  # normaliser and latent scale come from the training split
         data.fit_statistics_of(system)
     if hasattr(system, "config"):  # checkpoints carry what rebuilds the system
@@ -222,13 +222,13 @@ def _trainer(config: DictConfig, out: Path) -> Trainer:
     callbacks: list[Any] = [StepSeeds(config.seed), LearningRateMonitor("step")]
     if config.trainer.get("enable_progress_bar", True):
         callbacks += [TQDMProgressBar(refresh_rate=20)]
-    callbacks += [hydra.utils.instantiate(callback) for callback in config.get("callbacks", {}).values()]
+    callbacks += [build_own(callback) for callback in config.get("callbacks", {}).values()]
     callbacks += [LastCheckpoint(folder, settings.every_n_steps, StopRequest())]
     if settings.monitor:
         callbacks += [BestCheckpoint(folder, settings.monitor, settings.mode)]
     loggers = [CSVLogger(out, name="csv", flush_logs_every_n_steps=1), TensorBoardLogger(out, name="tensorboard")]
     sharded = {"strategy": ShardedStrategy()} if config.trainer.get("strategy") == "fsdp" else {}
-    return hydra.utils.instantiate(
+    return build_own(
         config.trainer,
         **sharded,
         callbacks=callbacks,

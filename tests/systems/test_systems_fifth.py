@@ -19,11 +19,13 @@ SYSTEM = '''
 
 import lightning
 import torch
+from d2m.core.registry import register
 from d2m.core.timeline import MOTION_FPS
 from d2m.models.motion_reader import MotionReader
 from d2m.systems.interface import MusicGenerator, GeneratedMusic, without_autoencoder
 
 
+@register
 class Noise(lightning.LightningModule):
     """Learns the loudness of the music from the motion."""
 
