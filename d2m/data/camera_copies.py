@@ -15,7 +15,7 @@ import numpy as np
 
 from d2m.core.errors import BadConfig
 from d2m.core.files import atomic_write, writable_folder
-from d2m.core.parallel import spread
+from d2m.core.parallel import parallel_map
 from d2m.data.layout import DataSetLayout
 from d2m.motion.dance import Dance
 from d2m.video.landmarks import Landmarks
@@ -72,7 +72,8 @@ def write_lifted(
     layout: DataSetLayout, names: Sequence[str], out: Path, noise: CameraNoise, seed: int = 0, processes: int = 2
 ) -> int:
     """Write lifted motions of `names`, and the landmarks that they were lifted from, into the data set `out` under their own
-    names; what is there is kept. Music and beats are linked, not copied.
+    names; what is there is kept. Music and beats are linked, not copied; where the two
+    data sets are moved, they are moved together.
 
     Returns:
         How many were made.
@@ -84,7 +85,7 @@ def write_lifted(
     if target.root.resolve() == layout.root.resolve():
         raise BadConfig(f"out={out}: is the data set itself; name another folder.")
     todo = [name for name in names if not (target.root / "motions" / f"{name}.npy").exists()]
-    spread(partial(_write_one, layout, target, noise, seed), todo, processes, "lifting")
+    parallel_map(partial(_write_one, layout, target, noise, seed), todo, processes, "lifting")
     return len(todo)
 
 
@@ -93,14 +94,14 @@ def add_lifted_copies(
 ) -> str:
     """Add a lifted copy of every sequence of a split to an encoded data set, and the split `SPLIT_lifted` of both.
 
-    A copy has motion features of its own; its latent and rhythm curves are links.
+    A copy has motion features of its own; its latent and rhythm curves are relative links, so that the data set can be moved.
 
     Returns:
         The new split's name.
     """
     names = layout.names(split)
     todo = [name for name in names if not layout.features(copy_name(name)).exists()]
-    spread(partial(_write_copy, layout, dmae, noise, seed), todo, processes, "lifting")
+    parallel_map(partial(_write_copy, layout, dmae, noise, seed), todo, processes, "lifting")
     with atomic_write(layout.root / "splits" / f"{split}_lifted.txt") as temporary:
         temporary.write_text("".join(f"{name}\n{copy_name(name)}\n" for name in names))
     return f"{split}_lifted"
@@ -112,11 +113,18 @@ def _write_copy(layout: DataSetLayout, dmae: str, noise: CameraNoise, seed: int,
         (layout.latent(name, dmae), layout.latent(copy, dmae)),
         (layout.rhythm(name, dmae), layout.rhythm(copy, dmae)),
     ):
-        if source.exists() and not link.exists():
-            os.symlink(source.resolve(), link)
+        _link(source, link)
     dance = lifted(Dance.load(layout.motion(name)), noise, zlib.crc32(f"{seed}/{name}".encode()))
     with atomic_write(layout.features(copy)) as temporary:
         np.save(temporary, dance.features)
+
+
+def _link(source: Path, link: Path) -> None:
+    """A relative link to a file that is there, so that both can be moved; a dead link in its place is replaced."""
+    if source.exists() and not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        os.symlink(os.path.relpath(source.parent.resolve() / source.name, link.parent.resolve()), link)
 
 
 def _write_one(layout: DataSetLayout, target: DataSetLayout, noise: CameraNoise, seed: int, name: str) -> None:
@@ -124,9 +132,7 @@ def _write_one(layout: DataSetLayout, target: DataSetLayout, noise: CameraNoise,
     landmarks = seen_by_camera(dance, noise, zlib.crc32(f"{seed}/{name}".encode()))
     for folder, suffix in _LINKED:
         source, link = layout.root / folder / f"{name}{suffix}", target.root / folder / f"{name}{suffix}"
-        if source.exists() and not link.exists():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            os.symlink(source.resolve(), link)
+        _link(source, link)
     landmarks.save(target.landmarks(name))
     with atomic_write(target.root / "motions" / f"{name}.npy") as temporary:
         np.save(temporary, _as_long_as(dance, dance_of_landmarks(landmarks, name)).features)

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import array_shape, atomic_write, save_array, writable_folder
-from d2m.core.parallel import spread
+from d2m.core.parallel import parallel_map
 from d2m.data.layout import DataSetLayout
 from d2m.motion.dance import Dance
 from d2m.video.landmarks import LANDMARK_NAMES
@@ -179,7 +179,7 @@ def draw_data_set(layout: DataSetLayout, names: Sequence[str], small: SmallFrame
     writable_folder(layout.root / "frames")
     claim_frames(layout.root, small)
     todo = [name for name in names if not has_frames(layout.root, name, small)]
-    spread(partial(_draw_one, layout, small), todo, processes, "drawing")
+    parallel_map(partial(_draw_one, layout, small), todo, processes, "drawing")
     return len(todo)
 
 

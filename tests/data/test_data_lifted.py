@@ -1,5 +1,6 @@
 """Dances as a camera would have seen them: as long as before, under their own names or as copies beside the originals."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,18 @@ def test_copies_share_the_latent_and_make_a_split(layout: DataSetLayout) -> None
         assert copy in both and copy.endswith(f"_ch{int(name[-2:]) + 50}")
         assert np.array_equal(np.load(layout.latent(copy, "demo")), np.load(layout.latent(name, "demo")))
         assert not np.array_equal(np.load(layout.features(copy)), np.load(layout.features(name)))
+
+
+def test_a_data_set_with_copies_can_be_moved(layout: DataSetLayout, tmp_path: Path) -> None:
+    names, split = layout.names("train"), add_lifted_copies(layout, "train", "demo", QUIET, processes=1)
+    shutil.copytree(layout.root, tmp_path / "here" / "data", symlinks=True)
+    here = DataSetLayout(tmp_path / "here" / "data")
+    write_lifted(here, names, tmp_path / "here" / "lifted", QUIET, processes=1)
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved, seen = DataSetLayout(tmp_path / "there" / "data"), DataSetLayout(tmp_path / "there" / "lifted")
+    for copy in moved.names(split):
+        assert moved.root.resolve() in moved.latent(copy, "demo").resolve(strict=True).parents
+        assert moved.root.resolve() in moved.rhythm(copy, "demo").resolve(strict=True).parents
+    for name in names:
+        assert moved.root.resolve() in seen.wav(name).resolve(strict=True).parents
+        assert seen.beats(name).exists()

@@ -3,23 +3,18 @@
 import csv
 import io
 import json
-import multiprocessing
 import os
-import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
-import torch
-from tqdm import tqdm
 
 from d2m.core.aist_names import parse_sequence_name, song_tempo_bpm
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import writable_folder
+from d2m.core.parallel import parallel_map
 from d2m.data.aistpp.annotations import (
     TUNING_TRAIN,
     TUNING_VAL,
@@ -172,9 +167,6 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 # AIST++ made ready: the official annotations and the videos that a user downloaded become `d2m.data.layout`'s folders.
 
 
-_QUEUED_PER_PROCESS = 4
-
-
 def prepare_aistpp(
     root: str | Path,
     annotations: str | Path | None,
@@ -221,7 +213,10 @@ def prepare_aistpp(
     todo = sorted(set(plan) - set(found))
     with full_disk_stops(layout.root):
         jobs = [_job(name, official, sources, layout, length_tolerance_s) for name in todo]
-        results = _done(jobs, processes or os.cpu_count() or 1, layout)
+        try:
+            results = parallel_map(prepare_sequence, jobs, processes or os.cpu_count() or 1, "preparing")
+        finally:
+            _remove_leftovers(layout)
         preparation = _outcome(official, unlisted, found, results, tuning_seed)
         write_lists(layout.root, preparation)
         write_report(layout.root, preparation)
@@ -270,46 +265,6 @@ def _job(
     return SequenceJob(
         name, official.motion(name), sources.of(name), sources.kind == "video", layout.root, length_tolerance_s
     )
-
-
-def _done(jobs: Sequence[SequenceJob], processes: int, layout: DataSetLayout) -> list[SequenceResult]:
-    """What became of all jobs, in the order in which they ended, with a progress bar."""
-    spread = map(prepare_sequence, jobs) if processes == 1 or len(jobs) < 2 else _in_processes(jobs, processes)
-    try:
-        return list(tqdm(spread, total=len(jobs), desc="preparing", unit="dance", disable=not jobs))
-    finally:
-        _remove_leftovers(layout)
-
-
-def _in_processes(jobs: Sequence[SequenceJob], processes: int) -> Iterator[SequenceResult]:
-    """Few jobs are queued at a time, so that a full disk or an interruption stops soon; running ones end in order."""
-    todo, running = iter(jobs), set[Future[SequenceResult]]()
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), context, initializer=_start_worker)
-    try:
-        while True:
-            for job in todo:
-                running.add(pool.submit(prepare_sequence, job))
-                if len(running) >= processes * _QUEUED_PER_PROCESS:
-                    break
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise BadConfig(
-            "a worker process died, perhaps for want of memory; what is finished is kept: run the same command again "
-            "with dataset.prepare.processes=1."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Workers share the cores among themselves, and leave an interruption to the parent, which lets them end their job."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
 
 
 def _outcome(

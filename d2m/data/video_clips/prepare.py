@@ -3,26 +3,21 @@
 import csv
 import io
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import soundfile
-import torch
-from tqdm import tqdm
 
 from d2m.core.aist_names import genre_index
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import writable_folder
+from d2m.core.parallel import parallel_map
 from d2m.data.aistpp.sequence import full_disk_stops, write_whole
 from d2m.data.frames import SmallFrames, claim_frames, has_frames
 from d2m.data.layout import DataSetLayout
@@ -148,7 +143,6 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 # Videos made ready: clips in Kinetics' layout or in a table become `d2m.data.layout`'s folders.
 
 
-_QUEUED_PER_PROCESS = 4
 _WRITTEN = ("motions", "wavs", "splits", "landmarks", "frames")
 
 
@@ -204,7 +198,11 @@ def prepare_videos(
     finder = finder or partial(find_dance, model_file=Path(model_file) if model_file else None)
     with full_disk_stops(layout.root):
         jobs = [FilmJob(tuple(part), layout.root, small, finder) for part in _by_film(todo)]
-        results = _done(jobs, processes or os.cpu_count() or 1, layout.root)
+        try:
+            ended = parallel_map(prepare_film, jobs, processes or os.cpu_count() or 1, "preparing", "film")
+        finally:
+            _remove_leftovers(layout.root)
+        results = [result for film in ended for result in film]
         preparation = Preparation(
             Path(str(clips)),
             {clip.name: clip for clip in wanted},
@@ -280,50 +278,6 @@ def _by_film(todo: Sequence[WantedClip]) -> list[list[WantedClip]]:
     for clip in todo:
         films.setdefault(clip.source if clip.is_link else clip.name, []).append(clip)
     return list(films.values())
-
-
-def _done(jobs: Sequence[FilmJob], processes: int, root: Path) -> list[ClipResult]:
-    """What became of all clips, in the order in which they ended, with a progress bar."""
-    spread = map(prepare_film, jobs) if processes == 1 or len(jobs) < 2 else _in_processes(jobs, processes)
-    total, results = sum(len(job.clips) for job in jobs), list[ClipResult]()
-    try:
-        with tqdm(total=total, desc="preparing", unit="clip", disable=not jobs) as progress:
-            for ended in spread:
-                results += ended
-                progress.update(len(ended))
-        return results
-    finally:
-        _remove_leftovers(root)
-
-
-def _in_processes(jobs: Sequence[FilmJob], processes: int) -> Iterator[list[ClipResult]]:
-    """Few jobs are queued at a time, so that a full disk or an interruption stops soon; running ones end in order."""
-    todo, running = iter(jobs), set[Future[list[ClipResult]]]()
-    pool = ProcessPoolExecutor(
-        min(processes, len(jobs)), multiprocessing.get_context("spawn"), initializer=_start_worker
-    )
-    try:
-        while True:
-            while len(running) < processes * _QUEUED_PER_PROCESS and (job := next(todo, None)) is not None:
-                running.add(pool.submit(prepare_film, job))
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise BadConfig(
-            "a worker process died, perhaps for want of memory; what is finished is kept: run the same command again "
-            "with dataset.prepare.processes=1."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Workers share the cores among themselves, and leave an interruption to the parent, which lets them end their job."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
 
 
 def _expect_some(preparation: Preparation, root: Path) -> None:
