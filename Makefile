@@ -1,4 +1,4 @@
-# `make demo`, `make test` and `make lint` each set up .venv by themselves, and again when requirements.txt or setup.py
+# `make demo`, `make test` and `make lint` each set up .venv by themselves, and again when requirements.txt , pyproject.toml or setup.py
 # is newer than the stamp that the last installation left in .venv.
 PYTHON ?= python3
 VENV := .venv
@@ -30,7 +30,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v < (3, 10) and sys.exit("d2m needs Python 3.10 or newer, found %d.%d: say PYTHON=python3.11 or the like" % v[:2])'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: requirements.txt setup.py | $(VENV)/bin/python
+$(VENV)/.installed: requirements.txt pyproject.toml setup.py | $(VENV)/bin/python
 	@echo "installing the requirements into $(VENV) (about 1.5 GB with a CPU torch; a few minutes)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .

@@ -1,4 +1,4 @@
-"""What the command `d2m` understands: its options, and the pages of help that explain them."""
+"""The command `d2m`: a film or a dance file goes in, the same with music comes out; `d2m serve`, and `d2m COMMAND KEY=VALUE`."""
 
 import argparse
 import os
@@ -10,6 +10,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from d2m import __version__
+from d2m.commands import COMMANDS, run
 from d2m.core.aist_names import GENRE_TITLES, GENRES
 from d2m.core.errors import BadConfig, BadInput, user_errors_exit
 from d2m.core.files import writable_folder
@@ -25,7 +26,13 @@ Music for a dance. Film somebody dancing, and get the film back with music that 
   d2m dance.pkl -o out.mp4            a motion file (AIST++ .pkl, AMASS .npz, 219-dim .npy): a stick figure dances
   d2m serve                           a page in the browser that does the same"""
 
+_COMMANDS = (
+    "commands for data, training and evaluation (d2m COMMAND KEY=VALUE …; d2m COMMAND --help lists the keys):\n"
+    + "".join(f"  {command.name:<18}{command.help}\n" for command in COMMANDS.values())
+)
+
 _EPILOG = f"""\
+{_COMMANDS}
 The clip should last at least 1 s and show one person from head to foot, filmed by a camera that stands still. Phone
 clips, turned or with an uneven frame rate, are fine; the clip's own sound is left out. Files are overwritten only
 with --force, and the clip itself never is. Where an mp4 cannot hold the pictures as they are (such as VP9), they are
@@ -65,7 +72,8 @@ def clip_parser() -> argparse.ArgumentParser:
     """Of `d2m CLIP`."""
     parser = _Parser(
         "d2m",
-        usage="d2m CLIP [-o OUT.mp4|OUT.wav] [options]\n       d2m serve [--port N] [--host ADDRESS]",
+        usage="d2m [make] CLIP [-o OUT.mp4|OUT.wav] [options]\n       d2m serve [--port N] [--host ADDRESS]\n"
+        "       d2m COMMAND [KEY=VALUE …] [--config-dir DIR]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=_formatter,
@@ -123,9 +131,6 @@ def _takes(text: str) -> int:
     return int(text)
 
 
-# The command `d2m`: a film or a dance file goes in, the same with music that fits comes out; `d2m serve` opens the page.
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status (a user's mistake ends with status 2 and one sentence)."""
     # Before PyTorch is imported: threads that spin while they wait slow each other down where cores are shared.
@@ -135,10 +140,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clip_parser().print_help(sys.stderr)
         return 2
     with user_errors_exit():
-        if arguments[0] == "serve":
+        command = arguments[0].replace("-", "_")
+        if command == "serve":
             _serve(serve_parser().parse_args(arguments[1:]))
+        elif command in COMMANDS:
+            run(command, arguments[1:])
         else:
-            _film(clip_parser().parse_args(arguments))
+            _film(clip_parser().parse_args(arguments[command == "make" :]))
     return 0
 
 

@@ -17,7 +17,8 @@ FLOORS = [
     {"evaluation"},
     {"render", "benchmark"},
     {"clip_pipeline"},
-    {"web", "cli", "__main__"},
+    {"web", "commands"},
+    {"cli", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted((ROOT / "d2m").rglob("*.py"))
@@ -79,7 +80,7 @@ def test_no_system_imports_another() -> None:
 
 def test_facade_training_and_scripts_know_no_system_by_name() -> None:
     facade = [ROOT / "d2m" / f"{name}.py" for name in ("pipeline", "clip_pipeline", "cli")]
-    scripts = [ROOT / "scripts" / f"{name}.py" for name in ("train", "sample", "evaluate", "trial")]
+    scripts = [ROOT / "d2m" / "commands" / f"{name}.py" for name in ("training", "generation")]
     evaluation = [path for path in (ROOT / "d2m" / "evaluation").rglob("*.py")]
     for path in [*facade, *scripts, *evaluation, *(ROOT / "d2m" / "training").glob("*.py")]:
         assert imported_systems(path) <= {"interface"}, path

@@ -1,0 +1,97 @@
+"""Commands that make and encode data sets: prepare, encode, shard, lift."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from d2m.core.errors import require_settings
+from d2m.core.files import writable_folder
+from d2m.core.registry import build_own
+
+if TYPE_CHECKING:
+    from d2m.data.encode import EncodingSummary
+
+
+def prepare(config: DictConfig) -> None:
+    """Make a data set, or bring one into AIST++'s layout; a second run finds everything made.
+
+    `d2m prepare dataset=procedural out=data/procedural`, or from your own downloads
+    `d2m prepare dataset=aistpp annotations=DIR videos=DIR out=data/aistpp`.
+    """
+    out = writable_folder(config.out)
+    build_own(config.dataset.prepare, root=Path(out), splits=list(config.dataset.splits))
+    print(f"data set '{config.dataset.name}' is ready in {out}")
+
+
+_MAX_SENTENCES = 50
+
+
+def _report(summary: "EncodingSummary") -> None:
+    """Print the counts, and why a sequence was left out."""
+    print(
+        f"{summary.made} sequences encoded, {summary.found} were there already, {len(summary.failed)} could not be encoded"
+    )
+    for sentence in list(summary.failed.values())[:_MAX_SENTENCES]:
+        print(f"  {sentence}")
+    if len(summary.failed) > _MAX_SENTENCES:
+        print(f"  and {len(summary.failed) - _MAX_SENTENCES} more")
+
+
+def encode(config: DictConfig) -> None:
+    """Encode every split that the data set has: `d2m encode dataset=procedural dmae=demo`, or `codec=demo` for tokens."""
+    import torch
+    from lightning import Trainer
+
+    from d2m.audio.codec import load_codec
+    from d2m.audio.pretrained import load_dmae
+    from d2m.data.encode import encode_with_trainer
+    from d2m.data.encode_tokens import encode_tokens
+    from d2m.data.layout import DataSetLayout
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    layout = DataSetLayout(Path(config.root))
+    splits = [split for split in config.dataset.splits if layout.split_file(split).exists()] or ["train"]
+    names = sorted({name for split in splits for name in layout.names(split)})
+    if config.codec.name:
+        codec = load_codec(config.codec.source, config.codec.bandwidth)
+        codec.name = config.codec.name  # what its tokens are filed under
+        codec.to("cuda" if torch.cuda.is_available() else "cpu")
+        _report(encode_tokens(layout, names, codec, config.codec.source, config.codec.bandwidth, config.workers))
+        return
+    dmae = load_dmae(config.dmae.weights, OmegaConf.to_container(config.dmae.architecture, resolve=True))
+    dmae.name = config.dmae.name  # what its latents are filed under
+    trainer: Trainer = build_own(config.trainer)
+    summary = encode_with_trainer(layout, names, dmae, trainer, config.batch_size, config.workers)
+    if trainer.is_global_zero:
+        _report(summary)
+
+
+def shard(config: DictConfig) -> None:
+    """Write a split's encoded sequences as tar files (`data.streaming=true` reads them); a second run makes what is missing."""
+    from d2m.data.layout import DataSetLayout
+    from d2m.data.streaming import write_shards
+
+    layout = DataSetLayout(Path(config.root))
+    folder = Path(config.out or layout.root / "shards" / config.dmae.name / config.split)
+    summary = write_shards(layout, config.split, config.dmae.name, folder, config.per_shard, config.seed)
+    print(f"{folder}: {summary.made} shards written, {summary.found} were there already, {summary.sequences} sequences")
+    for sentence in [summary.left_out, *summary.failed]:
+        if sentence:
+            print(f"  {sentence}")
+
+
+def lift(config: DictConfig) -> None:
+    """Write a data set as a camera would have seen it, beside or into it: `d2m lift root=data/procedural`."""
+    from d2m.data.camera_copies import add_lifted_copies, write_lifted
+    from d2m.data.layout import DataSetLayout
+
+    require_settings(config, {"root": "data set to lift"}, "scripts/lift.py root=DIR [split=val out=DIR]")
+    layout, noise = DataSetLayout(Path(config.root)), build_own(config.noise)
+    if config.out:
+        made = write_lifted(layout, layout.names(config.split), Path(config.out), noise, config.seed, config.processes)
+        print(f"{made} dances lifted into {config.out}")
+    else:
+        split = add_lifted_copies(layout, config.split, config.dmae_name, noise, config.seed, config.processes)
+        print(f"lifted copies are in {layout.root}; train on them with data.train_split={split}")

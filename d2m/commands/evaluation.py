@@ -1,0 +1,138 @@
+"""Commands that score: evaluate, evaluate_dmae, evaluate_editing, compare."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from d2m.core.errors import BadInput, require_settings
+from d2m.core.files import atomic_write, writable_folder
+
+_EVALUATE_OWN_KEYS = ("generated", "reference", "out", "autoencoder", "decoder", "report")
+
+
+def evaluate(config: DictConfig) -> None:
+    """Score one folder of wavs, or compare several, beside floors and ceilings; status 2 when a file could not be used.
+
+    Prints tables and writes scores.json, clips.csv, table.md, config.yaml and report.html into `out` (for several systems
+    into `out/NAME`, and comparison.json and comparison.md into `out`).
+    """
+    require_settings(
+        config,
+        {"generated": "folder of generated wavs", "reference": "folder of reference wavs or beats", "out": "folder"},
+        "python scripts/evaluate.py generated=DIR reference=DIR out=DIR",
+    )
+    from d2m.evaluation.runs import Evaluation, evaluate_all
+
+    generated = config.generated if isinstance(config.generated, ListConfig) else [config.generated]
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    evaluation = Evaluation(
+        generated=[Path(folder) for folder in generated],
+        reference=Path(config.reference),
+        out=Path(config.out),
+        settings={str(key): value for key, value in plain.items() if key not in _EVALUATE_OWN_KEYS},
+        autoencoder=config.autoencoder,
+        decoder=config.decoder,
+        report=config.report,
+    )
+    found = evaluate_all(evaluation)
+    with atomic_write(evaluation.out / "config.yaml") as temporary:
+        temporary.write_text(OmegaConf.to_yaml(config))
+    failed = sum(len(scores.failed) for scores in found.values())
+    bad = {sentence for scores in found.values() for sentence in scores.bad_files}
+    if bad:
+        raise BadInput(
+            f"{len(bad)} files could not be used and {failed} clips failed (named above); the rest is scored."
+        )
+
+
+def evaluate_dmae(config: DictConfig) -> None:
+    """Score both decoders beside their floors; write the table, the latents' health and a spectrogram."""
+    import torch
+
+    from d2m.audio.chunked_coding import encode_piece
+    from d2m.audio.pretrained import load_dmae
+    from d2m.core.music import Music
+    from d2m.data.layout import DataSetLayout
+    from d2m.evaluation.autoencoder_scores import score_autoencoder
+    from d2m.evaluation.runs import round_trip
+    from d2m.render.plots import spectrogram_pair
+    from d2m.systems.autoencoder import latent_health
+
+    layout, out, dmae = DataSetLayout(Path(config.root)), writable_folder(config.out), load_dmae(config.dmae.weights)
+    wavs = [layout.wav(name) for split in config.splits for name in layout.names(split)][:: config.every]
+    rows = score_autoencoder(dmae, wavs, list(config.decoders), config.steps)
+    pieces = [Music.load(path).mono().resampled(dmae.clock.sample_rate) for path in wavs]
+    latents = torch.cat([encode_piece(dmae, torch.from_numpy(piece.waveform)) for piece in pieces], dim=1)
+    result = {
+        "clips": len(wavs),
+        "rows": {k: asdict(row) for k, row in rows.items()},
+        "latent": latent_health(latents[None]),
+    }
+    with atomic_write(out / "dmae.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=2))
+    for decoder in config.decoders:
+        with atomic_write(out / f"{wavs[0].stem}_{decoder}.png") as temporary:
+            temporary.write_bytes(spectrogram_pair(pieces[0], round_trip(pieces[0], dmae, decoder, config.steps)))
+    print(f"\n{'':12s} beat F   onset F  log-mel  s per clip   ({len(wavs)} clips)")
+    for title, row in rows.items():
+        seconds = "" if row.seconds_per_clip is None else f"{row.seconds_per_clip:.2f}"
+        print(f"{title:12s} {row.beat_f:.3f}    {row.onset_f:.3f}    {row.log_mel_l1:.3f}    {seconds}")
+    print(f"latent: {result['latent']}; written to {out}")
+
+
+def evaluate_editing(config: DictConfig) -> None:
+    """Score edited songs; status 2 when some clips could not be scored."""
+    require_settings(
+        config,
+        {
+            "edited": "folder of edited wavs",
+            "reference": "folder of the new dances' true beats, or a data set's root",
+            "out": "folder",
+        },
+        "python scripts/evaluate_editing.py edited=DIR reference=DIR out=DIR",
+    )
+    from d2m.evaluation.editing_scores import EditEvaluation, editing_table
+    from d2m.evaluation.editing_scores import evaluate_editing as score_edits
+
+    def path(value: str | None) -> Path | None:
+        return None if value is None else Path(value)
+
+    content = score_edits(
+        EditEvaluation(
+            Path(config.edited),
+            Path(config.reference),
+            Path(config.out),
+            path(config.songs),
+            path(config.generated),
+            config.autoencoder,
+            config.resamples,
+            config.seed,
+        )
+    )
+    print(editing_table(content))
+    for sentence in content["failed"].values():
+        print(f"error: {sentence}", file=sys.stderr)
+    if content["failed"]:
+        sys.exit(2)
+
+
+def compare(config: DictConfig) -> None:
+    """Write leaderboard.md and leaderboard.html, sorted by beat F at 70 ms; runs that cannot be compared are marked."""
+    require_settings(
+        config,
+        {"runs": "out folders of scripts/evaluate.py", "out": "folder"},
+        "python scripts/compare.py runs=[DIR,DIR] out=DIR",
+    )
+    from d2m.evaluation.comparison import load_run, write_leaderboard
+    from d2m.evaluation.runs import unique_names
+
+    paths = [Path(path) for path in (config.runs if isinstance(config.runs, ListConfig) else [config.runs])]
+    folders = [path.parent if path.is_file() else path for path in paths]
+    runs = [load_run(path, name) for path, name in zip(paths, unique_names(folders), strict=True)]
+    written = write_leaderboard(runs, writable_folder(config.out))
+    print(written[0].read_text(encoding="utf-8"))
+    print("wrote " + " and ".join(str(path) for path in written))

@@ -1,0 +1,149 @@
+"""Commands that make music: sample, demo, trial, pareto."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from d2m.core.errors import BadConfig, require_settings
+from d2m.core.files import atomic_write, writable_folder
+
+_SAMPLE_OWN_KEYS = (
+    "checkpoint",
+    "dance",
+    "out",
+    "genre",
+    "seed",
+    "autoencoder",
+    "threads",
+    "device",
+    "precision",
+    "compile",
+)
+
+
+def sample(config: DictConfig) -> None:
+    """Make music for every dance that `dance=` names; status 2 when some dance failed."""
+    import torch
+
+    from d2m.core.aist_names import GENRES
+    from d2m.motion.dance import list_dances
+    from d2m.pipeline import Dance2Music, generate_all
+
+    require_settings(
+        config,
+        {"dance": "a dance file, folder or glob", "out": "the folder for the music"},
+        "python scripts/sample.py dance=FILE|FOLDER|GLOB out=DIR",
+    )
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if config.genre is not None and config.genre not in GENRES:
+        raise BadConfig(f"genre={config.genre}: unknown; expected one of {', '.join(GENRES)}.")
+    paths = list_dances(config.dance)
+    model = Dance2Music.load(config.checkpoint, config.autoencoder, config.device, config.precision, config.compile)
+    out = writable_folder(config.out)
+    asked: Any = OmegaConf.to_container(config, resolve=True)
+    settings = {key: value for key, value in asked.items() if key not in _SAMPLE_OWN_KEYS and value is not None}
+    result = generate_all(model, paths, Path(out), config.seed, config.genre, **settings)
+    print(f"{len(result.wavs)} of {len(paths)} dances have music in {out}")
+    for sentence in result.failed.values():
+        print(f"error: {sentence}", file=sys.stderr)
+    if result.failed:
+        sys.exit(2)
+
+
+def demo(config: DictConfig) -> None:
+    """The whole path on held-out dances: data, music, videos, scores, report."""
+    from d2m.core.music import Music
+    from d2m.data.synthetic.write import write_data_set
+    from d2m.evaluation.report.page import write_report
+    from d2m.evaluation.runs import round_trip_folder
+    from d2m.evaluation.scores import score_folders
+    from d2m.evaluation.tables import genre_table, protocol_table, summary_table
+    from d2m.motion.dance import Dance
+    from d2m.pipeline import Dance2Music, generate_all
+    from d2m.render.skeleton import render_dance
+
+    out = writable_folder(config.out)
+    with atomic_write(out / "config.yaml") as temporary:
+        OmegaConf.save(config, temporary)
+    layout = write_data_set(out / "data", splits=list(config.splits))
+    names = [name for split in config.splits for name in layout.names(split)[:: config.every]]
+    model = Dance2Music.load(config.checkpoint)
+    result = generate_all(model, [layout.motion(n) for n in names], out / "music", config.seed, steps=config.steps)
+    roundtrip = round_trip_folder(model.music_generator.dmae, out / "music", layout.root / "wavs", out / "roundtrip")
+    scores = score_folders(out / "music", layout.root / "wavs", layout.root / "motions", roundtrip=roundtrip)
+    scores.write(out)
+    table = scores.to_json()
+    heard = {clip["clip"]: clip for clip in table["clips"]}
+    videos: dict[str, Path] = {}
+    for path, wav in result.wavs.items():
+        dance = Dance.load(path)
+        if len(videos) < config.videos and dance.genre not in {name[:3] for name in videos}:
+            videos[wav.stem] = out / "videos" / f"{wav.stem}.mp4"
+            beats = heard[wav.stem]["beats_s"]
+            render_dance(dance, Music.load(wav), videos[wav.stem], title=f"{dance.name}", beats_s=beats)
+    report = write_report(table, dict(scores.audio), out, dict(scores.dances), videos)
+    print("\n\n".join((genre_table(table), protocol_table(table), summary_table(table))) + f"\n\nopen {report}")
+
+
+def trial(config: DictConfig) -> None:
+    """Train a system within its budget, score it on held-out dances, print the table; `beside=[DIR,…]` adds earlier trials."""
+    import torch
+
+    from d2m.evaluation.trials import Trial, load_trial, run_trial, trial_table
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    name = config.name or config.what or config.checkpoint or "trial"
+    out = Path(config.out or f"outputs/trials/{Path(str(name)).stem}")
+    settings = OmegaConf.to_container(config.settings, resolve=True)
+    assert isinstance(settings, dict)
+    overrides = [*config.train, *([f"threads={config.threads}"] if config.threads else [])]
+    trial = Trial(
+        name=str(name),
+        out=out,
+        roots={str(split): Path(root) for split, root in config.roots.items()},
+        experiment=config.what,
+        overrides=overrides,
+        checkpoint=config.checkpoint,
+        settings={str(key): value for key, value in settings.items()},
+        seed=config.seed,
+        clips=config.clips,
+    )
+    table = trial_table([*(load_trial(Path(folder)) for folder in config.beside), run_trial(trial)])
+    for file, text in (("table.md", table), ("config.yaml", OmegaConf.to_yaml(config, resolve=True))):
+        with atomic_write(out / file) as temporary:
+            temporary.write_text(text)
+    print("\n" + table)
+
+
+def pareto(config: DictConfig) -> None:
+    """Make music for a split under every setting of the config, score it, write pareto.json, .csv, .md and .png.
+
+    Run again, it goes on where it stopped.
+    """
+    import torch
+
+    require_settings(
+        config,
+        {"root": "a data set", "out": "folder"},
+        "python scripts/pareto.py checkpoint=demo root=data/val out=DIR",
+    )
+    from d2m.evaluation.pareto import Setting, Sweep, run_sweep
+    from d2m.evaluation.pareto_report import write_pareto
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    asked = OmegaConf.to_container(config.settings, resolve=True)
+    assert isinstance(asked, list)
+    known = set(Setting.__dataclass_fields__)
+    for setting in asked:
+        if not isinstance(setting, dict) or set(setting) - known:
+            raise BadConfig(f"settings: found {setting}, expected some of {{{', '.join(sorted(known))}}}.")
+    settings, out = [Setting(**setting) for setting in asked], Path(config.out)
+    chosen = {key: config[key] for key in ("checkpoint", "split", "clips", "seed")}
+    rows = run_sweep(Sweep(settings=settings, root=Path(config.root), out=out, more=list(config.more), **chosen))
+    print("\n" + write_pareto(rows, out))
+    print(f"wrote {out / 'pareto.json'}, .csv, .md and .png")
