@@ -1,9 +1,10 @@
 """The command `d2m`: a film or a dance file goes in, the same with music comes out; `d2m serve`, and `d2m COMMAND KEY=VALUE`."""
 
 import argparse
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -94,6 +95,7 @@ def clip_parser() -> argparse.ArgumentParser:
     add(
         "--checkpoint", default="demo", metavar="NAME", help="a shipped model or a file of your training (default demo)"
     )
+    _add_generation_options(add)
     add("--force", action="store_true", help="overwrite outputs that exist")
     add("--quiet", action="store_true", help="no progress bars")
     add("--version", action="version", version=f"d2m {__version__}")
@@ -114,9 +116,34 @@ def serve_parser() -> argparse.ArgumentParser:
     add(
         "--checkpoint", default="demo", metavar="NAME", help="a shipped model or a file of your training (default demo)"
     )
+    _add_generation_options(add)
     add("--max-mb", type=float, default=200, metavar="N", help="largest upload (default 200)")
     add("--max-seconds", type=float, default=60, metavar="N", help="longest clip (default 60)")
     return parser
+
+
+def _add_generation_options(add: Callable[..., object]) -> None:
+    """Options of `d2m CLIP` and `d2m serve` that say where and how the music is made."""
+    add("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:N or auto (default cpu)")
+    add("--precision", default="exact", metavar="NAME", help="exact, bf16 or auto (default exact)")
+    add("--steps", type=_steps, metavar="N", help="sampling steps, fewer are faster; default: the model's own")
+    add("--guidance", type=_guidance, metavar="X", help="classifier-free guidance scale; default: the model's own")
+
+
+def _steps(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"'{text}' steps, expected a whole number from 1 to 1000")
+    return int(text)
+
+
+def _guidance(text: str) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = math.nan
+    if not 0 <= scale <= 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is no guidance scale, expected a number from 0 to 100")
+    return scale
 
 
 def _seed(text: str) -> int:
@@ -163,10 +190,10 @@ def _film(options: argparse.Namespace) -> None:
 
     request = ClipRequest(
         options.clip, options.genre, options.seed, options.tempo, options.takes, options.overlay,
-        options.landmarks, options.pose_model,
+        options.landmarks, options.pose_model, steps=options.steps, guidance=options.guidance,
     )  # fmt: skip
     with _Bars(options.quiet) as bars:
-        model = Dance2Music.load(options.checkpoint)
+        model = Dance2Music.load(options.checkpoint, device=options.device, precision=options.precision)
         clip = make_clip(request, model, bars.show)
         for number, (take, out) in enumerate(zip(clip.takes, outs, strict=True)):
             bars.show("writing", number / len(outs))
@@ -192,11 +219,16 @@ def _serve(options: argparse.Namespace) -> None:
     _check_model(options.checkpoint)
     try:
         from d2m.web.app import serve
+        from d2m.web.uploads import UploadLimits
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "d2m":
             raise
         raise BadConfig(f"the page needs the package {error.name}; install it with: pip install 'd2m[web]'.") from error
-    serve(options.host, options.port, options.checkpoint, options.max_mb, options.max_seconds)
+    from d2m.pipeline import Dance2Music
+
+    model = Dance2Music.load(options.checkpoint, device=options.device, precision=options.precision)
+    limits = UploadLimits(options.max_mb, options.max_seconds)
+    serve(model, options.host, options.port, limits, steps=options.steps, guidance=options.guidance)
 
 
 def _outputs(options: argparse.Namespace) -> list[Path]:

@@ -9,6 +9,7 @@ import pytest
 from d2m.cli import main
 from d2m.core import checkpoint
 from d2m.core.music import Music
+from d2m.pipeline import Dance2Music
 
 CLIP = "gHO_sBM_cAll_d20_mHO5_ch02"
 
@@ -37,6 +38,20 @@ def test_takes_are_written_under_names_with_anything_in_them(dance, tmp_path, ca
     scores = [float(line.rsplit(" ", 1)[1]) for line in lines]
     assert scores == sorted(scores, reverse=True)
     assert sorted(line.split("seed ")[1].split(",")[0] for line in lines) == ["5", "6"]
+
+
+def test_steps_and_guidance_are_those_asked_for(dance, tmp_path, monkeypatch):
+    asked = []
+    generate = Dance2Music.generate
+
+    def noted(self, *arguments, **settings):
+        asked.append({"device": self.music_generator.placement.device.type, **settings})
+        return generate(self, *arguments, **settings)
+
+    monkeypatch.setattr(Dance2Music, "generate", noted)
+    options = ["--device", "cpu", "--precision", "exact", "--steps", "2", "--guidance", "1.5"]
+    assert main([str(dance), "-o", str(tmp_path / "a.wav"), *options]) == 0
+    assert (asked[0]["steps"], asked[0]["guidance"], asked[0]["device"]) == (2, 1.5, "cpu")
 
 
 def test_tempo_is_told(dance, tmp_path, capsys):
@@ -68,6 +83,9 @@ def test_clip_itself_is_never_overwritten(tmp_path, capsys):
         (["DANCE", "--tempo", "12", "-o", "OUT.wav"], "40 to 240"),
         (["DANCE", "--tempo", "fast"], "--tempo"),
         (["DANCE", "--takes", "0"], "from 1 to 64"),
+        (["DANCE", "--steps", "2.5"], "whole number from 1 to 1000"),
+        (["DANCE", "--guidance", "much"], "from 0 to 100"),
+        (["DANCE", "-o", "OUT.wav", "--device", "abacus"], "abacus"),
         (["DANCE", "--seed", "-1"], "whole number"),
         (["DANCE", "-o", "OUT.mp3"], ".mp4 or .wav"),
         (["DANCE", "-o", "OUT.wav", "--poster", "OUT.jpg"], ".png or .gif"),

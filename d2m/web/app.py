@@ -1,10 +1,12 @@
 """The page as a server on this computer.
 
-serve()                       # http://127.0.0.1:7860, until Ctrl-C
-with PageServer.start(port=None) as server: server.url
+serve(Dance2Music.load("demo"))   # http://127.0.0.1:7860, until Ctrl-C or SIGTERM
+with PageServer.start(port=None) as server: print(server.url)
 """
 
-from pathlib import Path
+import signal
+import threading
+from types import FrameType
 
 from starlette.middleware import Middleware
 
@@ -16,7 +18,7 @@ from d2m.web.page import CSS, NothingFromElsewhere, Page, keep_gradio_inside, th
 from d2m.web.uploads import UploadLimits
 
 _WAITING_MOST = 32
-"""Requests in the queue; one more is told to come back."""
+"""Jobs in the queue; a further one is refused until there is room."""
 
 
 class PageServer:
@@ -38,6 +40,8 @@ class PageServer:
         model: Dance2Music | None = None,
         limits: UploadLimits | None = None,
         keep_minutes: float | int = 30,
+        steps: int | None = None,
+        guidance: float | int | None = None,
     ) -> "PageServer":
         """Start in the background.
 
@@ -47,6 +51,7 @@ class PageServer:
             model: None: the demo checkpoint.
             limits: of uploads.
             keep_minutes: age at which uploads and results are removed.
+            steps, guidance: of the music, see `ClipRequest`; None: the model's own.
 
         Raises:
             BadConfig: when it cannot listen there.
@@ -55,8 +60,8 @@ class PageServer:
         try:
             keep_gradio_inside(folder)
             limits = limits or UploadLimits()
-            desk = JobQueue(model or Dance2Music.load("demo"), folder, limits)
-            page = Page(desk, write_examples(folder.examples))
+            jobs = JobQueue(model or Dance2Music.load("demo"), folder, limits, steps, guidance)
+            page = Page(jobs, write_examples(folder.examples))
             page.blocks.queue(max_size=_WAITING_MOST, default_concurrency_limit=1)
             _, url, _ = page.blocks.launch(
                 server_name=host, server_port=port, share=False, prevent_thread_lock=True, quiet=True, inbrowser=False,
@@ -85,29 +90,37 @@ class PageServer:
 
 
 def serve(
+    model: Dance2Music,
     host: str = "127.0.0.1",
     port: int = 7860,
-    checkpoint: str | Path = "demo",
-    max_mb: float | int = 200,
-    max_seconds: float | int = 60,
+    limits: UploadLimits | None = None,
+    steps: int | None = None,
+    guidance: float | int | None = None,
 ) -> None:
-    """Serve the page until Ctrl-C.
+    """Serve the page until Ctrl-C or SIGTERM, which both remove its files.
 
     Args:
+        model: makes the music.
         host: address to listen at; `0.0.0.0` lets the whole network in.
         port: to listen at.
-        checkpoint: see `Dance2Music.load`; loaded once.
-        max_mb, max_seconds: largest and longest upload.
+        limits: of uploads.
+        steps, guidance: see `PageServer.start`.
 
     Raises:
-        BadConfig: when the checkpoint doesn't exist or the port is taken.
+        BadConfig: when the port is taken.
     """
-    model = Dance2Music.load(checkpoint)
-    with PageServer.start(host, port, model, UploadLimits(max_mb, max_seconds)) as server:
-        print(f"The page is at {server.url} (stop it with Ctrl-C).")
+    signal.signal(signal.SIGTERM, _interrupt)  # before there are files: what ends the page always removes them
+    with PageServer.start(host, port, model, limits, steps=steps, guidance=guidance) as server:
+        print(f"The page is at {server.url} (stop it with Ctrl-C).", flush=True)
         if host not in ("127.0.0.1", "localhost", "::1"):
-            print("Everybody who can reach this computer can use it.")
+            print("Everybody who can reach this computer can use it.", flush=True)
         try:
-            server.page.blocks.block_thread()
+            threading.Event().wait()
         except KeyboardInterrupt:
             print("Stopped.")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, once: a second signal does not disturb the removal."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -1,7 +1,8 @@
-"""The picture under the player: the waveform, the beats heard in the music, and the beats of the dance."""
+"""The jobs of the page: settings are checked, uploads taken in, takes made one job at a time, old files removed."""
 
 import atexit
 import math
+import os
 import secrets
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -27,6 +28,11 @@ from d2m.core.files import atomic_write
 from d2m.core.music import Music
 from d2m.pipeline import Dance2Music
 from d2m.web.uploads import Upload, UploadLimits, take_in
+
+try:
+    import fcntl
+except ImportError:  # Windows: folders of killed pages stay in the temporary folder
+    fcntl = None
 
 MusicTimes = Sequence[float | int] | Float[np.ndarray, " music_beat"]
 DanceTimes = Sequence[float | int] | Float[np.ndarray, " dance_beat"]
@@ -81,14 +87,18 @@ def save_waveform(music: Music, beats_s: MusicTimes, kinematic_beats_s: DanceTim
     return path
 
 
-# The page's own folder: the only place that it writes to and serves from; old files go by themselves.
+_FOLDER_PREFIX = "d2m-page-"
+_LOCK_FILE = "lock"
+_STARTING_S = 60.0
+"""A folder without a lock that is older than this belongs to a page that ended while it started."""
 
 
 class PageFolder:
-    """A temporary folder with three rooms, emptied of old files every so often and removed at the end.
+    """The page's temporary folder with three parts; old files in it are removed regularly, and all of it at the end.
 
     `served` is what the browser may fetch (uploads come in there, results go out), and in it `examples`, which stay as long
-    as the page; `work` holds the checked copies, which nobody can fetch.
+    as the page; `work` holds the checked copies, which nobody can fetch. The file `lock` is locked while the process
+    lives, so that the next start removes the folder of a page that was killed.
 
     Args:
         keep_minutes: age at which an upload or a result is removed.
@@ -96,7 +106,9 @@ class PageFolder:
     """
 
     def __init__(self, keep_minutes: float | int = 30, max_total_mb: float | int = 4000) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="d2m-page-")).resolve()
+        remove_abandoned_folders()
+        self.path = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX)).resolve()
+        self._lock = _locked(self.path / _LOCK_FILE)
         self.served, self.work = self.path / "served", self.path / "work"
         self.examples = self.served / "examples"
         for room in (self.served, self.work, self.examples):
@@ -152,11 +164,46 @@ class PageFolder:
     def close(self) -> None:
         """Stop sweeping and remove the whole folder; may be called twice."""
         self._closed.set()
+        self._lock.close()
         shutil.rmtree(self.path, ignore_errors=True)
         atexit.unregister(self.close)
 
 
-# What happens to one request of the page: settings checked, one at a time, files made for the player and the downloads.
+def remove_abandoned_folders() -> list[Path]:
+    """Remove this user's folders of pages that run no longer, such as killed ones, and return them."""
+    if fcntl is None:
+        return []
+    removed = []
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+        try:
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid() or not _is_abandoned(folder):
+                continue
+        except FileNotFoundError:  # another start was quicker
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        removed.append(folder)
+    return removed
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """A new file that stays locked until it is closed or this process ends, however it ends."""
+    unfinished = path.with_suffix(".new")
+    file = unfinished.open("wb")
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    unfinished.rename(path)  # so that nobody sees it unlocked
+    return file
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        with (folder / _LOCK_FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except FileNotFoundError:
+        return time.time() - folder.stat().st_mtime > _STARTING_S
+    except OSError:  # locked by a page that runs, or not ours to open
+        return False
 
 
 MAX_TAKES = 4
@@ -226,16 +273,25 @@ class TakeFiles:
 
 
 class JobQueue:
-    """Answers all requests of the page with one loaded model, one after the other.
+    """Runs all jobs of the page with one loaded model, one after the other.
 
     Args:
         model: loaded once.
         folder: the page's own.
         limits: of uploads.
+        steps, guidance: of the music, see `ClipRequest`; None: the model's own.
     """
 
-    def __init__(self, model: Dance2Music, folder: PageFolder, limits: UploadLimits) -> None:
+    def __init__(
+        self,
+        model: Dance2Music,
+        folder: PageFolder,
+        limits: UploadLimits,
+        steps: int | None = None,
+        guidance: float | int | None = None,
+    ) -> None:
         self.model, self.folder, self.limits = model, folder, limits
+        self.steps, self.guidance = steps, guidance
         self._turn = threading.Lock()
         self._taken_in: dict[Path, Upload] = {}
 
@@ -258,7 +314,7 @@ class JobQueue:
             if not upload.path.is_file():
                 self._taken_in.pop(sent, None)
 
-    def answer(self, upload: Upload, settings: PageSettings, progress: Progress) -> list[TakeFiles]:
+    def run(self, upload: Upload, settings: PageSettings, progress: Progress) -> list[TakeFiles]:
         """Make the takes, best first, with all their files.
 
         Raises:
@@ -274,6 +330,8 @@ class JobQueue:
                 takes=settings.takes,
                 overlay=settings.overlay,
                 max_seconds=self.limits.max_seconds,
+                steps=self.steps,
+                guidance=self.guidance,
             )
             clip = make_clip(request, self.model, progress)
             folder = self.folder.new_result()

@@ -1,4 +1,4 @@
-"""How the page looks: colours, fonts that come with Gradio, and the sentences in boxes."""
+"""The page: a dance on the left, the video with its music on the right; its theme, and what Gradio may not do."""
 
 import os
 import sys
@@ -70,9 +70,6 @@ def note(sentence: str, kind: str) -> str:
     return f'<div class="d2m-note d2m-{kind}" role="status">{escape(sentence)}</div>'
 
 
-# How Gradio is kept to itself: one folder, this computer, no internet.
-
-
 def keep_gradio_inside(folder: PageFolder) -> None:
     """Let Gradio put and serve files in `folder.served` only; to be called before a component is made.
 
@@ -118,13 +115,7 @@ def takes_uploads_only(component: gr.File | gr.Video) -> None:
     component.preprocess = lambda payload: payload.path if payload else None
 
 
-# The page: a dance on the left, the video with its music on the right.
-#
-# serve()                       # http://127.0.0.1:7860, until Ctrl-C
-# with PageServer.start(port=None) as page: page.url
-
-
-_LOOKED_AT_TOGETHER = 2
+_PROBED_TOGETHER = 2
 """Uploads that are opened at the same time."""
 
 
@@ -132,12 +123,12 @@ class Page:
     """Components and what they do; `blocks` is the Gradio app.
 
     Args:
-        desk: answers the requests.
+        jobs: makes the music.
         examples: dances to choose from.
     """
 
-    def __init__(self, desk: JobQueue, examples: list[ExampleDance]) -> None:
-        self.desk, self.dances = desk, examples
+    def __init__(self, jobs: JobQueue, examples: list[ExampleDance]) -> None:
+        self.jobs, self.dances = jobs, examples
         with gr.Blocks(title=TITLE, analytics_enabled=False) as self.blocks:
             gr.HTML(HEADER)
             with gr.Row():
@@ -149,7 +140,7 @@ class Page:
             self._connect()
 
     def _dance_inputs(self) -> None:
-        limits = self.desk.limits
+        limits = self.jobs.limits
         self.open_tab, self.example = gr.State("upload"), gr.State(None)
         with gr.Tabs():
             with gr.Tab("Upload") as self.upload_tab:
@@ -203,9 +194,9 @@ class Page:
         for name in ("upload", "film", "examples"):
             tab = getattr(self, f"{name}_tab")
             tab.select(lambda chosen=name: (chosen, ""), None, [self.open_tab, self.dance_note], queue=False, **quiet)
-        looking: dict[str, Any] = quiet | {"concurrency_limit": _LOOKED_AT_TOGETHER, "concurrency_id": "look"}
-        self.upload.change(self._look, self.upload, self.dance_note, **looking)
-        self.film.change(self._look, self.film, self.dance_note, **looking)
+        probing: dict[str, Any] = quiet | {"concurrency_limit": _PROBED_TOGETHER, "concurrency_id": "probe"}
+        self.upload.change(self._probe, self.upload, self.dance_note, **probing)
+        self.film.change(self._probe, self.film, self.dance_note, **probing)
         self.gallery.select(self._choose_example, None, [self.example, self.dance_note], queue=False, **quiet)
         shown = [self.message, self.made, self.choice, self.video, self.picture, self.save_video, self.save_music]
         pressed = self.make.click(self._clear, None, shown, queue=False, **quiet)
@@ -216,12 +207,12 @@ class Page:
         )  # fmt: skip
         self.choice.input(self._choose_take, [self.choice, self.made], [shown[0], *shown[3:]], queue=False, **quiet)
 
-    def _look(self, sent: str | None) -> str:
+    def _probe(self, sent: str | None) -> str:
         """One sentence about what was sent: its length, or why it's of no use."""
         if not sent:
             return ""
         try:
-            upload = self.desk.take_in(Path(sent))
+            upload = self.jobs.take_in(Path(sent))
         except Exception as error:
             return note(_sentence(error), "bad")
         return note(f"{upload.shown_name}: {upload.seconds:.1f} s, ready.", "good")
@@ -235,11 +226,11 @@ class Page:
             if example not in range(len(self.dances)):
                 raise BadConfig("No dance yet: tap one of the examples first.")
             chosen = self.dances[example]
-            return self.desk.take_in(chosen.path)
+            return self.jobs.take_in(chosen.path)
         sent = film if tab == "film" else upload
         if not sent:
             raise BadConfig(f"No dance yet: {'film' if tab == 'film' else 'upload'} one, or choose an example.")
-        return self.desk.take_in(Path(sent))
+        return self.jobs.take_in(Path(sent))
 
     def _hidden(self) -> list[Any]:
         return [gr.update(visible=False)] * 5
@@ -254,7 +245,7 @@ class Page:
         try:
             settings = PageSettings.checked(genre, tempo, seed, takes, overlay)
             dance = self._dance(tab, upload, film, example)
-            made = self.desk.answer(dance, settings, lambda stage, share: progress(share, desc=stage))
+            made = self.jobs.run(dance, settings, lambda stage, share: progress(share, desc=stage))
         except Exception as error:
             return [note(_sentence(error), "bad"), [], *self._hidden()]
         labels = [(take.label, number) for number, take in enumerate(made)]

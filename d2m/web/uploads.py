@@ -1,8 +1,11 @@
-"""What a child process does with an upload: open it with little memory and little time, and say how long it is.
+"""Uploads are untrusted: each is checked, probed by a child process, and copied under a random name.
 
-Decoders and unpicklers meet a stranger's file here first. Whatever it does to this process (fill the memory, never
-end, crash a decoder), the page's own process stays alive. Run as `python -m d2m.web.uploads PATH MAX_SECONDS`; prints
-one line of JSON: `{"seconds": …}` (null for a motion file) or `{"error": sentence}`.
+The name that came with a file is only ever shown. Size and ending are checked first, then the first bytes (so that no
+decoder is asked to guess: a playlist named .mp4 can make one read other files), then a child process with little memory
+and little time opens it. Whatever the file does to the child (fill the memory, never end, crash a decoder), the page's
+own process stays alive. Of a motion file only what the child read is kept, as plain features: the page never opens the
+upload itself. The child is `python -m d2m.web.uploads PATH MAX_SECONDS`; it prints one line of JSON: `{"seconds": …}` or
+`{"error": sentence}`.
 """
 
 import json
@@ -16,9 +19,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from d2m.core.errors import BadInput
-from d2m.core.safe_pickle import load_numpy, load_safe_pickle
-from d2m.motion.dance import MIN_SECONDS
+from d2m.motion.dance import MIN_SECONDS, Dance
 from d2m.motion.readers import READERS, read_recording
 
 MEMORY_BYTES = 3 * 2**30
@@ -34,16 +38,23 @@ _MAX_FPS = 250
 """Pictures per second beyond which a file isn't a film; bounds how many packets are counted."""
 
 
-def open_motion(path: Path) -> None:
-    """Read every array of a motion file; what they mean is looked at later, by `d2m.motion.readers`.
+def convert_motion(path: Path, max_seconds: float | int) -> float:
+    """Read a motion file and write its features beside it as `.npy`; returns its length in seconds.
+
+    Nothing is written for one that is longer than `max_seconds`.
 
     Raises:
-        BadInput: when it is broken or hostile.
+        BadInput: when it is broken, hostile or shorter than 1 s.
     """
-    if path.suffix == ".pkl":
-        load_safe_pickle(path)
-    else:
-        load_numpy(path)
+    seconds = read_recording(path).seconds
+    if MIN_SECONDS <= seconds <= max_seconds:
+        np.save(_features_of(path), Dance.load(path).features, allow_pickle=False)
+    return seconds
+
+
+def _features_of(path: Path) -> Path:
+    """Where the features of a motion file are written; an upload that is an `.npy` itself is replaced."""
+    return path.with_suffix(".npy")
 
 
 def video_seconds(path: Path, max_seconds: float | int) -> float:
@@ -80,27 +91,6 @@ def _limit_this_process() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-if __name__ == "__main__":
-    _limit_this_process()
-    try:
-        if sys.argv[1].endswith((".pkl", ".npz", ".npy")):
-            open_motion(Path(sys.argv[1]))
-            answer = {"seconds": None}
-        else:
-            answer = {"seconds": video_seconds(Path(sys.argv[1]), float(sys.argv[2]))}
-    except BadInput as bad_input:
-        answer = {"error": str(bad_input)}
-    except Exception as unexpected:
-        answer = {"error": f"{sys.argv[1]}: cannot be read ({type(unexpected).__name__}); export or record it again."}
-    print(json.dumps(answer))
-
-
-# What a stranger sends: checked, measured, and copied under a name of our own.
-#
-# The name that came with the file is only ever shown. Size and ending are looked at first, then the first bytes (so that
-# no decoder is asked to guess: a playlist named .mp4 can make one read other files), then a child process opens it.
 
 
 VIDEO_SUFFIXES = (
@@ -141,7 +131,7 @@ class Upload:
     """A checked upload.
 
     Args:
-        path: our own copy, under a random name.
+        path: our own copy, under a random name; of a motion file its features, as `.npy`.
         shown_name: what the user called it, fit to be shown, never a path.
         seconds: length.
         is_motion: a motion file, not a video.
@@ -195,13 +185,15 @@ def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None =
     copy = folder / f"{secrets.token_hex(16)}{suffix}"
     try:
         shutil.copyfile(source, copy)
-        seconds = _seconds_by_a_child(copy, shown, limits.max_seconds)
-        seconds = _motion_seconds(copy, shown) if seconds is None else seconds
+        seconds = _probe(copy, shown, limits.max_seconds)
         _expect_length(shown, seconds, limits.max_seconds)
     except BaseException:
         copy.unlink(missing_ok=True)
+        _features_of(copy).unlink(missing_ok=True)
         raise
-    return Upload(copy, shown, seconds, is_motion)
+    if is_motion and copy != _features_of(copy):
+        copy.unlink()
+    return Upload(_features_of(copy) if is_motion else copy, shown, seconds, is_motion)
 
 
 def _begins_like_a_video(path: Path) -> bool:
@@ -213,8 +205,8 @@ def _begins_like_a_video(path: Path) -> bool:
     return bool(found)
 
 
-def _seconds_by_a_child(path: Path, shown: str, max_seconds: float | int) -> float | None:
-    """Length of the video at `path`, found by `d2m.web.uploads` in a process of its own; None for a motion file."""
+def _probe(path: Path, shown: str, max_seconds: float | int) -> float:
+    """Length in seconds of the file at `path`, found by a child process, which also converts a motion file."""
     command = [sys.executable, "-m", "d2m.web.uploads", str(path), str(max_seconds)]
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
     try:
@@ -231,16 +223,21 @@ def _seconds_by_a_child(path: Path, shown: str, max_seconds: float | int) -> flo
     return answer["seconds"]
 
 
-def _motion_seconds(path: Path, shown: str) -> float:
-    """Length of a motion file that a child has already opened without harm."""
-    try:
-        return read_recording(path).seconds
-    except BadInput as error:
-        raise BadInput(str(error).replace(str(path), shown)) from error
-
-
 def _expect_length(shown: str, seconds: float, max_seconds: float | int) -> None:
     if seconds < MIN_SECONDS:
         raise BadInput(f"{shown}: found {seconds:.2f} s, expected at least {MIN_SECONDS:g} s; give a longer dance.")
     if seconds > max_seconds:
         raise BadInput(f"{shown}: is longer than the {max_seconds:g} s that this page takes; cut it and try again.")
+
+
+if __name__ == "__main__":
+    _limit_this_process()
+    try:
+        upload, at_most_s = Path(sys.argv[1]), float(sys.argv[2])
+        is_motion_file = upload.suffix in READERS
+        answer = {"seconds": (convert_motion if is_motion_file else video_seconds)(upload, at_most_s)}
+    except BadInput as bad_input:
+        answer = {"error": str(bad_input)}
+    except Exception as unexpected:
+        answer = {"error": f"{sys.argv[1]}: cannot be read ({type(unexpected).__name__}); export or record it again."}
+    print(json.dumps(answer))

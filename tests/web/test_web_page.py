@@ -1,8 +1,12 @@
 """The page end to end: a real server, a real model, a real browser; and what strangers may not do."""
 
 import json
+import os
 import pickle
 import shutil
+import socket
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -20,6 +24,7 @@ from d2m.core.errors import BadConfig
 from d2m.core.music import Music
 from d2m.data.synthetic.dances import choreograph
 from d2m.web.app import PageServer
+from d2m.web.jobs import JobQueue, PageSettings
 from d2m.web.uploads import Upload, UploadLimits
 
 SECONDS = 3.0
@@ -200,7 +205,7 @@ def test_ten_uploads_at_once_get_a_sentence_each_and_the_page_lives_on(
 
 
 def test_nothing_outside_its_own_folder_is_served(server: PageServer, dance: Path) -> None:
-    upload = server.page.desk.take_in(server.page.dances[0].path)
+    upload = server.page.jobs.take_in(server.page.dances[0].path)
     assert isinstance(upload, Upload) and upload.path.is_file()
     outside = [
         "/etc/passwd",
@@ -220,7 +225,7 @@ def test_nothing_outside_its_own_folder_is_served(server: PageServer, dance: Pat
             assert httpx.get(f"{server.url}{route}{path}", timeout=30).status_code in (403, 404), path
     assert httpx.get(f"{server.url}gradio_api/proxy=https://example.com/").status_code == 403
     with pytest.raises(BadConfig, match="not uploaded here"):
-        server.page.desk.take_in(dance)
+        server.page.jobs.take_in(dance)
 
 
 def test_a_program_cannot_name_other_files_or_addresses_as_its_upload(server: PageServer, dance: Path) -> None:
@@ -250,5 +255,35 @@ def test_files_go_with_the_server() -> None:
         folder = running.folder.path
         assert folder.is_dir()
         with pytest.raises(BadConfig, match="another port"):
-            PageServer.start(port=int(running.url.rstrip("/").rsplit(":", 1)[1]), model=running.page.desk.model)
+            PageServer.start(port=int(running.url.rstrip("/").rsplit(":", 1)[1]), model=running.page.jobs.model)
     assert not folder.exists()
+
+
+def test_a_terminated_page_removes_its_files(tmp_path: Path) -> None:
+    """`kill PID`, as service managers do, with device and steps chosen."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "d2m", "serve", "--port", str(port), "--device", "cpu", "--steps", "2"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
+        assert running.stdout is not None and f":{port}" in running.stdout.readline()
+        assert list(tmp_path.glob("d2m-page-*/served/examples/*.pkl"))
+        running.terminate()
+        assert running.stdout.read() == "Stopped.\n" and running.wait() == 0
+    assert not list(tmp_path.glob("d2m-page-*"))
+
+
+def test_steps_and_guidance_of_the_server_reach_the_music(server: PageServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    generate = server.page.jobs.model.generate
+
+    def noted(*arguments: Any, **settings: Any) -> Any:
+        asked.append(settings)
+        return generate(*arguments, **settings)
+
+    monkeypatch.setattr(server.page.jobs.model, "generate", noted)
+    jobs = JobQueue(server.page.jobs.model, server.folder, server.page.jobs.limits, steps=2, guidance=1.0)
+    settings = PageSettings.checked("", "", 0, 1, False)
+    jobs.run(jobs.take_in(server.page.dances[0].path), settings, lambda stage, share: None)
+    assert [(one["steps"], one["guidance"]) for one in asked] == [(2, 1.0)]

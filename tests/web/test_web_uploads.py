@@ -2,7 +2,11 @@
 
 import os
 import pickle
+import signal
 import struct
+import subprocess
+import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -12,7 +16,9 @@ import numpy as np
 import pytest
 
 from d2m.core.errors import BadConfig, BadInput
-from d2m.web.jobs import PageFolder
+from d2m.motion.dance import Dance
+from d2m.motion.readers import READERS
+from d2m.web.jobs import PageFolder, remove_abandoned_folders
 from d2m.web.uploads import UploadLimits, shown_name_of, take_in
 
 LIMITS = UploadLimits(max_mb=2, max_seconds=10)
@@ -67,6 +73,45 @@ def test_a_film_and_a_dance_are_taken_under_names_of_our_own(tmp_path: Path) -> 
     for upload in (film, dance):
         assert upload.path.parent == tmp_path / "work" and len(upload.path.stem) == 32 and upload.path.stem.isalnum()
     assert dance.path.suffix == ".pkl"
+
+
+def test_of_a_motion_file_only_what_the_child_read_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's own process never opens the upload: its readers are broken here, and not in the child."""
+    source = write_dance(tmp_path / "a dance.pkl")
+    expected = Dance.load(source).features
+
+    def must_not_be_called(path: Path) -> None:
+        raise AssertionError(f"{path} was opened by the page")
+
+    for suffix in (".pkl", ".npz"):
+        monkeypatch.setitem(READERS, suffix, must_not_be_called)
+    monkeypatch.setattr("d2m.core.safe_pickle.load_safe_pickle", must_not_be_called)
+    upload = take_in(source, tmp_path / "work", LIMITS)
+    assert upload.is_motion and upload.seconds == 3.0 and upload.shown_name == "a dance.pkl"
+    assert [path for path in (tmp_path / "work").iterdir()] == [upload.path] and upload.path.suffix == ".npy"
+    np.testing.assert_array_equal(np.load(upload.path, allow_pickle=False), expected)
+
+
+def test_folders_of_killed_pages_go_at_the_next_start_and_those_of_running_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = (
+        "import os, signal, sys, tempfile; from d2m.web.jobs import PageFolder; tempfile.tempdir = sys.argv[1]; "
+        "(PageFolder().work / 'upload').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -signal.SIGKILL
+    (killed,) = tmp_path.glob("d2m-page-*/work/upload")
+    for name, age_s in (("d2m-page-new", 0), ("d2m-page-old", 3600), ("mine", 3600)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    running = PageFolder()
+    try:
+        assert remove_abandoned_folders() == []
+        left = sorted(path.name for path in tmp_path.iterdir())
+        assert left == sorted(["d2m-page-new", "mine", running.path.name]) and not killed.exists()
+    finally:
+        running.close()
 
 
 def test_webm_as_browsers_record_it_is_taken(tmp_path: Path) -> None:
