@@ -2,7 +2,8 @@
 
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from d2m.core.aist_names import parse_sequence_name
 from d2m.evaluation.analysis import AudioAnalysis
 from d2m.evaluation.references import JudgedLength, Reference, song_of
 from d2m.metrics.alignment import alignment
-from d2m.metrics.audio_quality import log_mel_l1
+from d2m.metrics.audio_quality import log_mel_frames, log_mel_l1
 from d2m.metrics.beats import TOLERANCES_S, beat_drift, beat_scores, continuity, onset_f
 from d2m.metrics.protocols import ProtocolScores, score_protocols
 from d2m.metrics.registry import METRICS
@@ -131,10 +132,12 @@ def _sound_metrics(truth: Reference, heard: AudioAnalysis) -> dict[str, float]:
     if reference and reference.onsets_s is not None and heard.onsets_s is not None:
         metrics["onset_f"] = onset_f(reference.onsets_s, heard.onsets_s)
     if reference and reference.log_mel is not None and heard.log_mel is not None:
-        missing = max(0, reference.log_mel.shape[1] - heard.log_mel.shape[1])
+        # Only what is judged: the song of a floor may be shorter than the reference, which is cut to it.
+        judged = reference.log_mel[:, : log_mel_frames(truth.seconds)]
         # What a short output lacks is silence, or stopping early would bring it nearer to the reference.
+        missing = max(0, judged.shape[1] - heard.log_mel.shape[1])
         filled = np.pad(heard.log_mel, ((0, 0), (0, missing)), constant_values=_SILENT_LOG_MEL)
-        metrics["log_mel_l1"] = log_mel_l1(reference.log_mel, filled)
+        metrics["log_mel_l1"] = log_mel_l1(judged, filled)
     return metrics
 
 
@@ -164,6 +167,17 @@ def genre_said(generated: Path) -> str | None:
         return None
     genre = said.get("genre")
     return genre if isinstance(genre, str) else None
+
+
+def checkpoints_of(sounds: Iterable[Path]) -> list[str]:
+    """SHA-256 of the checkpoints that `NAME.json` beside the generated sounds names, each once; empty where none does."""
+    found = set()
+    for path in sounds:
+        with suppress(OSError, UnicodeDecodeError, json.JSONDecodeError):
+            said = json.loads(path.with_suffix(".json").read_text())
+            sha256 = said.get("checkpoint_sha256") if isinstance(said, dict) else None
+            found |= {sha256} if isinstance(sha256, str) else set()
+    return sorted(found)
 
 
 # Floors and ceilings, judged by the same `score_clip` as the system.

@@ -217,6 +217,14 @@ class Run:
         )  # fmt: skip
 
     @property
+    def made_with(self) -> str:
+        """Seeds and checkpoints behind the clips, as far as they are known; empty where nothing is."""
+        seeds = sorted({clip["seed"] for clip in self.scores["clips"] if clip.get("seed") is not None})
+        checkpoints = self.scores["about"]["settings"].get("checkpoints") or []
+        words = [f"seed {', '.join(map(str, seeds))}"] if seeds else []
+        return "; ".join([*words, *(f"checkpoint {sha256[:8]}" for sha256 in checkpoints)])
+
+    @property
     def beat_f(self) -> float:
         """The headline; below all for a run that could not measure it."""
         mean = value_in(self.scores["summary"], "beat_f_70").get("mean")
@@ -312,6 +320,9 @@ def foot(runs: Sequence[Run]) -> list[str]:
         lines.append(
             f"‡ {odd} of {len(runs)} runs are not comparable with {standard.name}, for the reason in the last column."
         )
+    if len({run.made_with for run in runs}) > 1:
+        told = "; ".join(f"{run.name}: {run.made_with or 'unknown'}" for run in runs)
+        lines.append(f"The runs were not made with the same seeds and checkpoints ({told}).")
     lines.append("Two overlapping intervals do not mean equal systems: compare them clip by clip with generated=[A,B].")
     return lines
 

@@ -12,7 +12,7 @@ from typing import Any
 from d2m.core.errors import BadConfig
 from d2m.core.files import atomic_write
 from d2m.evaluation.analysis import AudioAnalyzer
-from d2m.evaluation.clip_scores import ClipScore
+from d2m.evaluation.clip_scores import ClipScore, checkpoints_of
 from d2m.evaluation.embeddings import MFCC_STATISTICS
 from d2m.evaluation.evaluator import Evaluator, Failed
 from d2m.evaluation.genre_classifier import load_genre_reader
@@ -225,7 +225,8 @@ def score_folders(
         Path(generated),
     )
     folders = {"generated": generated, "reference": reference, "dances": dances, "training": training}
-    settings = {name: str(folder) if folder else None for name, folder in folders.items()} | {"embedding": made_of}
+    settings = {name: str(folder) if folder else None for name, folder in folders.items()}
+    settings |= {"embedding": made_of, "checkpoints": checkpoints_of(judged.audio.values())}
     return Scores(
         system=judged.system,
         floors=judged.floors,

@@ -4,6 +4,7 @@ Every number is finite for every clip, silence and clips of one sample included,
 have any (NaN). Levels are in dB relative to a full scale of 1.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -190,6 +191,11 @@ def log_mel(music: Music) -> Float[np.ndarray, "mel frame"]:
         y=samples, sr=MEL_SAMPLE_RATE, n_fft=2048, hop_length=MEL_HOP_SAMPLES, n_mels=MEL_BANDS, power=1.0
     )
     return np.log(np.maximum(mel, _MEL_FLOOR)).astype(np.float32)
+
+
+def log_mel_frames(seconds: float | int) -> int:
+    """How many frames `log_mel` gives for a sound of this length."""
+    return 1 + math.ceil(seconds * MEL_SAMPLE_RATE - 1e-6) // MEL_HOP_SAMPLES
 
 
 def log_mel_l1(first: Float[np.ndarray, "mel first"], second: Float[np.ndarray, "mel second"]) -> float:

@@ -10,7 +10,15 @@ import pytest
 from tests_support_evaluate import write_folders
 
 from d2m.core.errors import BadInput
-from d2m.evaluation.comparison import Run, differences, leaderboard_rows, load_run, standard_run, write_leaderboard
+from d2m.evaluation.comparison import (
+    Run,
+    differences,
+    foot,
+    leaderboard_rows,
+    load_run,
+    standard_run,
+    write_leaderboard,
+)
 from d2m.evaluation.scores import score_folders
 
 
@@ -51,6 +59,19 @@ def test_rows_that_differ_say_in_what(scores):
     assert standard_run(runs) is standard
     marked = {row[0]: row[-1] for row in leaderboard_rows(runs)}
     assert "2 of 3" in marked["**c** ‡"] and marked["**also**"] == ""
+
+
+def test_runs_of_other_seeds_or_checkpoints_say_so(scores):
+    other, unknown = deepcopy(scores), deepcopy(scores)
+    for row in other["clips"]:
+        row["seed"] = 1
+    other["about"]["settings"]["checkpoints"] = ["0123456789abcdef"]
+    told = [line for line in foot([Run("a", scores), Run("b", other)]) if "same seeds" in line]
+    assert told == [
+        "The runs were not made with the same seeds and checkpoints (a: seed 0; b: seed 1; checkpoint 01234567)."
+    ]
+    assert not any("same seeds" in line for line in foot([Run("a", scores), Run("b", unknown)]))
+    assert scores["about"]["settings"]["checkpoints"] == []
 
 
 def test_markdown_and_page(scores, tmp_path):

@@ -14,6 +14,7 @@ from d2m.evaluation.clip_scores import draw_other_songs, genre_said, metronome, 
 from d2m.evaluation.references import Reference
 from d2m.evaluation.scores import score_folders
 from d2m.evaluation.tables import leftovers
+from d2m.metrics.audio_quality import log_mel, log_mel_frames
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,19 @@ def test_metronome_at_the_right_tempo_scores_by_its_phase():
     assert score_clip(on_time, metronome(120, 6.0)).metrics["beat_f_50"] == 1
     metrics = score_clip(off_beat, metronome(120, 6.0)).metrics
     assert metrics["beat_f_200"] == 0 and metrics["tempo_within_2_percent"] == 1
+
+
+def test_a_shorter_song_of_a_floor_is_compared_over_what_both_have():
+    """Noise of 6 s against the same noise of 3 s: nothing differs, and no silence is filled in."""
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 6 * RATE)).astype(np.float32)
+    mels = [log_mel(Music(noise[:, : seconds * RATE], RATE))[:, : seconds * RATE // 512 - 2] for seconds in (6, 3)]
+    beats_s = np.arange(0.5, 6, 0.5)
+    short, long = (AudioAnalysis(beats_s, log_mel=mel) for mel in (mels[1], mels[0]))
+    truth = Reference.of("a", 6.0, beats_s, long)
+    cut = truth.until(mels[1].shape[1] * 512 / RATE - 0.03)
+    assert score_clip(cut, short).metrics["log_mel_l1"] < 1e-6
+    assert score_clip(truth, short).metrics["log_mel_l1"] > 1  # a system's own music that stops early
+    assert log_mel(Music(noise, RATE)).shape[1] == log_mel_frames(6.0)
 
 
 def test_random_songs_are_other_songs_and_do_not_depend_on_order():

@@ -86,6 +86,12 @@ def test_beat_list_layouts(tmp_path):
     assert load_beats_s(path).tolist() == [0.5, 1.25, 2.0]
 
 
+@pytest.mark.parametrize("times", [[500.0, 1000.0, 1500.0, 6200.0], [1.0, 6_200_000.0], [500.0, 1000.0]])
+def test_beat_lists_in_milliseconds_are_refused(tmp_path, times):
+    with pytest.raises(BadInput, match=r"a\.txt: found a last beat at .*look like milliseconds: divide by 1000"):
+        load_beats_s(write_beats(tmp_path / "a.txt", "".join(f"{time_s}\n" for time_s in times)))
+
+
 @pytest.mark.parametrize("text", ["", "\n", "half past\n", "2\n1\n", "-1\n", "nan\n"])
 def test_bad_beat_lists_name_the_file(tmp_path, text):
     with pytest.raises(BadInput, match="a.txt"):

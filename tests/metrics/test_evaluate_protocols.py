@@ -17,6 +17,7 @@ from d2m.metrics.protocols import (
     LORIS_ONSETS,
     PROTOCOLS,
     CoverageAndHit,
+    InversionScore,
     LorisClip,
     ProtocolEvents,
     d2md,
@@ -116,6 +117,13 @@ def test_inversion_by_hand():
     assert np.isnan(inversion(NONE, generated_s, 2.0, 0.0, 117.5).tempo_difference_bpm)
     mean = inversion_mean([score, silent, inversion(NONE, generated_s, 2.0, 0.0, 117.5)])
     assert mean.tempo_difference_bpm == pytest.approx(61.25) and mean.f1 == pytest.approx(4 / 21)
+
+
+def test_inversion_f1_is_that_of_the_mean_precision_and_recall():
+    table = [InversionScore(0.412, 0.387, 0.0, 0.0), InversionScore(0.476, 0.440, 0.0, 0.0)]
+    assert [round(inversion_mean([row]).f1, 3) for row in table] == [0.399, 0.457]  # the paper's own figures
+    clips = [InversionScore(1.0, 0.2, 1 / 3, 0.0), InversionScore(0.2, 1.0, 1 / 3, 0.0)]
+    assert inversion_mean(clips).f1 == pytest.approx(0.6) and np.isnan(inversion_mean([]).f1)
 
 
 def test_d2md_by_hand():

@@ -64,7 +64,7 @@ GROUPS: dict[str, dict[str, tuple[Measure, ...]]] = {
         "tempo": (
             _TEMPO,
             Measure(
-                ("tempo_octave_errors",), "octave errors", 2, "share at half, double or triple tempo", "octave error"
+                ("tempo_octave_errors",), "octave errors", 2, "share at half or double the true tempo", "octave error"
             ),
         ),
         "onsets": (_ONSET_F,),
