@@ -10,8 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from d2m.benchmark.timing import synchronise
-from d2m.models.fast_convolution import product
-from d2m.models.fast_network import has_onednn
+from d2m.models.onednn import has_onednn, linear
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def matmul_peak(device: torch.device, size: int = 2048, tries: int = 5) -> Matmu
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
         ways: list[Callable[[], object]] = [lambda a=a, b=b: a @ b]
         if dtype == torch.float32 and device.type == "cpu" and has_onednn():
-            ways.append(lambda a=a, b=b: product(a, b))
+            ways.append(lambda a=a, b=b: linear(a, b))
         best = min(_fastest_s(way, device, tries) for way in ways)
         rates[dtype] = 2 * size**3 / best
     return MatmulPeak(rates[torch.float32], rates[torch.bfloat16])

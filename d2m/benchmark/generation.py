@@ -13,7 +13,7 @@ from d2m.benchmark.generation_variants import STOCK, Counts, Generation, Generat
 from d2m.benchmark.report import Measured
 from d2m.benchmark.timing import Timing, interleaved, peak_memory_alone_mb
 from d2m.core.errors import BadConfig
-from d2m.models.fast_network import Mode
+from d2m.models.device import Precision as Mode
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def benchmark(config: DictConfig, peak: MatmulPeak, on_round: Callable[[int], No
         f"decoder. Ours fast: {setup.fast_steps} guided DPM-Solver++(2M) steps, one-pass decoder; ours distilled: "
         f"{setup.distilled_steps} steps without guidance, one-pass decoder; both {result.fast_mode}. Random weights. Timed "
         f"{how}, in turns, {config.repeats} rounds; memory: each variant alone in a process; FLOPs: of matrix products, "
-        "convolutions and attentions, as done (fewer in ours, where a convolution is done by Winograd)."
+        "convolutions and attentions, as done."
     ]
     if result.difference is not None:
         notes.append(

@@ -1,7 +1,7 @@
 """Our ways of generating, for the benchmark: exact, bf16, fast (fewer steps, one-pass decoder) and distilled."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 
 import torch
@@ -17,7 +17,8 @@ from d2m.diffusion.guidance import guided
 from d2m.diffusion.multidiffusion import blended, plan_windows
 from d2m.diffusion.samplers import Denoiser
 from d2m.models.conditioner import Condition, MotionWindow
-from d2m.models.fast_network import Mode, use_bfloat16, use_fast_layers
+from d2m.models.device import DeviceConfig
+from d2m.models.device import Precision as Mode
 from d2m.models.heads import unknown_genres
 from d2m.systems.latent_diffusion import LatentDiffusion
 
@@ -32,7 +33,8 @@ class OurNetworks:
     """
 
     def __init__(self, setup: GenerationSetup, mode: Mode, stock: StockGeneration | None = None) -> None:
-        self.mode, self.device = mode, torch.device(setup.device)
+        self.device = torch.device(setup.device)
+        self.placement = DeviceConfig(self.device, mode, setup.compile)
         torch.manual_seed(0)
         system: LatentDiffusion = instantiate(OmegaConf.create(dict(setup.system)))
         dmae: DMAE = instantiate(OmegaConf.create(dict(setup.dmae)), _convert_="all")
@@ -43,19 +45,12 @@ class OurNetworks:
         self.system = system.to(self.device).eval().requires_grad_(False)
         self.dmae = dmae.to(self.device).eval().requires_grad_(False)
         for network in (self.system.unet, self.dmae.autoencoder.net, self.dmae.onepass):
-            if network is None:
-                continue
-            if self.device.type == "cpu":
-                use_fast_layers(network)
-                if mode == "bf16":
-                    use_bfloat16(network)
-            if setup.compile:
-                network.compile(mode="reduce-overhead" if self.device.type == "cuda" else None)
+            if network is not None:
+                self.placement.place(network)
 
     def precision(self) -> AbstractContextManager[object]:
         """What the networks run in."""
-        low = self.mode == "bf16" and self.device.type != "cpu"
-        return torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext()
+        return self.placement.running()
 
 
 class OurGeneration(Generation):

@@ -18,7 +18,7 @@ from d2m.audio.autoencoder import DMAE
 from d2m.benchmark.flops import counted_flops
 from d2m.benchmark.stock import StockSystem
 from d2m.core.timeline import MOTION_FPS, seconds_to_motion_frames
-from d2m.models.fast_network import Mode
+from d2m.models.device import Precision as Mode
 
 STOCK = "published recipe, stock packages"
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from audio_diffusion_pytorch import DiffusionModel, UNetV0, VDiffusion, VSampler
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from d2m.core.aist_names import GENRES
 from d2m.motion.features import FEATURE_WIDTH
 
 ensure_torchaudio()  # audio_diffusion_pytorch imports torchaudio
+from audio_diffusion_pytorch import DiffusionModel, UNetV0, VDiffusion, VSampler  # noqa: E402
 
 MASK_PROBABILITY = 0.2
 """Share of training rows whose tokens are replaced by the null tokens."""

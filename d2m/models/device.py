@@ -1,17 +1,25 @@
 """Where music is made and in what numbers: on a CPU or a GPU, in float32 or in bfloat16."""
 
 import os
+import shutil
+import sys
+import sysconfig
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
 
 from d2m.core.errors import BadConfig
-from d2m.models.fast_network import Mode, use_bfloat16, use_fast_layers, use_stock_layers
+from d2m.models.onednn import has_bfloat16
 
 CPU = torch.device("cpu")
+
+Precision = Literal["exact", "bf16"]
 
 PRECISIONS = ("exact", "bf16", "auto")
 
@@ -30,18 +38,20 @@ class DeviceConfig:
 
     Args:
         device: that they are moved to.
-        precision: `exact`, float32; or `bf16`: on a CPU weights in bfloat16, on a GPU autocast.
+        precision: `exact`, float32; or `bf16`, autocast to bfloat16; the weights themselves stay in float32.
         compiled: by `torch.compile`, on a GPU with CUDA graphs.
     """
 
     device: torch.device = CPU
-    precision: Mode = "exact"
+    precision: Precision = "exact"
     compiled: bool = False
 
-    def running(self) -> AbstractContextManager[object]:
-        """What the networks run in."""
-        low = self.precision == "bf16" and self.device.type != "cpu"
-        return torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext()
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """What the networks run in; without gradients."""
+        low = self.precision == "bf16"
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext():
+            yield
 
     def free_bytes(self) -> int:
         """The device's memory that nobody uses now."""
@@ -53,14 +63,10 @@ class DeviceConfig:
             return _UNKNOWN_FREE_BYTES
 
     def place(self, network: nn.Module) -> None:
-        """Move a network there, once, and make it fast for generation."""
-        use_stock_layers(network)  # from wherever it was before; the fast ones are for CPUs
-        if self.device.type == "cpu":
-            use_fast_layers(network)
-            if self.precision == "bf16":
-                use_bfloat16(network)
-        else:
-            network.to(self.device)
+        """Move a network there, once."""
+        network.to(self.device)
+        # autocast keeps a weight's rounded copy from one step to the next only where the weight could have a gradient
+        network.requires_grad_(self.precision == "bf16" and self.device.type == "cpu")
         if self.compiled:
             network.compile(mode="reduce-overhead" if self.device.type == "cuda" else None)
 
@@ -75,7 +81,10 @@ def choose_device(
         precision: `exact`, `bf16`, or `auto`: bfloat16 where it is measured to be faster here, which another machine may see
             differently.
         compiled: see `DeviceConfig`.
-        has_bfloat16_on_cpu: whether `auto` may choose it there.
+        has_bfloat16_on_cpu: whether what is run can use it there.
+
+    What this machine cannot do (bfloat16 on a CPU without it, compiling without a compiler) is left out, with a line on
+    standard error.
 
     Raises:
         BadConfig: for what is unknown or not there.
@@ -92,16 +101,35 @@ def choose_device(
         raise BadConfig(f"device={device}: this PyTorch sees {torch.cuda.device_count()} GPUs; say device=cpu.")
     if precision not in PRECISIONS:
         raise BadConfig(f"precision={precision}: unknown; expected {', '.join(PRECISIONS)}.")
+    can = where.type != "cpu" or has_bfloat16_on_cpu
     if precision == "auto":
-        can = has_bfloat16_on_cpu or where.type != "cpu"
         precision = "bf16" if can and prefers_bfloat16(where) else "exact"
+    if precision == "bf16" and where.type == "cpu" and has_bfloat16_on_cpu and not has_bfloat16():
+        _say("precision=bf16: this processor has no bfloat16; float32 (precision=exact) is used instead.")
+        precision = "exact"
+    if compiled and not has_compiler():
+        _say("compile=true: no C++ compiler with Python's headers is found here; the networks run uncompiled.")
+        compiled = False
     return DeviceConfig(where, "bf16" if precision == "bf16" else "exact", compiled)
+
+
+def has_compiler() -> bool:
+    """Whether `torch.compile` finds what it needs on this machine: a C++ compiler and Python's headers."""
+    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++", "cl"]
+    return header.is_file() and any(shutil.which(name) for name in names)
+
+
+def _say(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
 
 
 def prefers_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is worth it: on a GPU where it is built in, on a CPU where a matrix product is measured to be faster."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if not has_bfloat16():
+        return False
     rows, inner, columns = _PROBE
     seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     pairs = {kind: (torch.ones(rows, inner, dtype=kind), torch.ones(inner, columns, dtype=kind)) for kind in seconds}

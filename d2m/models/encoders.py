@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from d2m.core.aist_names import GENRES
 from d2m.core.timeline import MOTION_FPS
-from d2m.models.fast_network import FastLinear
+from d2m.models.onednn import Linear
 from d2m.motion.features import FEATURE_WIDTH, joint_velocities_torch
 
 
@@ -42,8 +42,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(features)
-        self.to_qkv = FastLinear(features, 3 * heads * head_features, bias=False)
-        self.to_out = nn.Sequential(FastLinear(heads * head_features, features), nn.Dropout(dropout))
+        self.to_qkv = Linear(features, 3 * heads * head_features, bias=False)
+        self.to_out = nn.Sequential(Linear(heads * head_features, features), nn.Dropout(dropout))
 
     def forward(self, x: Float[Tensor, "batch token feature"]) -> Float[Tensor, "batch token feature"]:
         """The update to add to `x`."""
@@ -58,10 +58,10 @@ class FeedForward(nn.Module):
         super().__init__()
         self.net = nn.Sequential(
             nn.LayerNorm(features),
-            FastLinear(features, hidden),
+            Linear(features, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
-            FastLinear(hidden, features),
+            Linear(hidden, features),
             nn.Dropout(dropout),
         )
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from d2m.models.conditioner import Condition
 from d2m.models.encoders import attend
-from d2m.models.fast_network import use_fast_linear
+from d2m.models.onednn import use_onednn
 
 _BLOCK_TENSORS = 24
 """Tensors of a level's size that may be alive at once."""
@@ -186,7 +186,7 @@ class ConditionedUNet(nn.Module):
         for number, attention in enumerate(self._cross_attentions()):
             attention.number = number
         self._null_keys_values: tuple[Any, tuple[Tensor, ...]] | None = None
-        use_fast_linear(self)
+        use_onednn(self)
 
     def forward(
         self, x: Float[Tensor, "batch channel frame"], sigma: Float[Tensor, " batch"], condition: Condition
