@@ -4,10 +4,12 @@ music = Dance2Music.load("demo")(Dance.load("dance.pkl"), seed=0)
 music.save("dance.wav")
 """
 
+import errno
 import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from tqdm import tqdm
 
 from d2m.core.aist_names import GENRES
 from d2m.core.checkpoint import Checkpoint, build, load_checkpoint, load_into, shipped_or_path
-from d2m.core.errors import BadConfig, UserError
+from d2m.core.errors import BadConfig, UserError, whole_number
 from d2m.core.files import atomic_write, writable_folder
 from d2m.core.music import Music
 from d2m.core.timeline import MOTION_FPS
@@ -172,6 +174,7 @@ class Dance2Music:
             )
         asked = {name: value for name, value in settings.items() if value is not None}
         self._check_settings(asked)
+        whole_number("seed", seed)
         reads = [self._read(dance, genre, tempo_bpm) for dance in dances]
         lengths = [self.samples(dance) for dance in dances]
         requests = [
@@ -220,6 +223,10 @@ class Dance2Music:
                     f"{name}={value}: {type(self.system).__name__} has no such setting; "
                     f"it takes {', '.join(sorted(known)) or 'none'}."
                 )
+            if name in ("steps", "top_k"):
+                whole_number(name, value, 1)
+            if name in ("guidance", "temperature") and not (isinstance(value, int | float) and isfinite(value)):
+                raise BadConfig(f"{name}={value}: expected a number.")
 
 
 def _played_at(dance: Dance, speed: float, grid: BeatGrid, reads: str) -> Float[np.ndarray, "time *part"]:
@@ -303,9 +310,18 @@ def _make(
         result.failed |= dict.fromkeys(dances, str(error))
         return
     for (path, dance), (music, record) in zip(dances.items(), made, strict=True):
-        wav = music.save(out / f"{dance.name}_seed{seed}.wav")
-        with atomic_write(wav.with_suffix(".json")) as temporary:
-            temporary.write_text(json.dumps(record.as_json(), indent=2))
+        try:
+            wav = music.save(out / f"{dance.name}_seed{seed}.wav")
+            with atomic_write(wav.with_suffix(".json")) as temporary:
+                temporary.write_text(json.dumps(record.as_json(), indent=2))
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            result.failed[path] = (
+                f"{path}: its music would be called {dance.name[:20]}…_seed{seed}.wav, a name longer than the disk allows; "
+                "shorten the dance's name."
+            )
+            continue
         result.wavs[path] = wav
         if on_wav:
             on_wav(dance, wav)

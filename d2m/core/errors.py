@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -39,6 +40,18 @@ def user_errors_exit() -> Iterator[None]:
     except KeyboardInterrupt:
         print("error: interrupted; files already finished are kept.", file=sys.stderr)
         sys.exit(130)
+
+
+def whole_number(name: str, value: Any, least: int = 0, below: int = 2**63) -> int:
+    """`value`, where it is a whole number in [least, below).
+
+    Raises:
+        BadConfig: for anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < below:
+        found = str(value) if len(str(value)) <= 40 else f"a number of {len(str(value))} digits"
+        raise BadConfig(f"{name}={found}: expected a whole number from {least} to {below - 1}.")
+    return int(value)
 
 
 def require_settings(config: DictConfig, meanings: Mapping[str, str], usage: str) -> None:

@@ -1,5 +1,6 @@
 """Paired windows of motion and music latent, cut on the one clock."""
 
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -188,6 +190,12 @@ def loaded_split(layout: DataSetLayout, split: str, dmae: str, clock: Clock) -> 
 def too_short_error(layout: DataSetLayout, clock: Clock) -> BadInput:
     """No sequence is as long as a window."""
     return BadInput(f"{layout.root}: found no sequence of at least {clock.window_seconds:.2f} s; use longer dances.")
+
+
+@rank_zero_only
+def say_left_out(sentence: str) -> None:
+    """Print what is left out of training, by one process; not as logging, which the scripts turn off."""
+    print(f"note: {sentence}", file=sys.stderr)
 
 
 def left_out_sentence(split: str, total: int, short: int, failed: int, first: str, clock: Clock) -> str:

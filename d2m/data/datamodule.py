@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from d2m.core.music import Music
 from d2m.core.timeline import Clock
-from d2m.data.clips import Clips, ClipWindows, MappedClips, loaded_split, mapped_split
+from d2m.data.clips import Clips, ClipWindows, MappedClips, loaded_split, mapped_split, say_left_out
 from d2m.data.index import MANIFEST, LatentManifest
 from d2m.data.layout import DataSetLayout
 from d2m.data.sampler import Position, ResumableSampler, accumulated_batches, position_of
@@ -80,14 +79,16 @@ class PairedWindows(LightningDataModule):
 
     @property
     def made_with(self) -> dict[str, str]:
-        """What a checkpoint notes beside its system: the autoencoder whose latents it was trained on."""
-        return {"dmae": self.dmae}
+        """What a checkpoint notes beside its system: the autoencoder whose latents it was trained on, and its fingerprint."""
+        folder = self.layout.latent_folder(self.dmae)
+        known = {"dmae_sha256": LatentManifest.load(folder).weights_sha256} if (folder / MANIFEST).exists() else {}
+        return {"dmae": self.dmae, **known}
 
     def _clips(self, split: str) -> Clips:
         read = loaded_split if self.in_memory else mapped_split
         found = read(self.layout, split, self.dmae, self.clock)
         if found.left_out:
-            rank_zero_info(found.left_out)
+            say_left_out(found.left_out)
         return found.clips
 
     def _check_latents(self) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int16, UInt8
 from lightning import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -19,7 +18,7 @@ from d2m.core.aist_names import genre_index, parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput, UserError
 from d2m.core.music import Music
 from d2m.core.timeline import MOTION_FPS, PICTURE_FPS, Clock
-from d2m.data.clips import Row, load_array
+from d2m.data.clips import Row, load_array, say_left_out
 from d2m.data.encode import rhythm_curves
 from d2m.data.layout import DataSetLayout, load_landmarks, load_pictures
 from d2m.data.sampler import Position, ResumableSampler, accumulated_batches, position_of
@@ -315,7 +314,7 @@ class WaveformWindows(LightningDataModule):
     def _clips(self, split: str) -> list[SoundingClip]:
         found = sounding_split(self.layout, split, self.shape)
         if found.left_out:
-            rank_zero_info(found.left_out)
+            say_left_out(found.left_out)
         return found.clips
 
     def fit_statistics_of(self, system: Any) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from lightning import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -16,7 +15,7 @@ from tqdm import tqdm
 from d2m.core.aist_names import genre_index, parse_sequence_name
 from d2m.core.errors import BadInput, UserError
 from d2m.core.timeline import Clock
-from d2m.data.clips import last_starts, left_out_sentence, load_array, too_short_error
+from d2m.data.clips import last_starts, left_out_sentence, load_array, say_left_out, too_short_error
 from d2m.data.index import TokenManifest, token_file, token_folder
 from d2m.data.layout import DataSetLayout, load_landmarks
 from d2m.data.sampler import Position, ResumableSampler, accumulated_batches, position_of
@@ -271,5 +270,5 @@ class TokenWindows(LightningDataModule):
         first = failed[0] if failed else ""
         left_out = left_out_sentence(split, len(names), short, len(failed), first, self.clock)
         if left_out:
-            rank_zero_info(left_out)
+            say_left_out(left_out)
         return clips

@@ -208,7 +208,7 @@ class LatentDiffusion(TrainedSystem):
         """What makes sound of this system's latents: the autoencoder that they were trained on, or another that fits."""
         from d2m.systems.latent_generator import LatentGenerator
 
-        return LatentGenerator.load(self, autoencoder or made_with["dmae"])
+        return LatentGenerator.load(self, autoencoder or made_with["dmae"], made_with.get("dmae_sha256"))
 
     @torch.no_grad()
     def generate(

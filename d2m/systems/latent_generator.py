@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from d2m.audio.autoencoder import DMAE
 from d2m.audio.chunked_coding import decode_piece
-from d2m.audio.pretrained import load_dmae
+from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.errors import BadConfig
 from d2m.core.timeline import MOTION_FPS
 from d2m.diffusion.multidiffusion import joined_plans
@@ -181,9 +181,20 @@ class LatentGenerator(MusicGenerator):
             )
 
     @staticmethod
-    def load(system: LatentDiffusion, dmae: str | Path) -> "LatentGenerator":
-        """The music_generator with the autoencoder of that name or path, see `d2m.audio.pretrained.load_dmae`."""
-        return LatentGenerator(system, load_dmae(dmae))
+    def load(system: LatentDiffusion, dmae: str | Path, dmae_sha256: str | None = None) -> "LatentGenerator":
+        """The music_generator with the autoencoder of that name or path, see `d2m.audio.pretrained.load_dmae`.
+
+        Raises:
+            BadConfig: when its encoder is not the one of `dmae_sha256`, which made the latents of the training.
+        """
+        generator = LatentGenerator(system, load_dmae(dmae))
+        found = weights_sha256(generator.dmae)
+        if dmae_sha256 not in (None, found):
+            raise BadConfig(
+                f"autoencoder {dmae}: its encoder has the fingerprint {found[:12]}, but the system was trained on latents of "
+                f"{dmae_sha256[:12]}; name the autoencoder that it was trained with."
+            )
+        return generator
 
     def _networks(self) -> list[nn.Module]:
         networks = (self.system.unet, self.dmae.autoencoder.net, self.dmae.onepass)

@@ -36,7 +36,6 @@ from d2m.systems.training_system import (
     rhythm_loss,
 )
 
-
 # Textual inversion: encoders turn a dance into pseudo-words in the prompt of a frozen text-to-music model.
 #
 # After Li et al., "Dance-to-Music Generation with Encoder-based Textual Inversion" (SIGGRAPH Asia 2024, arXiv:2401.17800): the

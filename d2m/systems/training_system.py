@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import cos, pi
+from math import cos, isfinite, pi
 from typing import Any
 
 import lightning
@@ -117,6 +117,10 @@ class OptimizerSettings:
     final_share: float = 0.02
 
     def __post_init__(self) -> None:
+        rates = {"lr": self.lr, "conditioner_lr": self.conditioner_lr}
+        for name, rate in rates.items():
+            if rate is not None and not (isfinite(rate) and rate >= 0):
+                raise BadConfig(f"{name}={rate}: expected a learning rate of 0 or more, such as 3e-4.")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule={self.schedule}: unknown; expected one of {', '.join(SCHEDULES)}.")
         if self.schedule == "step" and (self.step_every_steps or 0) < 1:
