@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from d2m.core.errors import user_errors_exit
-
 
 @dataclass(frozen=True)
 class Command:
@@ -61,14 +59,13 @@ def run(name: str, arguments: Sequence[str] | None = None) -> None:
 
     A user's mistake ends the process with one sentence and status 2.
     """
-    import hydra
     from omegaconf import DictConfig
 
-    def task(config: DictConfig) -> None:
-        with user_errors_exit():
-            function = getattr(import_module(f"d2m.commands.{COMMANDS[name].module}"), name)
-            function(config)
+    from d2m.commands.overrides import run_checked  # Hydra is slow to import, and `d2m --help` needs none
+
+    def command(config: DictConfig) -> None:
+        getattr(import_module(f"d2m.commands.{COMMANDS[name].module}"), name)(config)
 
     if arguments is not None:
         sys.argv = [f"d2m {name}", *arguments]
-    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)(task)()
+    run_checked(command, name, config_folder())
