@@ -22,7 +22,7 @@ from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import kinematic_beats_s
 from d2m.motion.readers import READERS
 from d2m.pipeline import Dance2Music
-from d2m.render.mux import film_with_music, write_timed_video
+from d2m.render.mux import film_seconds, film_with_music, write_timed_video
 from d2m.render.overlay import Overlay, with_skeleton
 from d2m.render.plots import dance_pictures, write_poster
 from d2m.render.skeleton import render_dance
@@ -37,6 +37,7 @@ Report = Callable[[str, float], None]
 """Told the stage (`watching`, `composing`, `listening`) and the share of it that is done, 0 to 1."""
 
 _PICTURE_SIZE = (640, 640)
+_LONGEST_DIFFERENCE_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def write_take(clip: Clip, take: Take, out: Path, overlay: bool = False, title: 
     if out.exists() and out.samefile(clip.source):
         raise BadConfig(f"{out}: this is the clip itself, which is never overwritten; name another output.")
     if suffix == ".wav":
-        return take.music.save(out)
+        return (take.music if clip.landmarks is None else _as_long_as_film(take.music, clip)).save(out)
     if clip.landmarks is None:
         dance = replace(clip.dance, genre=take.genre)
         title = clip.dance.name if title is None else title
@@ -215,6 +216,15 @@ def write_take(clip: Clip, take: Take, out: Path, overlay: bool = False, title: 
         drawn = with_skeleton(frames(clip.source), clip.landmarks, take.beats_s)
         return write_timed_video(drawn, take.music, out)
     return film_with_music(clip.source, take.music, out)
+
+
+def _as_long_as_film(music: Music, clip: Clip) -> Music:
+    """Music cut, or followed by silence, to the film's pictures: the dance is a whole number of its own 60 fps frames."""
+    samples = round(film_seconds(clip.source) * music.sample_rate)
+    if abs(samples / music.sample_rate - music.seconds) > _LONGEST_DIFFERENCE_S:  # the film was not read to its end
+        return music
+    padded = np.pad(music.waveform, ((0, 0), (0, max(0, samples - music.waveform.shape[1]))))
+    return Music(padded[:, :samples], music.sample_rate)
 
 
 def write_clip_poster(clip: Clip, take: Take, out: Path) -> Path:

@@ -147,9 +147,7 @@ class SoundTrack:
         self.written += samples
 
 
-# The original film with new music: its own packets, untouched, beside an aac track.
-#
-# Nothing is decoded: picture quality, time stamps (a phone's are uneven) and the display matrix that turns a phone's clip
+# Film with music: its own packets, untouched, beside an aac track. Nothing is decoded: picture quality, time stamps (a phone's are uneven) and the display matrix that turns a phone's clip
 # upright stay as they are; any old sound is left out. Where mp4 players would not show the codec (VP9 of a webm, MPEG-4 of an
 # avi), or the container has no proper time stamps, the pictures are encoded again as h264, upright, each at its own time.
 
@@ -200,6 +198,34 @@ def film_with_music(source: Path, music: Music, path: Path) -> Path:
     return write_timed_video(frames(source), music, path)
 
 
+def film_seconds(source: Path) -> float:
+    """Length of a film's pictures as `film_with_music` writes them: from the first picture to the end of the last.
+
+    Raises:
+        BadInput: when the source is no video.
+    """
+    declared_s = read_info(source).seconds
+    try:
+        with _opened(source) as container:
+            first_pts: int | None = _first_pts(container)
+    except (NotCopied, av.FFmpegError):
+        first_pts = None  # the pictures are encoded again, each at its own time
+    with _opened(source) as container:
+        stream = _pictures_of(container)
+        packets = [packet for packet in container.demux(stream) if packet.pts is not None and packet.size]
+    if first_pts is not None:
+        return max((_end_s(packet, stream, first_pts) for packet in packets), default=declared_s)
+    times_s = sorted(float(packet.pts * packet.time_base) for packet in packets if packet.pts is not None)
+    return times_s[-1] - times_s[0] + times_s[-1] - times_s[-2] if len(times_s) > 1 else declared_s
+
+
+def _end_s(packet: av.Packet, stream: av.VideoStream, first_pts: int) -> float:
+    """When a picture goes, in seconds after the first picture came."""
+    assert packet.pts is not None
+    lasts = packet.duration or 1 / float(stream.average_rate or 30) / float(packet.time_base)
+    return float((packet.pts - first_pts + lasts) * packet.time_base)
+
+
 def _copied(source: Path, music: Music, path: Path) -> Path:
     with _opened(source) as container:
         first_pts = _first_pts(container)
@@ -244,9 +270,8 @@ def _copy(source: _Source, film: OutputContainer, music: Music) -> None:
     end_s = 0.0
     for packet in _with_decoding_times(source.container.demux(source.stream)):
         assert packet.pts is not None and packet.dts is not None
+        end_s = max(end_s, _end_s(packet, source.stream, source.first_pts))
         packet.pts, packet.dts = packet.pts - source.first_pts, packet.dts - source.first_pts
-        lasts = packet.duration or 1 / float(source.stream.average_rate or 30) / float(packet.time_base)
-        end_s = max(end_s, float((packet.pts + lasts) * packet.time_base))
         decoded_s = float(packet.dts * packet.time_base)
         packet.stream = pictures
         film.mux(packet)

@@ -5,9 +5,12 @@ smoothing is off: it is causal and delays the motion, and it believes in 30 fram
 later, in both directions of time.
 """
 
+import logging
 import os
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -120,18 +123,26 @@ class PoseDetector(AbstractContextManager):
     def reset(self) -> None:
         """Forget whom it followed: the next picture is searched anew."""
         self.close()
-        self._network = self._from_package() if self._model_file is None else self._from_file(self._model_file)
+        self._is_new = True
+        with _quiet_stderr():
+            self._network = self._from_package() if self._model_file is None else self._from_file(self._model_file)
 
     def people(self, picture: UInt8[np.ndarray, "height width 3"], time_s: float | int) -> list[Detection]:
         """The people in a picture: at most one by the model of the package, perhaps several by a `.task` file."""
+        with _quiet_stderr() if self._is_new else nullcontext():
+            found = self._found(picture, time_s)
+        self._is_new = False
         if self._model_file is None:
-            found = self._network.process(picture)
             image, world = found.pose_landmarks, found.pose_world_landmarks
             return [Detection(_array(image.landmark, True), _array(world.landmark, False))] if image and world else []
-        wrapped = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=picture)
-        found = self._network.detect_for_video(wrapped, round(time_s * 1000))
         pairs = zip(found.pose_landmarks, found.pose_world_landmarks, strict=True)
         return [Detection(_array(image, True), _array(world, False)) for image, world in pairs]
+
+    def _found(self, picture: UInt8[np.ndarray, "height width 3"], time_s: float | int) -> Any:
+        if self._model_file is None:
+            return self._network.process(picture)
+        wrapped = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=picture)
+        return self._network.detect_for_video(wrapped, round(time_s * 1000))
 
     def close(self) -> None:
         """Free the network."""
@@ -223,6 +234,28 @@ def _array(landmarks: Iterable[Any], is_image: bool) -> Float[np.ndarray, "33 3"
     return np.array([(mark.x, mark.y, mark.visibility if is_image else mark.z) for mark in landmarks], dtype=np.float64)
 
 
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Drop what MediaPipe's C++ code writes to file descriptor 2 (OpenGL, TensorFlow Lite, absl); Python's errors still pass.
+
+    Only around the making of a network and its first picture, when it writes: what others write meanwhile is lost.
+    """
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, AttributeError, ValueError):  # there is no stderr
+        yield
+        return
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 2)
+        os.close(nothing)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _mediapipe() -> Any:
     """The package, with its log kept quiet.
 
@@ -230,8 +263,12 @@ def _mediapipe() -> Any:
         BadInput: when it is not installed.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype", module=r"google\.protobuf")
     try:
-        import mediapipe
+        with _quiet_stderr():
+            import mediapipe
+        logging.getLogger("absl").setLevel(logging.ERROR)
     except ImportError as error:
         raise BadInput(
             "mediapipe: not installed, expected for reading a dance from a video; run: pip install 'd2m[pose]'."

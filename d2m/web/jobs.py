@@ -354,7 +354,7 @@ class JobQueue:
         progress(f"writing take {number + 1} of {len(clip.takes)}", number / len(clip.takes))
         stem = f"d2m_take{number + 1}_seed{take.seed}"
         video = write_take(clip, take, folder / f"{stem}.mp4", settings.overlay, title=Path(upload.shown_name).stem)
-        music = take.music.save(folder / f"{stem}.wav")
+        music = write_take(clip, take, folder / f"{stem}.wav")
         picture = save_waveform(take.music, take.beats_s, clip.kinematic_beats_s, folder / f"{stem}.png")
         genre = GENRE_TITLES.get(take.genre, take.genre)
         origin = "read from the motion" if settings.genre is None else "chosen; by the motion"

@@ -1,5 +1,6 @@
 """The detector on the photograph of a person that matplotlib brings, and the rules by which one person is followed."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -76,6 +77,17 @@ def test_model_files(tmp_path: Path) -> None:
     (tmp_path / "x.task").write_bytes(b"no model" * 100)
     with pytest.raises(BadConfig, match=r"x\.task: not a pose landmarker"):
         PoseDetector(tmp_path / "x.task")
+
+
+def test_mediapipe_writes_nothing_to_the_terminal() -> None:
+    pytest.importorskip("mediapipe")
+    code = (
+        "import sys, numpy as np; from d2m.video.pose import find_landmarks; from d2m.video.reader import Frame; "
+        "find_landmarks([Frame(np.full((120, 160, 3), 90, np.uint8), n / 15) for n in range(2)], (160, 120)); "
+        "print('errors still pass', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "errors still pass\n" and done.stdout == ""
 
 
 def test_a_person_is_found_and_followed_through_a_blank() -> None:
