@@ -17,7 +17,8 @@ from d2m.core.errors import BadConfig
 from d2m.core.music import Music
 from d2m.data.frames import SmallFrames
 from d2m.data.layout import load_dance
-from d2m.metrics.beat_tracker import beat_alignment, heard_tempo_bpm, music_beats_s
+from d2m.metrics.alignment import alignment
+from d2m.metrics.beat_tracker import heard_tempo_bpm, music_beats_s
 from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import kinematic_beats_s
 from d2m.motion.readers import READERS
@@ -143,7 +144,7 @@ def make_clip(request: ClipRequest, model: Dance2Music, progress: Report | None 
     for number, take in enumerate(takes):
         report("listening", number / len(takes))
         beats_s = music_beats_s(take.music)
-        heard.append(replace(take, beats_s=beats_s, alignment=beat_alignment(clip.kinematic_beats_s, beats_s)))
+        heard.append(replace(take, beats_s=beats_s, alignment=alignment(clip.kinematic_beats_s, beats_s).harmonic))
     report("listening", 1.0)
     return replace(clip, takes=sorted(heard, key=lambda take: -take.alignment))
 

@@ -112,16 +112,16 @@ def _sequence_metrics(truth: Reference, heard: AudioAnalysis) -> dict[str, float
 
 
 def _motion_metrics(truth: Reference, heard: AudioAnalysis) -> dict[str, float]:
-    if truth.watched is None:
+    if truth.motion_beats is None:
         return {}
-    minima_s = truth.watched.minima_s[truth.watched.minima_s < truth.seconds]
+    minima_s = truth.motion_beats.minima_s[truth.motion_beats.minima_s < truth.seconds]
     both = alignment(minima_s, heard.beats_s)
     metrics = {
         "alignment_motion": both.over_motion,
         "alignment_music": both.over_music,
         "alignment_harmonic": both.harmonic,
     }
-    if (seen_s := truth.watched.picture_minima_s) is not None:
+    if (seen_s := truth.motion_beats.picture_minima_s) is not None:
         metrics["alignment_image_plane"] = alignment(seen_s[seen_s < truth.seconds], heard.beats_s).harmonic
     return metrics
 
@@ -170,7 +170,7 @@ def genre_said(generated: Path) -> str | None:
 
 
 def checkpoints_of(sounds: Iterable[Path]) -> list[str]:
-    """SHA-256 of the checkpoints that `NAME.json` beside the generated sounds names, each once; empty where none does."""
+    """SHA-256 of the checkpoints named by `NAME.json` beside the generated sounds, each once; empty where none is."""
     found = set()
     for path in sounds:
         with suppress(OSError, UnicodeDecodeError, json.JSONDecodeError):
@@ -182,8 +182,8 @@ def checkpoints_of(sounds: Iterable[Path]) -> list[str]:
 
 # Floors and ceilings, judged by the same `score_clip` as the system.
 #
-# Floors need no ear for the dance: another song, the system's music for another dance, a metronome, silence, or a tracker
-# that sees only how fast the body moves. Ceilings cannot be beaten by a generator: the reference through the same
+# Floors ignore the dance: another song, the system's music for another dance, a metronome, silence, or a tracker that
+# sees only how fast the body moves. Ceilings cannot be beaten by a generator: the reference through the same
 # tracker, and through the autoencoder. A score between the floors says that nothing was learned.
 #
 # Another piece may be shorter than the clip; then both are judged over what they have in common, because a floor that is
@@ -268,13 +268,13 @@ def plain_floors(truths: Sequence[Reference], seed: int = 0) -> dict[str, list[C
         ],
         "silence": [score_clip(truth, AudioAnalysis(nothing, nothing)) for truth in truths],
     }
-    watched = [(truth, truth.watched) for truth in truths if truth.watched is not None]
-    if watched:
+    motion_beats = [(truth, truth.motion_beats) for truth in truths if truth.motion_beats is not None]
+    if motion_beats:
         floors["motion_speed"] = [
-            score_clip(truth, AudioAnalysis(seen.speed_beats_s, seen.speed_beats_s)) for truth, seen in watched
+            score_clip(truth, AudioAnalysis(seen.speed_beats_s, seen.speed_beats_s)) for truth, seen in motion_beats
         ]
         floors["motion_minima"] = [
-            score_clip(truth, AudioAnalysis(seen.minima_s, seen.minima_s)) for truth, seen in watched
+            score_clip(truth, AudioAnalysis(seen.minima_s, seen.minima_s)) for truth, seen in motion_beats
         ]
     return floors
 

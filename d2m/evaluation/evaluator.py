@@ -1,4 +1,4 @@
-"""Hearing, watching and scoring: pairs of files in, scores of the system, its floors and its ceilings out."""
+"""Audio analysis, motion beats and scores: pairs of files in, scores of the system, its floors and its ceilings out."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from d2m.evaluation.references import (
     judge_length,
     load_beats_s,
 )
-from d2m.metrics.alignment import MotionBeats, watch
+from d2m.metrics.alignment import MotionBeats, motion_beats_of
 
 SAME_GENRE_SONGS = 2
 """Other songs of the genre drawn per clip; they are seldom among the paired ones, so each costs a file more to hear."""
@@ -64,7 +64,7 @@ class Evaluated:
 
 
 class Evaluator:
-    """Hears, watches and scores.
+    """Analyses sound and dances, and scores.
 
     Attributes:
         failed: clips that could not be scored.
@@ -76,8 +76,8 @@ class Evaluator:
         self.ear = ear
         self.failed: list[Failed] = []
         self.bad_files: list[str] = []
-        self._watched: dict[Path, MotionBeats] = {}
-        self._unwatchable: dict[Path, str] = {}
+        self._motion_beats: dict[Path, MotionBeats] = {}
+        self._bad_dances: dict[Path, str] = {}
         self._heard_references: dict[str, AudioAnalysis] = {}
 
     def _note_bad(self, error: BadInput) -> None:
@@ -112,7 +112,7 @@ class Evaluator:
         Raises:
             BadInput: when there are none.
         """
-        self._watch_all()
+        self._read_motion_beats()
         lengths: dict[str, JudgedLength] = {}
         for pair in self.pairing.pairs:
             try:
@@ -135,8 +135,10 @@ class Evaluator:
 
     def _length(self, pair: Pair) -> JudgedLength:
         beats_s = load_beats_s(pair.reference.beats) if pair.reference.beats else None
-        watched = self._watched.get(pair.dance) if pair.dance else None
-        return judge_length(pair.generated, pair.reference.audio, beats_s, watched.seconds if watched else None)
+        motion_beats = self._motion_beats.get(pair.dance) if pair.dance else None
+        return judge_length(
+            pair.generated, pair.reference.audio, beats_s, motion_beats.seconds if motion_beats else None
+        )
 
     def _pair_score(self, pair: Pair, length: JudgedLength) -> ClipScore:
         audio, beats = pair.reference.audio, pair.reference.beats
@@ -144,39 +146,39 @@ class Evaluator:
         true_beats_s = load_beats_s(beats) if beats else None
         if audio and heard and true_beats_s is None:
             require_beats(heard, audio)
-        watched = self._watched.get(pair.dance) if pair.dance else None
-        truth = Reference.of(pair.name, length.seconds, true_beats_s, heard, watched)
+        motion_beats = self._motion_beats.get(pair.dance) if pair.dance else None
+        truth = Reference.of(pair.name, length.seconds, true_beats_s, heard, motion_beats)
         if truth.beats_s.size == 0:
             raise BadInput(
                 f"{beats or audio}: no beat lies in the {length.seconds:.2f} s that are judged; correct the list."
             )
         self._heard_references.setdefault(pair.name, truth.heard or AudioAnalysis(truth.beats_s))
         notes = list(length.notes)
-        if pair.dance in self._unwatchable:
-            notes.append(f"scored without its dance: {self._unwatchable[pair.dance]}")
+        if pair.dance in self._bad_dances:
+            notes.append(f"scored without its dance: {self._bad_dances[pair.dance]}")
         heard_generated = self.ear(_passage(pair.generated, length.seconds))
         if heard_generated.beats_s.size == 0:
             notes.append("the tracker hears no beat in the generated music.")
         said = genre_said(pair.generated)
         return score_clip(truth, heard_generated, pair.clip, pair.seed, said, length, notes)
 
-    def _watch_all(self) -> None:
+    def _read_motion_beats(self) -> None:
         dances = list(dict.fromkeys(pair.dance for pair in self.pairing.pairs if pair.dance))
         if not dances:
             return
         self.ear.warm_up()
-        bar = {"desc": "watching", "unit": "dance", "total": len(dances), "disable": not self.ear.progress}
+        bar = {"desc": "reading dances", "unit": "dance", "total": len(dances), "disable": not self.ear.progress}
         if self.ear.workers > 1 and len(dances) > self.ear.workers:
             with ProcessPoolExecutor(self.ear.workers, mp_context=pool_context(self.ear.trackers)) as pool:
-                seen = list(tqdm(pool.map(_watch_or_error, dances), **bar))
+                seen = list(tqdm(pool.map(_motion_beats_or_error, dances), **bar))
         else:
-            seen = [_watch_or_error(path) for path in tqdm(dances, **bar)]
+            seen = [_motion_beats_or_error(path) for path in tqdm(dances, **bar)]
         for path, answer in zip(dances, seen, strict=True):
             if isinstance(answer, BadInput):
-                self._unwatchable[path] = str(answer)
+                self._bad_dances[path] = str(answer)
                 self._note_bad(answer)
             else:
-                self._watched[path] = answer
+                self._motion_beats[path] = answer
 
     def floor_scores(
         self, truths: Sequence[Reference], system: Sequence[ClipScore], seed: int
@@ -239,9 +241,9 @@ class Evaluator:
         return {name: scores for name, scores in ceilings.items() if scores}
 
 
-def _watch_or_error(path: Path) -> MotionBeats | BadInput:
+def _motion_beats_or_error(path: Path) -> MotionBeats | BadInput:
     try:
-        return watch(path)
+        return motion_beats_of(path)
     except BadInput as error:
         return error
 

@@ -9,11 +9,12 @@ from typing import Any
 from d2m.core.files import atomic_write
 from d2m.evaluation.pareto import MEASURES, VERSION, fastest_that_holds
 from d2m.evaluation.tables import markdown, printed, with_interval
+from d2m.metrics.registry import HEADLINE, METRICS
 
 TITLES = {
-    "beat_f": "beat F ±70 ms",
-    "tempo": "tempo within 2 %",
-    "onset_f": "onset F ±50 ms",
+    "beat_f": METRICS[HEADLINE].title,
+    "tempo": METRICS["tempo_within_2_percent"].title,
+    "onset_f": METRICS["onset_f"].title,
     "kad": "KAD (lower is better)",
 }
 SATURATED = (

@@ -29,7 +29,7 @@ class Reference:
         beats_from: `"true"` for given beats, `"tracked"` for beats that the tracker heard in the reference.
         tempo_bpm: the tempo that the song code says, else fitted from `beats_s`; None when it cannot be told.
         heard: what the tracker hears in the reference, None where there is only a beat list.
-        watched: what the dance shows, None where there is no dance.
+        motion_beats: what the dance shows, None where there is no dance.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Reference:
     beats_from: str
     tempo_bpm: float | int | None
     heard: AudioAnalysis | None = None
-    watched: MotionBeats | None = None
+    motion_beats: MotionBeats | None = None
 
     @staticmethod
     def of(
@@ -48,7 +48,7 @@ class Reference:
         seconds: float | int,
         true_beats_s: Float[np.ndarray, " beat"] | None,
         heard: AudioAnalysis | None,
-        watched: MotionBeats | None = None,
+        motion_beats: MotionBeats | None = None,
     ) -> "Reference":
         """Cut to `seconds` and fill in what the name says.
 
@@ -69,7 +69,7 @@ class Reference:
             beats_from="true" if true_beats_s is not None else "tracked",
             tempo_bpm=song_tempo_bpm(parsed.song) if parsed else fit_tempo_bpm(beats_s),
             heard=heard.until(seconds) if heard else None,
-            watched=watched,
+            motion_beats=motion_beats,
         )
 
     def until(self, seconds: float | int) -> "Reference":

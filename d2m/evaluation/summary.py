@@ -138,7 +138,7 @@ def plain_number(value: float | None, digits: int = 6) -> float | None:
 def clip_json(score: ClipScore, protocols: Sequence[str]) -> dict[str, Any]:
     """One row of `clips`: what the clip is, its scores (None where not measured), and its event times in seconds."""
     truth, heard, length = score.truth, score.heard, score.length
-    minima_s = truth.watched.minima_s[truth.watched.minima_s < truth.seconds] if truth.watched else None
+    minima_s = truth.motion_beats.minima_s[truth.motion_beats.minima_s < truth.seconds] if truth.motion_beats else None
     chosen = {
         key: value for key, value in score.protocol_metrics.items() if key.split("_", 1)[0] in protocols
     }  # fmt: skip

@@ -233,7 +233,7 @@ def speed_drop(speed: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
     return np.maximum(0.0, -np.diff(speed, prepend=speed[:1]))
 
 
-def watch(path: Path) -> MotionBeats:
+def motion_beats_of(path: Path) -> MotionBeats:
     """Beats seen in a dance file.
 
     Raises:

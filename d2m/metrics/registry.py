@@ -1,4 +1,7 @@
-"""Every headline metric by its key: how it is printed, and which way is better. Tables and comparisons read it."""
+"""Every metric once: its place in `scores.json`, its titles, digits and meaning, and which way is better.
+
+Tables, report, comparison, leaderboard, sweeps and trials read it; published protocols are in `d2m.metrics.protocols`.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,11 +20,23 @@ class Metric:
             (`beat_f_70` is `summary.beat_f.70`).
         title: for tables.
         better: which way is better; None where a number only describes.
+        meaning: in plain words, shown when the report's column is pointed at.
+        place: heading and group of columns in the report; None for what only files hold.
+        column: title under these headings.
+        whole: short title where it stands alone; by default `title`.
+        digits: after the point.
+        told: baselines that get full marks by construction, because they are told what the metric asks for.
     """
 
     key: str
     title: str
     better: Literal["higher", "lower"] | None
+    meaning: str = ""
+    place: tuple[str, str] | None = None
+    column: str = ""
+    whole: str = ""
+    digits: int = 2
+    told: tuple[str, ...] = ()
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -29,34 +44,88 @@ class Metric:
         stem, _, tolerance = self.key.rpartition("_")
         return (stem, tolerance) if self.key.startswith("beat_") else (self.key,)
 
+    @property
+    def alone(self) -> str:
+        """Short title where it stands without the report's table around it."""
+        return self.whole or self.title
 
-_BEATS = [
-    Metric(f"beat_{part}_{tolerance}", f"beat {word} ±{tolerance} ms", "higher")
-    for part, word in (("f", "F"), ("precision", "precision"), ("recall", "recall"))
-    for tolerance in TOLERANCES_MS
-]
 
-_OTHERS = [
-    Metric("tempo_within_2_percent", "tempo within 2 %", "higher"),
-    Metric("tempo_octave_errors", "tempo off by an octave", "lower"),
-    Metric("onset_f", "onset F ±50 ms", "higher"),
-    Metric("continuity_cmlt", "continuity CMLt", "higher"),
-    Metric("continuity_amlt", "continuity AMLt", "higher"),
-    Metric("drift_ms_per_second", "beat drift, ms/s (absolute)", "lower"),
-    Metric("alignment_motion", "alignment over motion beats (AIST++)", "higher"),
-    Metric("alignment_music", "alignment over music beats (Bailando)", "higher"),
-    Metric("alignment_harmonic", "alignment, harmonic mean", "higher"),
-    Metric("alignment_image_plane", "alignment in the picture, harmonic mean (after DabFusion)", "higher"),
-    Metric("genre_accuracy", "genre as heard", "higher"),
-    Metric("genre_kl", "KL of heard genres, nats", "lower"),
-    Metric("motion_genre_accuracy", "genre as seen in the motion", "higher"),
-    Metric("log_mel_l1", "log-mel L1", "lower"),
-    Metric("loudness_lufs", "loudness, LUFS", None),
-    Metric("clipped_share", "clipped samples", "lower"),
-    Metric("silent_share", "silent frames", "lower"),
-    Metric("dc_offset", "DC offset", "lower"),
-    Metric("stereo_correlation", "stereo correlation", None),
-]
+def _beat_metric(part: str, milliseconds: int) -> Metric:
+    word, meaning = {
+        "f": ("F", f"one-to-one beat F-measure within {milliseconds} ms"),
+        "precision": ("precision", "share of generated beats that match"),
+        "recall": ("recall", "share of reference beats that are matched"),
+    }[part]
+    title, place, column = f"beat {word} ±{milliseconds} ms", None, ""
+    if part == "f":
+        place, column = (_BEATS, "beat F within"), f"±{milliseconds} ms"
+    elif milliseconds == 70:
+        place, column = (_BEATS, "at ±70 ms"), word
+    return Metric(
+        f"beat_{part}_{milliseconds}", title, "higher", meaning, place, column, "" if part == "f" else f"beat {word}"
+    )
 
-METRICS = {metric.key: metric for metric in (*_BEATS, *_OTHERS)}
+
+_BEATS, _STEADY, _SOUNDING = "Beats and tempo", "Steadiness and alignment with the dance", "Genre and sound"
+_TEMPO, _ONSETS = (_BEATS, "tempo"), (_BEATS, "onsets")
+_CONTINUITY, _DRIFT = (_STEADY, "continuity (mir_eval)"), (_STEADY, "drift")
+_ALIGNMENT, _GENRE, _SOUND = (_STEADY, "kinematic alignment over"), (_SOUNDING, "genre"), (_SOUNDING, "sound")
+_ON_TEMPO, _ON_MINIMA = ("metronome_reference_tempo",), ("motion_minima",)
+
+_ALL = (
+    *(_beat_metric(part, milliseconds) for part in ("f", "precision", "recall") for milliseconds in TOLERANCES_MS),
+    Metric("tempo_within_2_percent", "tempo within 2 %", "higher",
+           "share of clips whose tempo is within 2 % of the true one", _TEMPO, "±2 %", "tempo ±2 %", told=_ON_TEMPO),
+    Metric("tempo_octave_errors", "tempo off by an octave", "lower",
+           "share at half or double the true tempo", _TEMPO, "octave errors", "octave error"),
+    Metric("onset_f", "onset F ±50 ms", "higher",
+           "F-measure of onsets against the reference's, within 50 ms", _ONSETS, "F ±50 ms", "onset F"),
+    Metric("continuity_cmlt", "continuity CMLt", "higher",
+           "share of beats in stretches that follow at the right level", _CONTINUITY, "CMLt", "CMLt"),
+    Metric("continuity_amlt", "continuity AMLt", "higher",
+           "the same, half, double and off-beat levels allowed", _CONTINUITY, "AMLt", "AMLt"),
+    Metric("drift_ms_per_second", "beat drift, ms/s (absolute)", "lower",
+           "how fast beats slide against the reference's, absolute", _DRIFT, "ms per s", "drift, ms/s", told=_ON_TEMPO),
+    Metric("alignment_motion", "alignment over motion beats (AIST++)", "higher",
+           "over motion beats (AIST++); rewards dense music", _ALIGNMENT, "motion", "align. motion", told=_ON_MINIMA),
+    Metric("alignment_music", "alignment over music beats (Bailando)", "higher",
+           "over music beats (Bailando); rewards sparse music", _ALIGNMENT, "music", "align. music", told=_ON_MINIMA),
+    Metric("alignment_harmonic", "alignment, harmonic mean", "higher",
+           "harmonic mean of the two; neither density alone raises it", _ALIGNMENT, "both", "alignment, both ways",
+           told=_ON_MINIMA),
+    Metric("alignment_image_plane", "alignment in the picture, harmonic mean (after DabFusion)", "higher",
+           "after DabFusion: as a standing camera sees the joints", _ALIGNMENT, "in the picture",
+           "alignment in the picture"),
+    Metric("genre_accuracy", "genre as heard", "higher",
+           "share of clips that sound like the dance's genre", _GENRE, "accuracy", "genre right"),
+    Metric("genre_kl", "KL of heard genres, nats", "lower",
+           "divergence of the genres heard from the reference's, in nats; lower is nearer", _GENRE, "KL", "genre KL"),
+    Metric("motion_genre_accuracy", "genre as seen in the motion", "higher",
+           "share of dances whose genre the motion classifier sees", _GENRE, "from motion", "genre from motion"),
+    Metric("log_mel_l1", "log-mel L1", "lower",
+           "mean distance of log-mel spectrograms; lower is nearer", _SOUND, "log-mel L1"),
+    Metric("loudness_lufs", "loudness, LUFS", None,
+           "integrated loudness, ITU-R BS.1770", _SOUND, "LUFS", "LUFS", digits=1),
+    Metric("clipped_share", "clipped samples", "lower",
+           "share of samples in runs at full scale", _SOUND, "clipped", "clipped", digits=4),
+    Metric("silent_share", "silent frames", "lower",
+           "share of 50 ms frames under -60 dBFS", _SOUND, "silent", "silent", digits=3),
+    Metric("dc_offset", "DC offset", "lower",
+           "largest mean of a channel, of full scale", _SOUND, "DC", "DC", digits=4),
+    Metric("stereo_correlation", "stereo correlation", None,
+           "correlation of left and right; 1 is mono", _SOUND, "stereo", "stereo"),
+)  # fmt: skip
+
+METRICS = {metric.key: metric for metric in _ALL}
 HEADLINE = "beat_f_70"
+
+
+def report_groups() -> dict[str, dict[str, tuple[Metric, ...]]]:
+    """The report's tables: by heading, by group of columns, in the order above."""
+    groups: dict[str, dict[str, tuple[Metric, ...]]] = {}
+    for metric in _ALL:
+        if metric.place:
+            heading, group = metric.place
+            columns = groups.setdefault(heading, {})
+            columns[group] = (*columns.get(group, ()), metric)
+    return groups

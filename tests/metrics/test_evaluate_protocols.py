@@ -1,5 +1,7 @@
 """Published protocols: hand-worked values, the very samples of librosa.load, and what saturates."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import librosa
@@ -170,6 +172,27 @@ def test_golden_clips_from_sound_to_score():
     assert same.d2md == CoverageAndHit(1.0, 1.0) and same.inversion.tempo_difference_bpm == 0
     assert score_protocols(beat, half).inversion.precision == 1.0
     assert score_protocols(beat, half).inversion.recall == pytest.approx(0.5)
+
+
+def golden_pairs() -> dict[str, tuple[Music, Music]]:
+    """Reference and generated clips whose scores are stored in evaluate/golden_scores.json."""
+    beat = bursts(np.arange(0.25, 6, 0.5))
+    return {
+        "bursts": (bursts([0.5, 1.5, 3.5, 5.1]), bursts([0.5, 2.5, 3.5])),
+        "same": (beat, beat),
+        "half": (beat, bursts(np.arange(0.25, 6, 1.0))),
+    }
+
+
+def test_golden_scores_have_not_moved():
+    stored = json.loads((Path(__file__).parents[2] / "evaluate" / "golden_scores.json").read_text())
+    pairs = golden_pairs()
+    assert stored.keys() == pairs.keys()
+    for name, (reference, generated) in pairs.items():
+        found = asdict(score_protocols(hear_events(reference), hear_events(generated)))
+        assert found.keys() == stored[name].keys() == PROTOCOLS.keys()
+        for protocol, columns in found.items():
+            assert columns == pytest.approx(stored[name][protocol], abs=1e-12, rel=0, nan_ok=True), (name, protocol)
 
 
 @pytest.mark.parametrize("waveform", [np.zeros((2, 6 * RATE)), np.zeros((1, 3)), np.full((1, 3), 0.1)])

@@ -36,8 +36,9 @@ from d2m.evaluation.report.tables import (
     table,
     verdict,
 )
-from d2m.evaluation.report.values import DASH, MEASURES, Measure, Row, Value, clip_name, metric, rows_of, value_at
+from d2m.evaluation.report.values import DASH, MEASURES, Row, Value, clip_name, metric, rows_of, value_at
 from d2m.evaluation.tables import markdown_table
+from d2m.metrics.registry import Metric
 from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import kinematic_beats_s
 
@@ -76,7 +77,7 @@ def clip_table(clips: Sequence[Mapping[str, Any]], rows: Sequence[Row], copying:
         Column("seconds", "seconds", "length of the generated file", 1),
         Column("tempo_bpm", "BPM", "tempo heard in the generated music", 1),
         Column("reference_tempo_bpm", "true BPM", "tempo of the reference", 1),
-        *(Column(measure.clip_key, _title(measure), measure.meaning, measure.digits) for measure in shown),
+        *(Column(measure.key, _title(measure), measure.meaning, measure.digits) for measure in shown),
     ]
     copies = (copying or {}).get("clips") or {}
     if copies:
@@ -91,10 +92,10 @@ def clip_table(clips: Sequence[Mapping[str, Any]], rows: Sequence[Row], copying:
     return table(f"<tr>{head}</tr>", body, foot, 'id="clips"')
 
 
-def _title(measure: Measure) -> str:
+def _title(measure: Metric) -> str:
     short = {"beat_f_70": "beat F", "beat_precision_70": "precision", "beat_recall_70": "recall"}
     short |= {"tempo_octave_errors": "octave", "alignment_motion": "al. motion", "alignment_music": "al. music"}
-    return short.get(measure.clip_key) or measure.whole or measure.title
+    return short.get(measure.key) or measure.alone
 
 
 def _word(column: Column) -> str:
@@ -132,7 +133,7 @@ def _printed(column: Column, figure: float | None) -> str:
 
 def _foot(row: Row, columns: Sequence[Column]) -> str:
     cells = "".join(
-        f"<td>{value_at(row.summary, *MEASURES[c.key].keys).printed(c.digits)}</td>"
+        f"<td>{value_at(row.summary, *MEASURES[c.key].path).printed(c.digits)}</td>"
         if c.key in MEASURES
         else "<td></td>"
         for c in columns[1:]

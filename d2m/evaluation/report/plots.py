@@ -19,7 +19,6 @@ from d2m.evaluation.report.tables import genre_end
 from d2m.evaluation.report.values import (
     BEAT_F_70,
     CHARTED,
-    Measure,
     Row,
     Value,
     clip_name,
@@ -27,23 +26,24 @@ from d2m.evaluation.report.values import (
     rows_system,
     value_at,
 )
+from d2m.metrics.registry import Metric
 from d2m.render.plots import envelope
 
 
 def charts(rows: Sequence[Row]) -> str:
     """One bar chart for each charted metric that the system has."""
     figures = [
-        f"<figure><figcaption>{measure.whole}</figcaption>{_bars(rows, measure)}</figure>"
+        f"<figure><figcaption>{measure.alone}</figcaption>{_bars(rows, measure)}</figure>"
         for measure in CHARTED
-        if value_at(rows_system(rows).summary, *measure.keys).mean is not None
+        if value_at(rows_system(rows).summary, *measure.path).mean is not None
     ]
     return "".join(figures)
 
 
-def _bars(rows: Sequence[Row], measure: Measure) -> str:
+def _bars(rows: Sequence[Row], measure: Metric) -> str:
     lines = []
     for row in rows:
-        value = value_at(row.summary, *measure.keys)
+        value = value_at(row.summary, *measure.path)
         if value.mean is None:
             continue
         bar = f'<i class="bar" style="width:{_percent(value.mean)}"></i>'
@@ -105,7 +105,7 @@ def genre_plot(scores: Mapping[str, Any], clips: Sequence[Mapping[str, Any]]) ->
 
 
 def _f(clip: Mapping[str, Any]) -> float | None:
-    return metric(clip, BEAT_F_70.clip_key)
+    return metric(clip, BEAT_F_70.key)
 
 
 def tempo_plots(scores: Mapping[str, Any], clips: Sequence[Mapping[str, Any]]) -> str:
@@ -157,7 +157,7 @@ def _f_by_tempo(
 
     marks = ""
     for kind, name in (("floors", "random_song"), ("ceilings", "reference")):
-        end = value_at((scores.get(kind) or {}).get(name), *BEAT_F_70.keys).mean
+        end = value_at((scores.get(kind) or {}).get(name), *BEAT_F_70.path).mean
         if end is not None:
             marks += f'<path class="end {kind[:-1]}" d="M{_LEFT} {y_of(end):.1f}H{_RIGHT}"><title>{name} {end:.2f}</title></path>'
     for bpm in sorted(set(true.values())):

@@ -10,7 +10,6 @@ from d2m.evaluation.report.values import (
     DASH,
     GROUPS,
     TILED,
-    Measure,
     Row,
     Value,
     highest_floor,
@@ -20,6 +19,7 @@ from d2m.evaluation.report.values import (
     value_at,
 )
 from d2m.metrics.protocols import PROTOCOLS, Protocol
+from d2m.metrics.registry import Metric
 
 _WHOLE_INTERVAL = {"beat_f_70", "tempo_within_2_percent", "onset_f", "alignment_harmonic", "genre_accuracy"}
 """Measures whose interval is printed; the others' shows when they are pointed at."""
@@ -39,14 +39,14 @@ def headline(scores: Mapping[str, Any]) -> str:
     rows, tiles = rows_of(scores), []
     reference = (scores.get("ceilings") or {}).get("reference")
     for measure in TILED:
-        value = value_at(scores.get("summary"), *measure.keys)
+        value = value_at(scores.get("summary"), *measure.path)
         interval = f"95 % interval {value.interval}" if value.interval else "no interval: one song only"
         best = highest_floor(rows, measure)
         floor = f"highest floor {best[1]}<br>({html.escape(best[0])})" if best else f"floor {DASH}"
         tiles.append(
-            f'<div class="tile"><h3>{measure.whole}</h3><div class="figure">{value}</div><div>{interval}</div>'
+            f'<div class="tile"><h3>{measure.alone}</h3><div class="figure">{value}</div><div>{interval}</div>'
             f'<div class="ends"><span class="floor">{floor}</span>'
-            f'<span class="ceiling">reference music {value_at(reference, *measure.keys)}</span></div></div>'
+            f'<span class="ceiling">reference music {value_at(reference, *measure.path)}</span></div></div>'
         )
     return "".join(tiles)
 
@@ -54,7 +54,7 @@ def headline(scores: Mapping[str, Any]) -> str:
 def verdict(scores: Mapping[str, Any]) -> str:
     """One sentence: is the headline above every floor?"""
     rows = rows_of(scores)
-    value, best = value_at(rows_system(rows).summary, *BEAT_F_70.keys), highest_floor(rows, BEAT_F_70)
+    value, best = value_at(rows_system(rows).summary, *BEAT_F_70.path), highest_floor(rows, BEAT_F_70)
     if value.mean is None or best is None or best[1].mean is None:
         return ""
     title, floor = html.escape(best[0]), best[1]
@@ -73,7 +73,7 @@ def measure_tables(rows: Sequence[Row]) -> str:
     parts, absent = [], []
     for title, groups in GROUPS.items():
         shown = {group: measured(rows, measures) for group, measures in groups.items()}
-        absent += [m.whole or f"{g} {m.title}" for g, ms in groups.items() for m in ms if m not in shown[g]]
+        absent += [m.alone for g, ms in groups.items() for m in ms if m not in shown[g]]
         shown = {group: measures for group, measures in shown.items() if measures}
         if shown:
             parts.append(f"<h3>{title}</h3>" + _measure_table(rows, shown))
@@ -82,17 +82,17 @@ def measure_tables(rows: Sequence[Row]) -> str:
     return "".join(parts)
 
 
-def _measure_table(rows: Sequence[Row], groups: Mapping[str, Sequence[Measure]]) -> str:
+def _measure_table(rows: Sequence[Row], groups: Mapping[str, Sequence[Metric]]) -> str:
     over = "".join(f'<th colspan="{len(measures)}" class="group">{group}</th>' for group, measures in groups.items())
     names = "".join(
-        f'<th title="{html.escape(measure.meaning)}"{_edge(number)}>{measure.title}</th>'
+        f'<th title="{html.escape(measure.meaning)}"{_edge(number)}>{measure.column}</th>'
         for measures in groups.values()
         for number, measure in enumerate(measures)
     )
     body = []
     for row in rows:
         cells = "".join(
-            _cell(value_at(row.summary, *measure.keys), measure, _edge(number))
+            _cell(value_at(row.summary, *measure.path), measure, _edge(number))
             for measures in groups.values()
             for number, measure in enumerate(measures)
         )
@@ -104,10 +104,10 @@ def _edge(number: int) -> str:
     return ' class="edge"' if number == 0 else ""
 
 
-def _cell(value: Value, measure: Measure, attributes: str) -> str:
+def _cell(value: Value, measure: Metric, attributes: str) -> str:
     """A figure; its interval is printed below it, or shown when it is pointed at."""
     interval = value.printed_interval(measure.digits)
-    if interval and measure.clip_key in _WHOLE_INTERVAL:
+    if interval and measure.key in _WHOLE_INTERVAL:
         return f"<td{attributes}>{value.printed(measure.digits)}<small>{interval}</small></td>"
     title = f' title="{interval}"' if interval else ""
     return f"<td{attributes}{title}>{value.printed(measure.digits)}</td>"
