@@ -9,7 +9,7 @@ export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/numba
 # Waiting threads sleep: where they spin, two processes on two cores slow each other down many times over.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint wheel bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python scripts/demo.py
@@ -19,7 +19,11 @@ test: $(VENV)/.installed-dev
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check d2m evaluate scripts tests setup.py
+	$(BIN)/ruff format --check d2m scripts tests setup.py
 	$(BIN)/basedpyright --level error
+
+wheel: $(VENV)/.installed-dev
+	scripts/check_wheel.sh $(BIN)/python
 
 bench: $(VENV)/.installed
 	$(BIN)/python scripts/benchmark.py what=training
@@ -38,7 +42,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml setup.py | $(VENV)/bin/pytho
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing the tools for tests and lint into $(VENV)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "setuptools>=70.1" -e ".[dev]"
 	@touch $@
 
 clean:
