@@ -1,13 +1,14 @@
 """Speed here, ours against the stock packages: `python scripts/benchmark.py what=training device=cpu repeats=5`."""
 
+import d2m.core.errors  # noqa: F401  first: it sets how PyTorch's threads wait  # isort: skip
 import hydra
 import torch
+from benchmark import generation, training_step
+from benchmark.flops import matmul_peak
+from benchmark.report import this_machine, write_report
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from d2m.benchmark import generation, training_step
-from d2m.benchmark.flops import matmul_peak
-from d2m.benchmark.report import this_machine, write_report
 from d2m.core.errors import BadConfig, user_errors_exit
 from d2m.core.files import writable_folder
 

@@ -13,16 +13,20 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from d2m.benchmark.flops import MatmulPeak, counted_flops, matmul_peak
-from d2m.benchmark.generation import measure_generation
-from d2m.benchmark.generation_ours import OurGeneration, OurNetworks
-from d2m.benchmark.generation_variants import STOCK, GenerationSetup, StockGeneration
-from d2m.benchmark.report import Measured, markdown_table, this_machine, write_report
-from d2m.benchmark.stock import StockSystem
-from d2m.benchmark.timing import Timing, interleaved, peak_memory_alone_mb, peak_memory_mb
-from d2m.benchmark.training_step import measure_training, step_flops
-from d2m.benchmark.training_variants import TrainingSetup, TrainingWorkbench
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+from benchmark.flops import MatmulPeak, counted_flops, matmul_peak
+from benchmark.generation import measure_generation
+from benchmark.generation_ours import OurGeneration, OurNetworks
+from benchmark.generation_variants import STOCK, GenerationSetup, StockGeneration
+from benchmark.report import Measured, markdown_table, this_machine, write_report
+from benchmark.stock import StockSystem
+from benchmark.timing import Timing, interleaved, peak_memory_alone_mb, peak_memory_mb
+from benchmark.training_step import measure_training, step_flops
+from benchmark.training_variants import TrainingSetup, TrainingWorkbench
+
 from d2m.core.errors import BadConfig
+from d2m.models import onednn
 from d2m.models.conditioner import Condition
 from d2m.models.unet import ConditionedUNet
 
@@ -38,6 +42,12 @@ TINY = [
     "dmae.architecture.channels=[8,8,8,8,8,8,8]", "dmae.architecture.items=[1,1,1,1,1,1,1]",
     "+dmae.architecture.modulation_features=16", "dmae.onepass.widths=[16,8]", "dmae.onepass.depths=[1,1]", "peak_size=64",
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def bfloat16_is_there(monkeypatch):
+    """PyTorch has a slow way of its own where oneDNN has none, so that both kinds of machine test the same."""
+    monkeypatch.setattr(onednn, "has_bfloat16", lambda: True)
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +215,18 @@ def test_generation_table(generation, full):
             parts = row.once.median_s + steps * row.latent_step.median_s + decoder_steps * row.decoder_step.median_s
             assert row.clip.median_s == pytest.approx(parts)
     assert result.rows[1].flops < result.rows[0].flops  # keys and values once a clip
+
+
+def test_what_cannot_run_here_is_a_row_that_says_so(training, generation, monkeypatch, tmp_path):
+    monkeypatch.setattr(onednn, "has_bfloat16", lambda: False)
+    trained = measure_training(training, 1, PEAK, check=False, memory=False)
+    made = measure_generation(generation, 1, PEAK, check=False, memory=False)
+    assert [row.name for row in trained.rows] == ["stock fp32", "ours fp32", "ours bf16"]
+    assert [row.name for row in made.rows] == [STOCK, *OURS] and made.fast_mode == "exact"
+    for result in (trained, made):
+        text = write_report(tmp_path, "x", this_machine(torch.device("cpu"), PEAK), Measured(result.rows, [], {}))
+        assert [line for line in text.splitlines() if "not possible here" in line and "ours bf16" in line]
+        assert [row.get("reason") for row in json.loads((tmp_path / "x.json").read_text())["rows"]].count(None) > 1
 
 
 def test_report_is_written(tmp_path, training):

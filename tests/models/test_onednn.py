@@ -1,16 +1,21 @@
 """oneDNN's linear layers: the numbers of PyTorch's own, forwards and backwards, under the same names."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from d2m.benchmark.stock import StockSystem
 from d2m.diffusion.guidance import guided
 from d2m.diffusion.samplers import ddim
 from d2m.models import onednn
 from d2m.models.conditioner import Condition
 from d2m.models.onednn import has_bfloat16, has_onednn, use_onednn
 from d2m.models.unet import ConditionedUNet
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+from benchmark.stock import StockSystem
 
 UNET = {
     "in_channels": 4, "channels": [32, 256], "factors": [1, 2], "items": [1, 2], "attentions": [0, 1],

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from d2m.benchmark.flops import MatmulPeak
-from d2m.benchmark.generation_ours import OurGeneration, OurNetworks, parts_alone
-from d2m.benchmark.generation_variants import STOCK, Counts, Generation, GenerationSetup, StockGeneration
-from d2m.benchmark.report import Measured
-from d2m.benchmark.timing import Timing, interleaved, peak_memory_alone_mb
+from benchmark.flops import MatmulPeak
+from benchmark.generation_ours import OurGeneration, OurNetworks, parts_alone
+from benchmark.generation_variants import STOCK, Counts, Generation, GenerationSetup, StockGeneration
+from benchmark.report import ImpossibleRow, Measured
+from benchmark.timing import Timing, interleaved, peak_memory_alone_mb
 from d2m.core.errors import BadConfig
+from d2m.models import onednn
 from d2m.models.device import Precision as Mode
 
 
@@ -65,7 +66,7 @@ class GenerationResult:
     `scale` is the largest value of the stock latents, `fast_mode` what ours fast and ours distilled ran in.
     """
 
-    rows: list[GenerationRow]
+    rows: list[GenerationRow | ImpossibleRow]
     difference: float | None
     scale: float | None
     clip_seconds: float
@@ -98,10 +99,17 @@ def measure_generation(
     stock = StockGeneration(setup)
     if setup.batch > 1 and stock.clips > 1:
         raise BadConfig(f"batch={setup.batch}: dances longer than a clip are generated one at a time; say batch=1.")
-    modes: tuple[Mode, ...] = ("exact", "bf16")
+    possible = setup.device != "cpu" or onednn.has_bfloat16()
+    modes: tuple[Mode, ...] = ("exact", "bf16") if possible else ("exact",)
+    if not possible:
+        setup = replace(setup, fast_mode="exact")
     networks = {mode: OurNetworks(setup, mode, stock) for mode in modes}
     setup = replace(setup, fast_mode=setup.fast_mode or _faster_mode(setup, networks))
-    ours = {name: OurGeneration(setup, recipe, networks[recipe.mode]) for name, recipe in setup.recipes().items()}
+    ours = {
+        name: OurGeneration(setup, recipe, networks[recipe.mode])
+        for name, recipe in setup.recipes().items()
+        if recipe.mode in networks
+    }
     variants: dict[str, Generation] = {STOCK: stock, **ours}
     difference = scale = None
     if check and stock.clips == 1:
@@ -114,11 +122,16 @@ def measure_generation(
     flops = {name: variant.flops() for name, variant in variants.items()}
     seconds = stock.seconds
     del stock, networks, ours, variants, jobs
-    rows: list[GenerationRow] = []
-    for name, count in counts.items():
+    recipes, first = setup.recipes(), None
+    rows: list[GenerationRow | ImpossibleRow] = []
+    for name in (STOCK, *recipes):
+        if name not in counts:
+            rows.append(ImpossibleRow(name))
+            continue
+        count = counts[name]
         once, step, decoder_step = (timings.get(f"{name}/{part}") for part in ("once", "step", "decoder_step"))
         clip = timings.get(f"{name}/clip") or _whole(once, step, decoder_step, count)
-        slowest = rows[0].clip if rows else clip
+        slowest = first = first or clip  # the stock packages'
         low = name != STOCK and setup.recipes()[name].mode == "bf16"
         best = peak.bfloat16 if low else peak.float32
         alone = peak_memory_alone_mb(parts_alone, setup, name) if memory and setup.device == "cpu" else None

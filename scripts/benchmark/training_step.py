@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from d2m.benchmark.flops import MatmulPeak, counted_flops
-from d2m.benchmark.report import Measured
-from d2m.benchmark.timing import Timing, interleaved, peak_memory_alone_mb, peak_memory_mb
-from d2m.benchmark.training_variants import Agreement, TrainingSetup, TrainingWorkbench, step_alone
+from benchmark.flops import MatmulPeak, counted_flops
+from benchmark.report import ImpossibleRow, Measured
+from benchmark.timing import Timing, interleaved, peak_memory_alone_mb, peak_memory_mb
+from benchmark.training_variants import Agreement, TrainingSetup, TrainingWorkbench, step_alone
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TrainingRow:
 class TrainingResult:
     """All rows, and where both were compared how far apart they are."""
 
-    rows: list[TrainingRow]
+    rows: list[TrainingRow | ImpossibleRow]
     agreement: Agreement | None
 
 
@@ -87,13 +87,15 @@ def measure_training(
     if memory and setup.device == "cpu":
         peaks = {name: peak_memory_alone_mb(step_alone, setup, name) for name in timings}
     flops, first = step_flops(setup), next(iter(timings.values()))
-    rows = [
+    rows: list[TrainingRow | ImpossibleRow] = [
         TrainingRow(
             name, timing, first.median_s / timing.median_s, setup.batch / timing.median_s, peaks[name], flops,
             flops / timing.median_s / (peak.float32 if name.endswith("fp32") else peak.bfloat16),
         )
         for name, timing in timings.items()
     ]  # fmt: skip
+    if "ours bf16" not in timings:
+        rows.append(ImpossibleRow("ours bf16"))
     return TrainingResult(rows, agreement)
 
 

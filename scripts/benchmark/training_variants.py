@@ -16,8 +16,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from d2m.benchmark.stock import MASK_PROBABILITY, StockSystem
+from benchmark.stock import MASK_PROBABILITY, StockSystem
 from d2m.diffusion import processes as schedule
+from d2m.models import onednn
 from d2m.models.conditioner import MotionWindow
 from d2m.systems.latent_diffusion import LatentDiffusion
 from d2m.systems.training_system import genre_loss
@@ -128,7 +129,8 @@ class TrainingWorkbench:
             optimizer = ours.optimization.optimizer(ours.conditioner, ours.unet)
             network = torch.compile(ours.unet.forward) if self.setup.compile else None
             for name, low, compiled in (("fp32", False, None), ("bf16", True, None), ("bf16 compiled", True, network)):
-                if compiled is not None or "compiled" not in name:
+                possible = not low or self.device.type != "cpu" or onednn.has_bfloat16()
+                if possible and (compiled is not None or "compiled" not in name):
                     steps[f"ours {name}"] = partial(self._our_step, optimizer, low, compiled, stock_optimizers)
         return steps
 

@@ -14,9 +14,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from benchmark.flops import counted_flops
+from benchmark.stock import StockSystem
 from d2m.audio.autoencoder import DMAE
-from d2m.benchmark.flops import counted_flops
-from d2m.benchmark.stock import StockSystem
 from d2m.core.timeline import MOTION_FPS, seconds_to_motion_frames
 from d2m.models.device import Precision as Mode
 
@@ -54,7 +54,7 @@ class GenerationSetup:
         guidance: scale, not 1.
         device: `cpu`, `cuda` …
         fast_steps, distilled_steps: of the latent, of ours fast and ours distilled.
-        fast_mode: numbers of these two; None: what a step is faster in (`d2m.benchmark.generation` measures it).
+        fast_mode: numbers of these two; None: what a step is faster in (`benchmark.generation` measures it).
         compile: whether our networks go through `torch.compile`; on a GPU with CUDA graphs.
     """
 

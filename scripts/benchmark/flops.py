@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from d2m.benchmark.timing import synchronise
+from benchmark.timing import synchronise
 from d2m.models.onednn import has_onednn, linear
 
 

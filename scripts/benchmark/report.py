@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from d2m.benchmark.flops import MatmulPeak
+from benchmark.flops import MatmulPeak
 from d2m.core.files import atomic_write, writable_folder
 
 
@@ -22,6 +22,18 @@ class Row(Protocol):
     def cells(self) -> dict[str, str]:
         """Text by column title."""
         ...
+
+
+@dataclass(frozen=True)
+class ImpossibleRow:
+    """A variant that this machine cannot run."""
+
+    name: str
+    reason: str = "not possible here"
+
+    def cells(self) -> dict[str, str]:
+        """The reason, in every cell but the first."""
+        return {"": self.reason}
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,10 @@ def this_machine(device: torch.device, peak: MatmulPeak) -> Machine:
 def markdown_table(rows: Sequence[Row]) -> str:
     """A Markdown table, numbers to the right, columns of one width."""
     cells = [row.cells() for row in rows]
-    titles = list(cells[0])
+    titles = list(cells[0])  # of the stock packages, which run everywhere
+    for number, row in enumerate(rows):
+        if isinstance(row, ImpossibleRow):
+            cells[number] = dict.fromkeys(titles, "") | {titles[0]: row.name, titles[1]: row.reason}
     widths = [max(len(title), *(len(line[title]) for line in cells)) for title in titles]
     lines = [
         " | ".join(title.ljust(width) for title, width in zip(titles, widths, strict=True)),

@@ -9,9 +9,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from benchmark.generation_variants import STOCK, Counts, Generation, GenerationSetup, Recipe, StockGeneration
 from d2m.audio.autoencoder import DMAE
 from d2m.audio.chunked_coding import count_windows, decode_piece
-from d2m.benchmark.generation_variants import STOCK, Counts, Generation, GenerationSetup, Recipe, StockGeneration
 from d2m.diffusion import samplers
 from d2m.diffusion.guidance import guided
 from d2m.diffusion.multidiffusion import blended, plan_windows
