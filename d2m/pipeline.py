@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,17 @@ from tqdm import tqdm
 
 from d2m.core.aist_names import GENRES
 from d2m.core.checkpoint import Checkpoint, build, load_checkpoint, load_into, shipped_or_path
-from d2m.core.errors import BadConfig, UserError, whole_number
+from d2m.core.errors import BadConfig, BadInput, UserError, whole_number
 from d2m.core.files import atomic_write, writable_folder
 from d2m.core.music import Music
+from d2m.core.registry import build as build_part
+from d2m.core.registry import generator_config
 from d2m.core.timeline import MOTION_FPS
 from d2m.data.layout import load_dance
 from d2m.models.device import choose_device
 from d2m.motion.dance import Dance
 from d2m.motion.retime import BeatGrid, played_at, playing_speed
-from d2m.systems.interface import Composing, GenerationRequest, MusicGenerator
+from d2m.systems.interface import GenerationRequest, MusicGenerator
 from d2m.video.modality import view
 
 
@@ -113,13 +116,20 @@ class Dance2Music:
         if "system" not in found.config:
             raise BadConfig(f"{found.path}: holds no dance-to-music system; give a checkpoint of scripts/train.py.")
         system = build(found.config["system"], found.path)
-        if not isinstance(system, Composing):
+        described = generator_config(found.config)
+        if described is None:
             raise BadConfig(
                 f"{found.path}: {type(system).__name__} makes no music from a dance; give another checkpoint."
             )
         load_into(system, found)
-        made_with = {key: value for key, value in found.config.items() if key != "system"}
-        music_generator = system.music_generator(made_with, autoencoder)
+        made_with = {key: value for key, value in found.config.items() if key not in ("system", "generator")}
+        make = build_part(described, str(found.path))
+        if not isinstance(make, partial) or not issubclass(make.func, MusicGenerator):
+            raise BadInput(
+                f"{found.path}: its generator is a {type(make).__name__}, expected a MusicGenerator with `_partial_: true`; "
+                "do not use this file unless you know who made it."
+            )
+        music_generator = make(system, made_with, autoencoder)
         music_generator.on(choose_device(device, precision, compiled, music_generator.has_bfloat16_on_cpu))
         return Dance2Music(system, music_generator, found)
 

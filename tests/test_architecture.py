@@ -1,6 +1,7 @@
 """The rooms of the house and their floors: imports go down, never up; modules stay small and named by what they hold."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,37 @@ def test_imports_go_down(path: Path) -> None:
         assert not name.startswith("evaluate"), f"{path.name} imports {name}: d2m never imports evaluate"
         if name.startswith("d2m."):
             assert FLOOR[name.split(".")[1]] <= FLOOR[parts[0]], f"{path} imports {name}, which is a floor above"
+
+
+LATE = {"cli", "commands", "evaluation", "web"}
+"""Rooms that import parts of d2m in a function, since these take seconds or an extra and are not always needed."""
+
+
+def dotted(path: Path) -> str:
+    """Full name of a module."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_no_import_inside_a_function() -> None:
+    for path in MODULES:
+        functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+        inner = {
+            node.module
+            for function in functions
+            for node in ast.walk(function)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("d2m")
+        }
+        assert not inner or dotted(path).split(".")[1] in LATE, f"{path} imports {inner} inside a function"
+
+
+def test_no_circles() -> None:
+    """Not even through imports inside functions: the modules can be put in an order."""
+    names = {dotted(path) for path in MODULES}
+    edges = {dotted(path): {name for name in imported(path) if name in names} - {dotted(path)} for path in MODULES}
+    try:
+        list(TopologicalSorter(edges).static_order())
+    except CycleError as error:
+        pytest.fail(f"modules import each other: {' → '.join(error.args[1])}")
 
 
 def test_diffusion_knows_no_network() -> None:

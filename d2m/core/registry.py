@@ -60,15 +60,27 @@ STORED = frozenset({
     "d2m.models.wavenet.WaveNet",
     "d2m.motion.augmentation.MotionAugmentation",
     "d2m.motion.features.Normalizer",
+    "d2m.systems.codec_transformer.CodecGenerator",
     "d2m.systems.codec_transformer.CodecTransformer",
     "d2m.systems.interface.GenerationSettings",
     "d2m.systems.latent_diffusion.LatentDiffusion",
+    "d2m.systems.latent_generator.LatentGenerator",
+    "d2m.systems.textual_inversion.PromptedGenerator",
     "d2m.systems.textual_inversion.TextualInversion",
     "d2m.systems.training_system.LossWeights",
     "d2m.systems.training_system.OptimizerSettings",
+    "d2m.systems.wavenet.WaveNetGenerator",
     "d2m.systems.wavenet.WaveNetSystem",
 })  # fmt: skip
 """What the file of a trained system, autoencoder or codec is built of; constructors that neither write nor fetch."""
+
+GENERATORS = {
+    "LatentDiffusion": "d2m.systems.latent_generator.LatentGenerator",
+    "CodecTransformer": "d2m.systems.codec_transformer.CodecGenerator",
+    "TextualInversion": "d2m.systems.textual_inversion.PromptedGenerator",
+    "WaveNetSystem": "d2m.systems.wavenet.WaveNetGenerator",
+}
+"""What makes music with a system, by its class, where a checkpoint does not name its `generator`: older ones do not."""
 
 _MOVED = {
     "d2m.audio.codec_dmae": "d2m.audio.codec",
@@ -245,6 +257,13 @@ def _check_arguments(thing: Callable, arguments: Mapping[Any, Any], is_partial: 
     except TypeError as error:
         known = [name for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD]
         raise BadConfig(f"{source}: {error}; it takes {', '.join(known) or 'none'}.") from error
+
+
+def generator_config(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The `_target_` config of what makes music with a checkpoint's system; None where nothing does."""
+    named = GENERATORS.get(str(config["system"].get("_target_", "")).rpartition(".")[2])
+    default = {"_target_": named, "_partial_": True} if named else None
+    return config.get("generator", default)
 
 
 def build_own(config: Any, **more: Any) -> Any:

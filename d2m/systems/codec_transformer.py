@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from d2m.audio.codec import Codec, CodecFacts, load_codec
+from d2m.audio.codec import CodecFacts, load_codec
 from d2m.core.errors import BadConfig
 from d2m.core.timeline import MOTION_FPS, Clock
 from d2m.models.device import DeviceConfig
@@ -56,39 +56,31 @@ class CodecGenerator(MusicGenerator):
     Settings: `temperature`, `top_k`, `guidance` (see `d2m.models.token_decoder.SamplingSettings`).
 
     Args:
-        system: motion to codes.
-        codec: codes to waveform.
+        system: motion to codes; put into evaluation mode.
+        made_with: what the training data noted; `codec`, `codec_bandwidth` and `codec_sha256` say whose codes were learnt.
+        autoencoder: another codec of the same shape, by name or path.
 
     Raises:
-        BadConfig: when the codes are not the codec's.
+        BadConfig: when the codec's frames or codebooks are others, or it is not the one whose codes were learnt.
     """
 
     settings = frozenset({"temperature", "top_k", "guidance"})
 
-    def __init__(self, system: WritesCodes, codec: Codec) -> None:
+    def __init__(
+        self, system: WritesCodes, made_with: Mapping[str, Any], autoencoder: str | Path | None = None
+    ) -> None:
+        name, own = str(autoencoder or made_with.get("codec", "demo")), {} if autoencoder else made_with
+        codec, learnt = load_codec(name, own.get("codec_bandwidth")), own.get("codec_sha256")
         system.check_codec(codec.facts)
+        found = codec.fingerprint()
+        if learnt not in (None, found):
+            raise BadConfig(
+                f"codec '{name}' has weights {found[:12]}, but this checkpoint has learnt the codes of {learnt[:12]}; "
+                "give the codec that its training tokens were made with."
+            )
         self.system, self.codec, self.sample_rate = system, codec, codec.sample_rate
         self.reads = system.reader.reads
         system.eval().requires_grad_(False)
-
-    @staticmethod
-    def load(
-        system: WritesCodes, codec: str, bandwidth: float | int | None = None, sha256: str | None = None
-    ) -> "CodecGenerator":
-        """The music_generator with the codec of that name or path; `sha256` is the fingerprint that it must have.
-
-        Raises:
-            BadConfig: when it is another codec than the one whose codes the system has learnt.
-        """
-        loaded = load_codec(codec, bandwidth)
-        music_generator = CodecGenerator(system, loaded)
-        found = loaded.fingerprint()
-        if sha256 not in (None, found):
-            raise BadConfig(
-                f"codec '{codec}' has weights {found[:12]}, but this checkpoint has learnt the codes of {sha256[:12]}; "
-                "give the codec that its training tokens were made with."
-            )
-        return music_generator
 
     def on(self, placement: DeviceConfig) -> None:
         """Any device; bfloat16 on GPUs only."""
@@ -228,18 +220,6 @@ class CodecTransformer(TrainedSystem):
         return self.reader, self.decoder
 
     # Generation
-
-    def music_generator(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> CodecGenerator:
-        """What makes music with this system: the codec that it was trained with, or `autoencoder`, a codec of the same shape.
-
-        Raises:
-            BadConfig: when the codec's frames or codebooks are others, or it is not the one whose codes were learnt.
-        """
-        if autoencoder is not None:
-            return CodecGenerator.load(self, str(autoencoder), None, None)
-        return CodecGenerator.load(
-            self, made_with.get("codec", "demo"), made_with.get("codec_bandwidth"), made_with.get("codec_sha256")
-        )
 
     @torch.no_grad()
     def generate_long(

@@ -70,7 +70,7 @@ class Distillation(LightningModule):
         self.guidance = master.generation.guidance if guidance is None else guidance
         self.optimization = optimization or OptimizerSettings(lr=1e-4, warmup_steps=50)
         self.config: dict[str, Any] = {}
-        noted = {key: value for key, value in found.config.items() if key in ("dmae", "dmae_sha256")}
+        noted = {key: value for key, value in found.config.items() if key in ("generator", "dmae", "dmae_sha256")}
         self.student_config = {"system": student_config, **noted, "weights_under": "student."}
 
     @property

@@ -1,11 +1,11 @@
-"""How a system generates where the caller does not say otherwise."""
+"""What the façade and the scripts know of a system, whatever it is made of: how it is asked for music, and what it gives."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -77,12 +77,6 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         module.train(was_training)
 
 
-# What the façade and the scripts know of a system, whatever it is made of.
-#
-# A system is a LightningModule that `d2m.training.run.fit` can train; its `music_generator` makes music with it. Whoever adds a
-# system writes one file here, one YAML and one test: see "Add a system" in the README.
-
-
 @dataclass(frozen=True)
 class GenerationRequest:
     """What music is asked for.
@@ -119,7 +113,12 @@ class GeneratedMusic:
 
 
 class MusicGenerator(ABC):
-    """A trained system with whatever turns its output into sound."""
+    """A trained system with whatever turns its output into sound.
+
+    A checkpoint names it beside its system (`generator: {_target_: …, _partial_: true}`) and it is called with the system, what
+    the training data noted of itself, such as `{"dmae": "demo"}`, and the name or path of another autoencoder or codec, or
+    None. A system knows nothing of it.
+    """
 
     settings: frozenset[str] = frozenset()
     """Names of what may be asked for beside dance, genre and seed: `steps`, `guidance`, `temperature`, …"""
@@ -174,24 +173,6 @@ class MusicGenerator(ABC):
             BadConfig: when the system reads no rhythm from motion.
         """
         raise BadConfig("this checkpoint does not read a beat from motion, so no tempo can be asked for; leave it out.")
-
-
-@runtime_checkable
-class Composing(Protocol):
-    """A system that makes music: what `d2m.pipeline` asks of the module that a checkpoint's `system` config builds."""
-
-    def music_generator(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> MusicGenerator:
-        """What makes music with this system's weights; puts the system into evaluation mode.
-
-        Args:
-            made_with: the checkpoint's config beside `system`: what the training data said of itself (`made_with`), such as
-                `{"dmae": "demo"}` or `{"codec": "demo"}`.
-            autoencoder: name or path of another autoencoder or codec than that one.
-
-        Raises:
-            BadConfig: when the autoencoder does not fit, or the system has none to choose.
-        """
-        ...
 
 
 def refuse_what_speeds_networks(placement: DeviceConfig, system: str) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from d2m.models.heads import UNKNOWN_GENRE, drop_genre, unknown_genres
 from d2m.models.unet import ConditionedUNet
 from d2m.motion.augmentation import MotionAugmentation
 from d2m.motion.features import Normalizer
-from d2m.systems.interface import GenerationSettings, MusicGenerator, at_least_one, evaluating
+from d2m.systems.interface import GenerationSettings, at_least_one, evaluating
 from d2m.systems.training_system import (
     LossWeights,
     OptimizerSettings,
@@ -203,12 +202,6 @@ class LatentDiffusion(TrainedSystem):
         return self.conditioner(MotionWindow(features, normalised), genre)
 
     # Generation
-
-    def music_generator(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> MusicGenerator:
-        """What makes sound of this system's latents: the autoencoder that they were trained on, or another that fits."""
-        from d2m.systems.latent_generator import LatentGenerator
-
-        return LatentGenerator.load(self, autoencoder or made_with["dmae"], made_with.get("dmae_sha256"))
 
     @torch.no_grad()
     def generate(

@@ -159,17 +159,21 @@ class LatentGenerator(MusicGenerator):
     `batch` windows are denoised at once, also those of several dances; `auto`: as many as memory holds.
 
     Args:
-        system: motion to latent.
-        dmae: latent to waveform.
+        system: motion to latent; put into evaluation mode.
+        made_with: what the training data noted; `dmae` is the autoencoder of its latents.
+        autoencoder: another one that fits, by name or path, see `d2m.audio.pretrained.load_dmae`.
 
     Raises:
-        BadConfig: when the latents are not the autoencoder's.
+        BadConfig: when the latents are not the autoencoder's, or its encoder is not the one that made those of the training.
     """
 
     has_bfloat16_on_cpu = True
     settings = frozenset({"steps", "guidance", "decoder", "edit", "edit_dance", "strength", "batch"})
 
-    def __init__(self, system: LatentDiffusion, dmae: DMAE) -> None:
+    def __init__(
+        self, system: LatentDiffusion, made_with: Mapping[str, Any], autoencoder: str | Path | None = None
+    ) -> None:
+        dmae: DMAE = load_dmae(autoencoder or made_with["dmae"])
         self.system, self.dmae, self.sample_rate = system.eval().requires_grad_(False), dmae, dmae.clock.sample_rate
         self._fitting_batch: int | None = None
         for network in self._networks():  # the same numbers sooner; names and values of the weights stay as they are
@@ -179,22 +183,12 @@ class LatentGenerator(MusicGenerator):
                 f"this checkpoint is made for latents of {system.unet.in_channels} channels on {system.clock}, but autoencoder "
                 f"'{dmae.name}' has {dmae.latent_channels} on {dmae.clock}; name the one that it was trained with."
             )
-
-    @staticmethod
-    def load(system: LatentDiffusion, dmae: str | Path, dmae_sha256: str | None = None) -> "LatentGenerator":
-        """The music_generator with the autoencoder of that name or path, see `d2m.audio.pretrained.load_dmae`.
-
-        Raises:
-            BadConfig: when its encoder is not the one of `dmae_sha256`, which made the latents of the training.
-        """
-        generator = LatentGenerator(system, load_dmae(dmae))
-        found = weights_sha256(generator.dmae)
-        if dmae_sha256 not in (None, found):
+        found, learnt = weights_sha256(dmae), made_with.get("dmae_sha256")
+        if learnt not in (None, found):
             raise BadConfig(
-                f"autoencoder {dmae}: its encoder has the fingerprint {found[:12]}, but the system was trained on latents of "
-                f"{dmae_sha256[:12]}; name the autoencoder that it was trained with."
+                f"autoencoder {autoencoder or dmae.name}: its encoder has the fingerprint {found[:12]}, but the system was trained on latents "
+                f"of {learnt[:12]}; name the autoencoder that it was trained with."
             )
-        return generator
 
     def _networks(self) -> list[nn.Module]:
         networks = (self.system.unet, self.dmae.autoencoder.net, self.dmae.onepass)

@@ -201,16 +201,6 @@ class TextualInversion(TrainedSystem):
         genre = torch.cat([one.genre_logits for one in read]).softmax(dim=-1).mean(dim=0)
         return genre, torch.cat([*beats[:-1], beats[-1][-last:]])
 
-    def music_generator(self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None) -> MusicGenerator:
-        """See `d2m.systems.interface.Composing`; there is no autoencoder to choose, MusicGen brings its own.
-
-        Raises:
-            BadConfig: when one was asked for, or when MusicGen cannot be read or does not fit.
-        """
-
-        without_autoencoder(autoencoder, "textual inversion")
-        return PromptedGenerator(self.eval().requires_grad_(False))
-
 
 class PromptedGenerator(MusicGenerator):
     """A trained textual inversion with its MusicGen.
@@ -222,13 +212,21 @@ class PromptedGenerator(MusicGenerator):
     published encoders know windows of one length only, so theirs stand side by side.
 
     Args:
-        system: in evaluation mode.
+        system: put into evaluation mode.
+        made_with: not needed, MusicGen brings its own codec.
+        autoencoder: refused for the same reason.
+
+    Raises:
+        BadConfig: when an autoencoder is named, or when MusicGen cannot be read or does not fit.
     """
 
     settings = frozenset({"prompt", "guidance", "top_k", "temperature"})
 
-    def __init__(self, system: TextualInversion) -> None:
-        self.system, self.sample_rate = system, system.music.sample_rate
+    def __init__(
+        self, system: TextualInversion, made_with: Mapping[str, Any], autoencoder: str | Path | None = None
+    ) -> None:
+        without_autoencoder(autoencoder, "textual inversion")
+        self.system, self.sample_rate = system.eval().requires_grad_(False), system.music.sample_rate
 
     def on(self, placement: DeviceConfig) -> None:
         """Any device; bfloat16 on GPUs only."""

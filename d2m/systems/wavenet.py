@@ -146,17 +146,6 @@ class WaveNetSystem(TrainedSystem):
 
     # Generation
 
-    def music_generator(
-        self, made_with: Mapping[str, Any], autoencoder: str | Path | None = None
-    ) -> "WaveNetGenerator":
-        """What makes music with these weights.
-
-        Raises:
-            BadConfig: when an autoencoder is named, since there is none.
-        """
-        without_autoencoder(autoencoder, "a WaveNet")
-        return WaveNetGenerator(self, made_with.get("picture_size", WaveNetGenerator.picture_size))
-
     def read_whole(self, dance: Float[Tensor, "time *part"], frames: int) -> WholeRead:
         """A dance of any length as the network is told it, see `d2m.models.modality_readers`."""
         return read_whole(self.reader, dance, frames, self.frame_rate, self.window_seconds)
@@ -189,14 +178,21 @@ class WaveNetGenerator(MusicGenerator):
 
     Args:
         system: with its weights; put into evaluation mode.
-        picture_size: of those it was trained on, where it reads pictures.
+        made_with: what the training data noted; `picture_size` is that of its pictures, where it reads those.
+        autoencoder: refused, since there is none.
+
+    Raises:
+        BadConfig: when an autoencoder is named.
     """
 
     settings = frozenset({"temperature"})
 
-    def __init__(self, system: WaveNetSystem, picture_size: int = MusicGenerator.picture_size) -> None:
+    def __init__(
+        self, system: WaveNetSystem, made_with: Mapping[str, Any], autoencoder: str | Path | None = None
+    ) -> None:
+        without_autoencoder(autoencoder, "a WaveNet")
         self.system, self.sample_rate = system.eval().requires_grad_(False), system.sample_rate
-        self.reads, self.picture_size = system.reader.reads, picture_size
+        self.reads, self.picture_size = system.reader.reads, made_with.get("picture_size", self.picture_size)
 
     def on(self, placement: DeviceConfig) -> None:
         """Any device, though a CPU is likely to be the fastest: one sample hangs on the one before."""

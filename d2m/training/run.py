@@ -213,7 +213,8 @@ def _system(config: DictConfig, data: Any) -> LightningModule:
     if hasattr(data, "fit_statistics_of"):  # normaliser and latent scale come from the training split
         data.fit_statistics_of(system)
     if hasattr(system, "config"):  # checkpoints carry what rebuilds the system
-        system.config = {"system": OmegaConf.to_container(config.system, resolve=True), **data.made_with}
+        parts = [name for name in ("system", "generator") if name in config]
+        system.config = {name: OmegaConf.to_container(config[name], resolve=True) for name in parts} | data.made_with
     return system
 
 

@@ -9,7 +9,6 @@ import torch
 from tests_support_device import ELSEWHERE, is_there, without_numbers
 from tests_support_motion import swinging_features
 
-from d2m.audio.codec import load_codec
 from d2m.core.errors import BadConfig
 from d2m.core.timeline import Clock
 from d2m.models import device as placements
@@ -67,7 +66,7 @@ def composers() -> dict[str, MusicGenerator]:
     wavenet = WaveNetSystem(reader(), WaveNet(18, 80, 8, 8, (1, 2, 4), 1), 4000, 2, 0.4)
     decoder = TokenDecoder(4, 1024, 18, 16, layers=1, heads=2)
     transformer = CodecTransformer(reader(), decoder, Clock(22050, 512, 40))
-    return {"wavenet": WaveNetGenerator(wavenet), "codec": CodecGenerator(transformer, load_codec("demo"))}
+    return {"wavenet": WaveNetGenerator(wavenet, {}), "codec": CodecGenerator(transformer, {"codec": "demo"})}
 
 
 @pytest.mark.parametrize("name", ["wavenet", "codec"])

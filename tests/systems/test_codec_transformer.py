@@ -24,8 +24,8 @@ from d2m.models.token_decoder import (
 )
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
-from d2m.systems.codec_transformer import CodecTransformer
-from d2m.systems.interface import Composing, GenerationRequest
+from d2m.systems.codec_transformer import CodecGenerator, CodecTransformer
+from d2m.systems.interface import GenerationRequest
 from d2m.training.run import fit
 
 LIKELIEST = SamplingSettings(temperature=0, guidance=1)
@@ -298,18 +298,17 @@ def test_a_checkpoint_refuses_another_codec() -> None:
     from d2m.audio.codec import load_codec
 
     system = tiny_system()
-    assert isinstance(system, Composing)
     with pytest.raises(BadConfig, match="codec 'demo' does not fit this system .22050 Hz, not 8000"):
-        system.music_generator({"codec": "demo"})
+        CodecGenerator(system, {"codec": "demo"})
     with pytest.raises(BadConfig, match="does not fit this system"):
-        system.music_generator({"codec": "tiny"}, "demo")
+        CodecGenerator(system, {"codec": "tiny"}, "demo")
     facts = load_codec("demo").facts
     from d2m.core.timeline import Clock
 
     fitting = CodecTransformer(system.reader, tiny_decoder(codebooks=4, size=1024), Clock(22050, 512, 256))
     fitting.check_codec(facts)
     with pytest.raises(BadConfig, match=r"this checkpoint has learnt the codes of 000000000000; give the codec"):
-        fitting.music_generator({"codec": "demo", "codec_sha256": "0" * 64})
+        CodecGenerator(fitting, {"codec": "demo", "codec_sha256": "0" * 64})
     assert facts.name == "demo" and FACTS.frame_rate == 10
 
 

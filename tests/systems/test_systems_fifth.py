@@ -54,18 +54,16 @@ class Noise(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint):
         checkpoint["config"] = self.config
 
-    def music_generator(self, made_with, autoencoder=None):
-        without_autoencoder(autoencoder, "noise")
-        return NoiseComposer(self.eval())
 
-
-class NoiseComposer(MusicGenerator):
+@register
+class NoiseGenerator(MusicGenerator):
     """Noise of that loudness."""
 
     settings = frozenset({"volume"})
 
-    def __init__(self, system) -> None:
-        self.system, self.sample_rate = system, system.sample_rate
+    def __init__(self, system, made_with, autoencoder=None) -> None:
+        without_autoencoder(autoencoder, "noise")
+        self.system, self.sample_rate = system.eval(), system.sample_rate
 
     @torch.no_grad()
     def predict_genre(self, features):
@@ -84,6 +82,7 @@ class NoiseComposer(MusicGenerator):
 YAML = """
 # @package _global_
 name: noise
+generator: {_target_: d2m.systems.noise.NoiseGenerator, _partial_: true}
 system:
   _target_: d2m.systems.noise.Noise
   reader:

@@ -21,7 +21,7 @@ from d2m.models.token_decoder import delayed, shifted_right, undelayed
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
 from d2m.systems.interface import GenerationRequest, MusicGenerator
-from d2m.systems.textual_inversion import TextualInversion
+from d2m.systems.textual_inversion import PromptedGenerator, TextualInversion
 from d2m.training.run import fit
 
 WINDOW_S = 1.2
@@ -223,7 +223,7 @@ def test_four_clips_are_overfitted_by_what_each_dance_says(overfitted: tuple[Tex
 
 def test_any_length_comes_out_exactly_seeded_and_with_progress(overfitted: tuple[TextualInversion, float]) -> None:
     system, _ = overfitted
-    music_generator = system.music_generator({})
+    music_generator = PromptedGenerator(system, {})
     assert isinstance(music_generator, MusicGenerator) and music_generator.sample_rate == 1600
     from tests_support_musicgen import dances
 
@@ -250,7 +250,7 @@ def test_any_length_comes_out_exactly_seeded_and_with_progress(overfitted: tuple
 
 def test_free_text_genre_and_dance_change_the_music(overfitted: tuple[TextualInversion, float]) -> None:
     system, _ = overfitted
-    music_generator = system.music_generator({})
+    music_generator = PromptedGenerator(system, {})
     from tests_support_musicgen import dances
 
     def codes(bpm: float, genre: int, prompt: str) -> torch.Tensor:
@@ -266,7 +266,7 @@ def test_free_text_genre_and_dance_change_the_music(overfitted: tuple[TextualInv
 
 def test_a_still_dancer_and_a_short_dance_have_music_too(overfitted: tuple[TextualInversion, float]) -> None:
     system, _ = overfitted
-    music_generator = system.music_generator({})
+    music_generator = PromptedGenerator(system, {})
     from tests_support_musicgen import dances
 
     still = dances(1.0, [100.0])[0, :1].expand(60, 219).clone()
@@ -280,7 +280,7 @@ def test_beats_are_read_where_rhythm_was_learned(overfitted: tuple[TextualInvers
     from tests_support_musicgen import dances
 
     system, _ = overfitted
-    music_generator, features = system.music_generator({}), dances(3.1, [100.0])[0].numpy()
+    music_generator, features = PromptedGenerator(system, {}), dances(3.1, [100.0])[0].numpy()
     if system.words.reads_rhythm:
         assert 50 <= music_generator.beat_grid(features).bpm <= 220
         activation = system.read_in_windows(torch.from_numpy(features))[1]
@@ -317,14 +317,14 @@ def test_absent_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(
         BadConfig, match=r'transformers, which is not installed; run pip install -e "\.\[musicgen\]"\.$'
     ):
-        system_of("ours", "facebook/musicgen-small").music_generator({})
+        PromptedGenerator(system_of("ours", "facebook/musicgen-small"), {})
 
 
 def test_another_text_width_is_one_sentence(folder: Path) -> None:
     with pytest.raises(
         BadConfig, match="has 32 features a word, but these pseudo-words have 48; use the MusicGen that"
     ):
-        system_of("ours", folder, width=48).music_generator({})
+        PromptedGenerator(system_of("ours", folder, width=48), {})
 
 
 def test_another_kind_of_model_is_one_sentence(tmp_path: Path) -> None:
@@ -382,14 +382,14 @@ def test_a_bad_prompt_is_refused_before_anything_is_read() -> None:
     ],
 )
 def test_settings_that_mean_nothing_are_one_sentence(folder: Path, settings: dict, said: str) -> None:
-    music_generator = system_of("ours", folder).music_generator({})
+    music_generator = PromptedGenerator(system_of("ours", folder), {})
     with pytest.raises(BadConfig, match=said):
         music_generator.generate(GenerationRequest(torch.zeros(60, 219), 0, 1600, 0, settings))
 
 
 def test_no_autoencoder_can_be_chosen(folder: Path) -> None:
     with pytest.raises(BadConfig, match="autoencoder=demo: textual inversion makes its sound without one"):
-        system_of("ours", folder).music_generator({}, "demo")
+        PromptedGenerator(system_of("ours", folder), {}, "demo")
 
 
 def test_data_that_does_not_fit_is_one_sentence(folder: Path) -> None:
@@ -456,7 +456,7 @@ def test_on_another_device_nothing_is_left_behind(variant: str, folder: Path, mo
     from tests_support_device import ELSEWHERE, is_there, without_numbers
     from tests_support_musicgen import dances
 
-    music_generator = system_of(variant, folder).music_generator({})
+    music_generator = PromptedGenerator(system_of(variant, folder), {})
     music_generator.on(ELSEWHERE)
     hop = music_generator.system.music.hop_samples
     sound = lambda self, codes: codes.new_zeros(1, 1, codes.shape[-1] * hop, dtype=torch.float32)  # noqa: E731

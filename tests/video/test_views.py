@@ -202,11 +202,11 @@ def test_a_film_is_shown_to_it_as_seen(
     seen = replace(landmarks_of(dance(120).features, size=(160, 96)), times_s=times_s)
     seen.save(tmp_path / "seen.npz")
     shown = []
-    compose_as_it_is = transformer.music_generator.compose
+    generate_as_it_is = transformer.music_generator.generate
     monkeypatch.setattr(
         transformer.music_generator,
-        "compose",
-        lambda request: (shown.append(request.motion), compose_as_it_is(request))[1],
+        "generate",
+        lambda request: (shown.append(request.motion), generate_as_it_is(request))[1],
     )
     clip = make_clip(ClipRequest(source, landmarks=tmp_path / "seen.npz"), transformer)
     assert clip.takes[0].music.seconds == pytest.approx(clip.dance.seconds, abs=1e-3)
