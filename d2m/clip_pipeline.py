@@ -18,7 +18,8 @@ from d2m.core.music import Music
 from d2m.data.frames import SmallFrames
 from d2m.data.layout import load_dance
 from d2m.metrics.alignment import alignment
-from d2m.metrics.beat_tracker import heard_tempo_bpm, music_beats_s
+from d2m.metrics.beat_tracker import track_beats_s
+from d2m.metrics.tempo import fit_tempo_bpm
 from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import kinematic_beats_s
 from d2m.motion.readers import READERS
@@ -78,7 +79,7 @@ class Take:
     Args:
         seed: that makes it again.
         music: as long as the dance.
-        alignment: how near its beats lie to the dance's, 0 to 1 (see `d2m.metrics.beat_tracker`).
+        alignment: how near its beats lie to the dance's, 0 to 1 (see `d2m.metrics.alignment`).
         beats_s: times of the beats heard in it.
         genre: code of the genre that it was made for, and `genre_probability`, what the model gives that genre.
         dance_tempo_bpm: tempo that the model read from the dance, where another was asked for.
@@ -95,7 +96,7 @@ class Take:
     @property
     def tempo_bpm(self) -> float | None:
         """Tempo heard; None where there are hardly any beats."""
-        return heard_tempo_bpm(self.beats_s)
+        return fit_tempo_bpm(self.beats_s)
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,9 @@ def make_clip(request: ClipRequest, model: Dance2Music, progress: Report | None 
     heard = []
     for number, take in enumerate(takes):
         report("listening", number / len(takes))
-        beats_s = music_beats_s(take.music)
-        heard.append(replace(take, beats_s=beats_s, alignment=alignment(clip.kinematic_beats_s, beats_s).harmonic))
+        beats_s = track_beats_s(take.music)
+        aligned = alignment(clip.kinematic_beats_s, beats_s).harmonic
+        heard.append(replace(take, beats_s=beats_s, alignment=aligned))
     report("listening", 1.0)
     return replace(clip, takes=sorted(heard, key=lambda take: -take.alignment))
 

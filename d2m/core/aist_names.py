@@ -9,6 +9,9 @@ with a three-digit tempo written out, `mBRT087` being 87 BPM, because AIST's dig
 import re
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float
+
 GENRES = ("gLH", "gKR", "gPO", "gBR", "gWA", "gJS", "gMH", "gHO", "gJB", "gLO")
 """Published class order: a genre's index is its class number and its genre token."""
 
@@ -16,6 +19,10 @@ GENRE_TITLES = {
     "gBR": "break", "gPO": "pop", "gLO": "lock", "gMH": "middle hip-hop", "gLH": "LA hip-hop",
     "gHO": "house", "gWA": "waack", "gKR": "krump", "gJS": "street jazz", "gJB": "ballet jazz",
 }  # fmt: skip
+
+FIRST_BEAT_S = 0.047
+"""First beat of every AIST++ sequence: the median of the phases fitted on published features of all 60 songs (10th to 90th
+percentile 0.037 to 0.055 s)."""
 
 _SEQUENCE = re.compile(
     r"(?P<genre>g[A-Z]{2})_(?P<situation>s[A-Z]{2})_(?P<camera>c(?:All|\d{2}))_(?P<dancer>d\d{2})"
@@ -57,6 +64,24 @@ def song_tempo_bpm(song: str) -> float:
     if match["bpm"]:
         return float(match["bpm"])
     return float(110 + 5 * int(match["digit"]) if match["genre"] == "HO" else 80 + 10 * int(match["digit"]))
+
+
+def grid_beats_s(name: str, seconds: float | int) -> Float[np.ndarray, " beat"] | None:
+    """Beat times of an AIST++ sequence in seconds, by the rule 0.047 s + k · 60 / BPM; None for a name of no AIST song.
+
+    Every sequence starts with its song's first beat, and the song's name says its tempo, so no sound is needed: trackers
+    fail on six of the songs (off the beat, or at a triplet's level).
+
+    Args:
+        name: of the sequence, such as `gBR_sBM_cAll_d04_mBR0_ch01`.
+        seconds: length of its motion; beats end before.
+    """
+    parts = parse_sequence_name(name)
+    if parts is None or "T" in parts.song[3:]:  # the embedded data set's songs start anywhere
+        return None
+    period_s = 60 / song_tempo_bpm(parts.song)
+    beats_s = FIRST_BEAT_S + period_s * np.arange(int(seconds / period_s) + 1)
+    return beats_s[beats_s < seconds]
 
 
 def genre_index(genre: str) -> int:

@@ -31,6 +31,7 @@ from d2m.data.index import (
     write_index,
 )
 from d2m.data.layout import DataSetLayout
+from d2m.metrics.beat_tracker import track_beats_s
 from d2m.motion.dance import MIN_SECONDS, Dance
 
 _BEAT_WIDTH_S = 0.03
@@ -39,16 +40,14 @@ _BEAT_WIDTH_S = 0.03
 def rhythm_curves(
     layout: DataSetLayout, name: str, music: Music, frames: int, clock: Clock
 ) -> Float[np.ndarray, "2 frame"]:
-    """Beat activation over onset envelope; the beats are the data set's own, or tracked where it has none.
+    """Beat activation over onset envelope; the beats are the data set's own, or tracked where it knows none.
 
     Raises:
         BadInput: when the file of beat times is not one.
     """
-    path = layout.beats(name)
-    try:
-        beats_s = np.loadtxt(path, ndmin=1) if path.exists() else tracked_beats_s(music)
-    except ValueError as error:
-        raise BadInput(f"{path}: not a list of beat times ({error}); expected one in seconds a line.") from error
+    beats_s = layout.reference_beats_s(name, music.seconds)
+    if beats_s is None:
+        beats_s = track_beats_s(music)
     return np.stack([beat_activation(beats_s, frames, clock), onset_envelope(music, frames, clock)])
 
 
@@ -62,20 +61,14 @@ def beat_activation(beats_s: Float[np.ndarray, " beat"], frames: int, clock: Clo
 
 
 def onset_envelope(music: Music, frames: int, clock: Clock) -> Float[np.ndarray, " frame"]:
-    """librosa's onset strength, the 98th percentile of the piece being 1, on the latent frames."""
+    """librosa's onset strength at the centre of each latent frame, the 98th percentile of the piece being 1."""
     hop = clock.latent_hop_samples
-    strength = librosa.onset.onset_strength(
-        y=music.mono().waveform[0], sr=music.sample_rate, hop_length=hop, center=True
-    )
+    # librosa's frame k is centred on sample k hop, a latent frame on (k + 1/2) hop.
+    samples = music.mono().waveform[0][hop // 2 :]
+    strength = librosa.onset.onset_strength(y=samples, sr=music.sample_rate, hop_length=hop, center=True)
     envelope = np.zeros(frames)
     envelope[: min(frames, len(strength))] = strength[:frames]
     return np.clip(envelope / max(float(np.percentile(envelope, 98)), 1e-6), 0, 1)
-
-
-def tracked_beats_s(music: Music) -> Float[np.ndarray, " beat"]:
-    """Beats of music whose true ones nobody wrote down."""
-    _, beats = librosa.beat.beat_track(y=music.mono().waveform[0], sr=music.sample_rate, trim=False, units="time")
-    return np.asarray(beats, dtype=float)
 
 
 # What there is to encode of a sequence: its music at the autoencoder's rate, its rhythm curves, its motion features.
@@ -304,7 +297,7 @@ def _shape(path: Path, width: int, axis: int) -> tuple[int, ...]:
 
 __all__ = [
     "BatchedWriter", "Encoding", "EncodingSummary", "ShardedItems", "beat_activation", "encode_data_set",
-    "encode_with_trainer", "onset_envelope", "tracked_beats_s",
+    "encode_with_trainer", "onset_envelope",
 ]  # fmt: skip
 
 _BATCHES_AT_ONCE = 4

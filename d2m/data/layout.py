@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from d2m.core.aist_names import grid_beats_s
 from d2m.core.errors import BadInput
 from d2m.motion.dance import Dance
 from d2m.video.landmarks import Landmarks
@@ -36,8 +37,25 @@ class DataSetLayout:
         return self.root / "wavs" / f"{name}.wav"
 
     def beats(self, name: str) -> Path:
-        """True beat times, one in seconds a line; AIST++ has none."""
+        """True beat times, one in seconds a line."""
         return self.root / "beats" / f"{name}.txt"
+
+    def reference_beats_s(self, name: str, seconds: float | int) -> Float[np.ndarray, " beat"] | None:
+        """True beat times of a sequence in seconds: its list's, else AIST++'s by rule; None where neither is known.
+
+        Args:
+            seconds: length of the sequence; the rule's beats end before.
+
+        Raises:
+            BadInput: when the list is not one.
+        """
+        path = self.beats(name)
+        if not path.exists():
+            return grid_beats_s(name, seconds)
+        try:
+            return np.loadtxt(path, ndmin=1, dtype=np.float64)
+        except ValueError as error:
+            raise BadInput(f"{path}: not a list of beat times ({error}); expected one in seconds a line.") from error
 
     def features(self, name: str) -> Path:
         """Motion features [time 219] of a sequence at 60 fps, float32."""

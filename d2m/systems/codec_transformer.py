@@ -215,6 +215,11 @@ class CodecTransformer(TrainedSystem):
         parts["genre_accuracy"] = genre_accuracy(read.genre_logits, genre)
         return parts
 
+    def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch 2 frame"], float]:
+        """On the codec's frames."""
+        read = self.read(shown(batch, self.reader.reads), batch["codes"].shape[-1])
+        return read.rhythm_logits, self.clock.latent_rate
+
     def optimized(self) -> tuple[nn.Module, nn.Module]:
         """What reads the motion, and what makes the music of it."""
         return self.reader, self.decoder

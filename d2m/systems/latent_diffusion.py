@@ -171,6 +171,11 @@ class LatentDiffusion(TrainedSystem):
         parts["genre_accuracy"] = genre_accuracy(conditioned.genre_logits, batch["genre"])
         return parts
 
+    def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch 2 frame"], float] | None:
+        """On the latent frames, where the conditioner has a rhythm head."""
+        logits = self.conditioned(batch["features"], batch["genre"], training=False).rhythm_logits
+        return None if logits is None else (logits, self.clock.latent_rate)
+
     def optimized(self) -> tuple[nn.Module, nn.Module]:
         """What reads the motion, and what makes the music of it."""
         return self.conditioner, self.unet

@@ -128,6 +128,13 @@ class TextualInversion(TrainedSystem):
         parts["genre_accuracy"] = genre_accuracy(read.genre_logits, batch["genre"])
         return parts
 
+    def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch 2 frame"], float] | None:
+        """At the words' frame rate, where they tell the rhythm that the reader reads."""
+        if not self.words.reads_rhythm:
+            return None
+        features, _ = self._cut(batch["features"], batch["waveform"])
+        return self.read(features).rhythm_logits, float(self.words.frame_rate)
+
     def optimized(self) -> tuple[nn.Module, nn.Module]:
         """What reads the motion, and what makes the music of it."""
         return self.reader, self.words

@@ -211,6 +211,10 @@ class TrainedSystem(lightning.LightningModule, ABC):
     def optimized(self) -> tuple[nn.Module, nn.Module]:
         """What reads the motion and what makes the music: each has its own settings of the optimiser."""
 
+    def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch 2 frame"], float] | None:
+        """Rhythm curves that the system reads in a batch's motion, as logits, and their frames a second; None: it reads none."""
+        return None
+
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Loss of one batch; logs its parts."""
         parts = self.compute_losses(batch, training=True)

@@ -140,6 +140,12 @@ class WaveNetSystem(TrainedSystem):
         parts["genre_accuracy"] = genre_accuracy(read.genre_logits, genre)
         return parts
 
+    def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch 2 frame"], float]:
+        """On the frames at which the network is told the motion."""
+        frames = int(batch["waveform"].shape[-1] // self.network.hop_samples)
+        read = self.reader(shown(batch, self.reader.reads), frames, float(self.frame_rate))
+        return read.rhythm_logits, float(self.frame_rate)
+
     def optimized(self) -> tuple[nn.Module, nn.Module]:
         """What reads the motion, and what makes the music of it."""
         return self.reader, self.network

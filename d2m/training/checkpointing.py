@@ -1,9 +1,8 @@
-"""Random numbers that depend on the step and not on the past, so that a resumed training needs none of it."""
+"""What a run keeps and how it stops: random numbers by step, checkpoints written whole, signals that end it cleanly."""
 
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -51,14 +50,11 @@ class StepSeeds(lightning.Callback):
         seed_step(self.seed, trainer.global_step, batch_idx, trainer.global_rank)
 
 
-# Being asked to stop (Ctrl-C, a cluster's warning signal): a training stops between two steps and not within one.
-
-
 class StopRequest:
     """Remembers that a signal asked the training to stop; the second Ctrl-C interrupts at once.
 
     SIGINT is Ctrl-C, SIGTERM is what most clusters send first, SIGUSR1 is what `sbatch --signal=SIGUSR1@120` sends 120 seconds
-    before the time is up. After SIGUSR1 inside a SLURM job the job is put back into the queue.
+    before the time is up; in a SLURM job Lightning's own handler then puts the job back into the queue.
 
     Args:
         every_n_steps: in a training of several processes they agree on stopping only every so many steps, because
@@ -96,16 +92,12 @@ class StopRequest:
             return False
         return trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False)
 
-    def requeue(self) -> str:
-        """Put a SLURM job that was warned of its end back into the queue; says what was done, for the terminal."""
-        job = os.environ.get("SLURM_JOB_ID")
-        if self.signal != signal.SIGUSR1 or not job:
-            return "the same command goes on from there"
-        done = subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0
-        return f"job {job} is queued again" if done else f"job {job} could not be queued again: submit it once more"
-
-
-# The two checkpoints of a training run: `last.ckpt`, from which it goes on exactly, and `best.ckpt`, small, for use.
+    def hand_on(self, trainer: lightning.Trainer) -> None:
+        """After a warning, let the handler before this one act: Lightning's in a SLURM job requeues it, in every process."""
+        handler = self._before.get(signal.SIGUSR1)
+        warned = trainer.strategy.reduce_boolean_decision(self.signal == signal.SIGUSR1, all=False)
+        if warned and callable(handler):
+            handler(signal.SIGUSR1, None)
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
@@ -184,9 +176,12 @@ class LastCheckpoint(Checkpoint):
 
     def _leave(self, trainer: lightning.Trainer) -> None:
         assert self.stop is not None
+        self.stop.hand_on(trainer)
         if trainer.is_global_zero:
-            then = self.stop.requeue()
-            print(f"stopped after step {self._step}; {self.path} is written, {then}.", file=sys.stderr)
+            print(
+                f"stopped after step {self._step}; {self.path} is written, the same command goes on from there.",
+                file=sys.stderr,
+            )
         raise SystemExit(128 + (self.stop.signal or 15))
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
@@ -222,18 +217,26 @@ class BestCheckpoint(Checkpoint):
         return {"monitor": self.monitor, "mode": self.mode, "score": self.score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Values of another quantity are not comparable and are drop_genre."""
+        """Values of another quantity are not comparable and are forgotten."""
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.score = state_dict["score"]
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write where the validation was better than all before; rank 0 decides for all."""
-        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+        """Write where the validation was better than all before; rank 0 decides for all.
+
+        Raises:
+            BadConfig: in the sanity check before training, when no validation will log the monitored value.
+        """
+        if trainer.state.fn != TrainerFn.FITTING:
             return
         metrics = trainer.callback_metrics
-        if self.monitor not in metrics:
-            known = ", ".join(sorted(name for name in metrics if name.startswith("val/")))
-            raise BadConfig(f"checkpoint.monitor: found no value '{self.monitor}', expected one of {known}.")
+        promised = {name for callback in trainer.callbacks for name in getattr(callback, "promised", ())}
+        known = {name for name in metrics if name.startswith("val/")} | promised
+        if self.monitor not in (known if trainer.sanity_checking else metrics):
+            listed = ", ".join(sorted(known))
+            raise BadConfig(f"checkpoint.monitor: found no value '{self.monitor}', expected one of {listed}.")
+        if trainer.sanity_checking:
+            return
         score = float(metrics[self.monitor])
         better = self.score is None or (score < self.score if self.mode == "min" else score > self.score)
         if not trainer.strategy.broadcast(better):

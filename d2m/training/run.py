@@ -223,8 +223,13 @@ def _trainer(config: DictConfig, out: Path) -> Trainer:
     callbacks: list[Any] = [StepSeeds(config.seed), LearningRateMonitor("step")]
     if config.trainer.get("enable_progress_bar", True):
         callbacks += [TQDMProgressBar(refresh_rate=20)]
-    callbacks += [build_own(callback) for callback in config.get("callbacks", {}).values()]
+    callbacks += [build_own(callback) for callback in config.get("callbacks", {}).values() if callback]
     callbacks += [LastCheckpoint(folder, settings.every_n_steps, StopRequest())]
+    if settings.monitor and config.trainer.get("limit_val_batches") == 0:
+        raise BadConfig(
+            f"checkpoint.monitor: there will be no '{settings.monitor}', since trainer.limit_val_batches=0 validates nothing; "
+            "use checkpoint.monitor=null."
+        )
     if settings.monitor:
         callbacks += [BestCheckpoint(folder, settings.monitor, settings.mode)]
     loggers = [CSVLogger(out, name="csv", flush_logs_every_n_steps=1), TensorBoardLogger(out, name="tensorboard")]

@@ -74,6 +74,16 @@ def test_every_sequence_gets_its_motion_and_its_music(pristine: OfficialTree, pr
         assert sound.duration == Dance.load(layout.motion(name)).seconds == SECONDS
 
 
+def test_every_sequence_gets_its_beats_by_rule(pristine: OfficialTree, prepared: Path) -> None:
+    layout = DataSetLayout(prepared)
+    assert sorted(path.stem for path in (prepared / "beats").iterdir()) == READY
+    beats_s = np.loadtxt(layout.beats("gHO_sFM_cAll_d19_mHO1_ch01"))
+    np.testing.assert_allclose(beats_s, 0.047 + 60 / 115 * np.arange(6), atol=1e-6)
+    layout.beats(TEST[0]).unlink()  # as a version left it that wrote none
+    prepare(pristine, prepared)
+    assert np.loadtxt(layout.beats(TEST[0]))[:2] == pytest.approx([0.047, 0.797])
+
+
 def test_the_music_is_the_song_from_the_start_of_the_motion(prepared: Path) -> None:
     from d2m.data.synthetic.songs import Song, render_song
 

@@ -11,6 +11,7 @@ from tests_support_encoded import resident_bytes, sequence_name, write_encoded, 
 
 from d2m.audio.pretrained import load_dmae
 from d2m.core.errors import BadInput
+from d2m.core.music import Music
 from d2m.core.timeline import Clock
 from d2m.data.clips import (
     ClipWindows,
@@ -22,7 +23,7 @@ from d2m.data.clips import (
     mapped_split,
     split_rows,
 )
-from d2m.data.encode import beat_activation, encode_data_set
+from d2m.data.encode import beat_activation, encode_data_set, onset_envelope, rhythm_curves
 from d2m.data.index import open_index
 from d2m.data.layout import DataSetLayout
 
@@ -46,6 +47,37 @@ def test_beat_activation_peaks_on_beats() -> None:
     activation = beat_activation(np.array([1.0, 2.0]), 200, CLOCK)
     times = (np.arange(200) + 0.5) / CLOCK.latent_rate
     assert activation[np.abs(times - 1.0).argmin()] > 0.9 and activation[np.abs(times - 1.5).argmin()] < 1e-3
+
+
+def test_both_rhythm_curves_have_one_time() -> None:
+    """Clicks anywhere in a latent frame: beats peak at once, onsets less than a frame later (librosa's own lag, measured).
+
+    Taken at librosa's frame centres, which are the latent frames' starts, onsets would be 1.25 frames late.
+    """
+    rate, hop, frames, rng = CLOCK.sample_rate, CLOCK.latent_hop_samples, 400, np.random.default_rng(0)
+    at = np.arange(20, 380, 23) * hop + rng.integers(hop, size=16)
+    wave = np.zeros((1, frames * hop), np.float32)
+    for start in at:
+        wave[0, start : start + 300] = rng.normal(0, 0.3, 300)
+    curves = beat_activation(at / rate, frames, CLOCK), onset_envelope(Music(wave, rate), frames, CLOCK)
+    late = [
+        np.mean([at_frame - 4 + curve[at_frame - 4 : at_frame + 6].argmax() + 0.5 - start / hop
+                 for start, at_frame in zip(at, at // hop, strict=True)])
+        for curve in curves
+    ]  # fmt: skip
+    assert abs(late[0]) < 0.1 and 0 < late[1] < 0.9, late
+
+
+def test_aist_needs_no_tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels of a song that trackers take for off-beat come from the rule; a beat list of its own wins."""
+    monkeypatch.setattr("d2m.data.encode.track_beats_s", lambda music: pytest.fail("tracked"))
+    layout, name = DataSetLayout(tmp_path), "gHO_sBM_cAll_d20_mHO5_ch02"
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 22050 * 4)).astype(np.float32)
+    curve = rhythm_curves(layout, name, Music(noise, 22050), 172, CLOCK)[0]
+    np.testing.assert_allclose(curve, beat_activation(0.047 + 60 / 135 * np.arange(9), 172, CLOCK))
+    layout.beats(name).parent.mkdir()
+    layout.beats(name).write_text("1.0\n")
+    assert rhythm_curves(layout, name, Music(noise, 22050), 172, CLOCK)[0].sum() < 5
 
 
 def test_window_is_cut_on_one_clock(encoded: DataSetLayout) -> None:

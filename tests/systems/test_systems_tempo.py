@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from d2m.core.errors import BadConfig
-from d2m.metrics.beat_tracker import heard_tempo_bpm, music_beats_s
+from d2m.metrics.beat_tracker import track_beats_s
+from d2m.metrics.tempo import fit_tempo_bpm
 from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import joint_speed
 from d2m.motion.retime import BeatGrid, played_at, playing_speed
@@ -77,7 +78,7 @@ def test_music_has_the_tempo_asked_for(model, two_clips, asked):
     dance = Dance.load(two_clips / "motions" / "gBR_sBM_cAll_d04_mBR0_ch02.pkl")
     music, record = model.generate(dance, tempo_bpm=asked)
     assert music.seconds == pytest.approx(dance.seconds, abs=1e-3)
-    assert heard_tempo_bpm(music_beats_s(music)) == pytest.approx(asked, rel=0.05)
+    assert fit_tempo_bpm(track_beats_s(music)) == pytest.approx(asked, rel=0.05)
     assert (record.tempo_asked_bpm, record.dance_tempo_bpm) == (asked, pytest.approx(80, rel=0.02))
 
 

@@ -26,8 +26,17 @@ from d2m.data.aistpp.annotations import (
     shared_songs,
     tuning_split,
 )
-from d2m.data.aistpp.sequence import Reason, SequenceJob, SequenceResult, full_disk_stops, prepare_sequence, write_whole
+from d2m.data.aistpp.sequence import (
+    Reason,
+    SequenceJob,
+    SequenceResult,
+    full_disk_stops,
+    prepare_sequence,
+    write_beats,
+    write_whole,
+)
 from d2m.data.layout import OFFICIAL, DataSetLayout
+from d2m.motion.dance import Dance
 
 VERSION = 1
 _SHOWN = 5
@@ -167,6 +176,9 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 # AIST++ made ready: the official annotations and the videos that a user downloaded become `d2m.data.layout`'s folders.
 
 
+_FOLDERS = ("motions", "wavs", "beats", "splits")
+
+
 def prepare_aistpp(
     root: str | Path,
     annotations: str | Path | None,
@@ -212,6 +224,9 @@ def prepare_aistpp(
     found = [name for name in plan if _is_made(layout, name)]
     todo = sorted(set(plan) - set(found))
     with full_disk_stops(layout.root):
+        for name in found:  # made by a version that wrote no beats
+            if not layout.beats(name).exists():
+                write_beats(layout, name, Dance.load(layout.motion(name)).seconds)
         jobs = [_job(name, official, sources, layout, length_tolerance_s) for name in todo]
         try:
             results = parallel_map(prepare_sequence, jobs, processes or os.cpu_count() or 1, "preparing")
@@ -231,7 +246,7 @@ def _own_folder(root: str | Path, official: Annotations, sources: MusicSources) 
     resolved = layout.root.resolve()
     if resolved == official.root.resolve() or (resolved / "wavs") == sources.folder.resolve():
         raise BadConfig(f"out={root}: this is a folder that is read from, expected another; name a new one.")
-    for folder in ("motions", "wavs", "splits"):
+    for folder in _FOLDERS:
         writable_folder(layout.root / folder)
     _remove_leftovers(layout)
     return layout
@@ -239,7 +254,7 @@ def _own_folder(root: str | Path, official: Annotations, sources: MusicSources) 
 
 def _remove_leftovers(layout: DataSetLayout) -> None:
     """Delete the temporary files of a run that was killed; their names start with a dot."""
-    for folder in ("motions", "wavs", "splits"):
+    for folder in _FOLDERS:
         for path in (layout.root / folder).glob(".*.*"):
             if path.suffix in (".pkl", ".wav", ".txt"):
                 path.unlink(missing_ok=True)

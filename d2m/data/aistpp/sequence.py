@@ -14,6 +14,7 @@ from pathlib import Path
 import soundfile
 
 from d2m.audio.soundtrack import NoSound, read_soundtrack
+from d2m.core.aist_names import grid_beats_s
 from d2m.core.errors import BadConfig, BadInput, UserError
 from d2m.core.files import atomic_write
 from d2m.core.music import Music
@@ -90,7 +91,7 @@ class _FoundMusic:
 
 
 def prepare_sequence(job: SequenceJob) -> SequenceResult:
-    """Write `wavs/NAME.wav` and then `motions/NAME.pkl` of a sequence, or say why not.
+    """Write `wavs/NAME.wav`, `beats/NAME.txt` and then `motions/NAME.pkl` of a sequence, or say why not.
 
     Raises:
         FullDisk: when there is no space left.
@@ -114,9 +115,20 @@ def prepare_sequence(job: SequenceJob) -> SequenceResult:
             continue
         with full_disk_stops(job.root):
             write_whole(layout.wav(job.name), music.content)
+            write_beats(layout, job.name, seconds)
             write_whole(layout.motion(job.name), motion)
         return SequenceResult(job.name, notes=(*map(str, failures), *music.notes))
     return _failed(job.name, failures)
+
+
+def write_beats(layout: DataSetLayout, name: str, seconds: float) -> None:
+    """Write `beats/NAME.txt` by the grid rule (`d2m.core.aist_names.grid_beats_s`), where the name is of an AIST song."""
+    beats_s, path = grid_beats_s(name, seconds), layout.beats(name)
+    if beats_s is None:
+        return
+    content = "".join(f"{beat:.6f}\n" for beat in beats_s).encode()
+    if not path.exists() or path.read_bytes() != content:
+        write_whole(path, content)
 
 
 def write_whole(path: Path, content: bytes) -> None:
