@@ -189,6 +189,8 @@ class PublishedConditioner(Conditioner):
             is not told, as in the base variant. An unknown genre's token starts at zero.
         genre_vectors: file with the genres' tokens, such as the text embeddings of the published system, which stay as they
             are (see `d2m.models.heads.read_genre_vectors`); None: learned tokens.
+        clock: of the autoencoder; where it is given, a rhythm head reads the frame tokens at each latent frame's centre, as an
+            auxiliary task that the published system does not have. What the U-Net is told stays as published.
     """
 
     def __init__(
@@ -198,9 +200,11 @@ class PublishedConditioner(Conditioner):
         normalised: bool = False,
         genre_prompt: float = 0.0,
         genre_vectors: str | None = None,
+        clock: Clock | None = None,
     ) -> None:
         super().__init__()
-        self.genre_vectors = genre_vectors
+        self.genre_vectors, self.clock = genre_vectors, clock
+        self.rhythm = None if clock is None else RhythmHead(encoder.cls_token.shape[-1], groups=3)
         self.encoder, self.fusion, self.normalised, self.genre_prompt = encoder, fusion, normalised, genre_prompt
         width = encoder.cls_token.shape[-1] if fusion is None else fusion.linear.out_features
         self.genre_token = GenreToken(width) if genre_prompt else None
@@ -224,13 +228,17 @@ class PublishedConditioner(Conditioner):
     def forward(self, motion: MotionWindow, genre: Int[Tensor, " batch"]) -> Conditioned:
         """Condition for windows of at most the encoder's frames."""
         tokens = self.encoder(motion.normalised if self.normalised else motion.features)
-        logits = self.encoder.genre_logits(tokens)
+        logits, rhythm = self.encoder.genre_logits(tokens), None
+        if self.rhythm is not None and self.clock is not None:
+            frame = torch.arange(self.clock.window_latent_frames, device=tokens.device, dtype=torch.float64)
+            position = ((frame + 0.5) / self.clock.latent_rate * MOTION_FPS).float()
+            rhythm = self.rhythm(resampled(tokens[:, 1:].mT, position))  # the first token is of the class
         if self.fusion is not None:
             tokens = self.fusion(tokens)
         if self.genre_token is not None:
             tokens = tokens + self.genre_prompt * self.genre_token(genre)[:, None]
         dropped = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
-        return Conditioned(Condition(dropped, tokens=tokens), logits)
+        return Conditioned(Condition(dropped, tokens=tokens), logits, rhythm)
 
     def null(self, condition: Condition) -> Condition:
         """All rows marked as dropped: the null tokens are the U-Net's own, as in the published weights."""

@@ -120,10 +120,10 @@ class RhythmHead(nn.Module):
     what the U-Net is told.
     """
 
-    def __init__(self, features: int, hidden: int = 64) -> None:
+    def __init__(self, features: int, hidden: int = 64, groups: int = 8) -> None:
         super().__init__()
         self.net = nn.Sequential(
-            nn.GroupNorm(8, features),
+            nn.GroupNorm(groups, features),
             nn.Conv1d(features, hidden, 5, padding=2),
             nn.GELU(),
             nn.Conv1d(hidden, len(RHYTHM_CURVES), 5, padding=2),

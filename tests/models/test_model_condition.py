@@ -45,6 +45,25 @@ def test_published_shapes(published):
     assert answer.condition.tokens.shape == (2, 357, 219) and answer.rhythm_logits is None
 
 
+def test_a_rhythm_head_reads_the_frame_at_each_latent_frames_centre_and_tells_nobody(published):
+    torch.manual_seed(0)
+    reading = PublishedConditioner(
+        MotionViT(FRAMES, 1, 2, 8, 32), genre_prompt=0.2, normalised=True, clock=CLOCK
+    ).eval()
+    missing, unexpected = reading.load_state_dict(published.state_dict(), strict=False)
+    assert not unexpected and all(name.startswith("rhythm.") for name in missing)
+    genre = torch.tensor([1, 10])
+    answer, plain = reading(windows(), genre), published(windows(), genre)
+    assert answer.rhythm_logits.shape == (2, 2, CLOCK.window_latent_frames)
+    assert torch.equal(answer.condition.tokens, plain.condition.tokens)
+    seen = []
+    reading.rhythm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    reading.encoder.forward = lambda motion: torch.arange(-1.0, FRAMES)[None, :, None].expand(2, -1, 219)
+    reading(windows(), genre)  # a frame's token is its number
+    centres = (torch.arange(CLOCK.window_latent_frames) + 0.5) / CLOCK.latent_rate * 60
+    torch.testing.assert_close(seen[0][0, 0], centres.clamp(max=FRAMES - 1), atol=1e-3, rtol=0)
+
+
 def test_published_encoder_keys():
     keys = set(MotionViT(depth=1).state_dict())
     expected = {"pos_embedding", "cls_token", "mlp_head.weight", "mlp_head.bias"}

@@ -50,6 +50,20 @@ def test_a_schedule_that_is_none_is_refused(wrong):
         OptimizerSettings(**wrong)
 
 
+def test_the_ablations_change_the_rhythm_loss_alone():
+    demo, without = configured("experiment=demo"), configured("experiment=demo_no_rhythm_loss")
+    assert demo.system.loss_weights.rhythm == 0.5 and without.system.loss_weights.rhythm == 0
+    published, with_rhythm = configured("experiment=demo_published"), configured("experiment=demo_published_rhythm")
+    assert published.trainer.max_steps == 1250 and published.system.conditioner.get("clock") is None
+    steps = {config.trainer.max_steps for config in (demo, without, with_rhythm)}
+    assert steps == {2200} and with_rhythm.system.loss_weights == demo.system.loss_weights
+    conditioner = instantiate(with_rhythm.system, _convert_="all").conditioner
+    assert conditioner.rhythm is not None and conditioner.clock.latent_hop_samples == 512
+    without.system.loss_weights.rhythm, without.name = 0.5, "demo"
+    assert without == demo
+    assert configured("experiment=demo_jitter", "init_from=demo").trainer.max_steps == 780
+
+
 def parts() -> tuple[nn.Module, nn.Module]:
     torch.manual_seed(0)
     return nn.Linear(3, 2), nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
