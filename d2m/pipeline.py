@@ -75,7 +75,7 @@ class GenerationRecord:
 class _Read:
     """What is asked of the music_generator for a dance, and what was read in it."""
 
-    motion: Float[torch.Tensor, "time *part"]
+    motion: Float[torch.Tensor, " time *part"]
     genre: int
     probability: float
     dance_bpm: float | None
@@ -239,7 +239,7 @@ class Dance2Music:
                 raise BadConfig(f"{name}={value}: expected a number.")
 
 
-def _played_at(dance: Dance, speed: float, grid: BeatGrid, reads: str) -> Float[np.ndarray, "time *part"]:
+def _played_at(dance: Dance, speed: float, grid: BeatGrid, reads: str) -> Float[np.ndarray, " time *part"]:
     """The dance at another speed, as a system reads it.
 
     Raises:

@@ -24,7 +24,12 @@ PAGES = [
 def commands(page: Path) -> list[str]:
     """Lines of the page's command blocks, continued lines joined, that start a script or `d2m`."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.S | re.M)
-    lines = [line.strip() for kind, block in blocks if kind in ("", "bash", "sh") for line in block.replace("\\\n", " ").splitlines()]
+    lines = [
+        line.strip()
+        for kind, block in blocks
+        if kind in ("", "bash", "sh")
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
     return [line for line in lines if re.search(r"scripts/\w+\.py|^d2m ", line)]
 
 

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from d2m.core.errors import BadConfig
 
-Job, Result = TypeVar("Job"), TypeVar("Result")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 _QUEUED_PER_PROCESS = 4
 
 

@@ -136,9 +136,10 @@ def register(thing: Thing) -> Thing:
     Raises:
         TypeError: for what is neither, or stands inside another class or function.
     """
-    if not (inspect.isclass(thing) or inspect.isfunction(thing)) or "." in thing.__qualname__:
+    found: Any = thing
+    if not (inspect.isclass(found) or inspect.isfunction(found)) or "." in found.__qualname__:
         raise TypeError(f"{thing!r}: only classes and functions of a module can be registered.")
-    _registered[f"{thing.__module__}.{thing.__qualname__}"] = thing
+    _registered[f"{found.__module__}.{found.__qualname__}"] = found
     return thing
 
 

@@ -195,7 +195,7 @@ class WholeRead:
 @torch.no_grad()
 def read_whole(
     reader: BodyReader | FrameReader,
-    dance: Float[Tensor, "time *part"],
+    dance: Float[Tensor, " time *part"],
     frames: int,
     frame_rate: Fraction,
     window_seconds: float | int,

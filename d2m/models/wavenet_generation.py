@@ -266,7 +266,7 @@ def generated_codes(
     temperature: float | int = 1.0,
     seed: int = 0,
     progress: Callable[[Iterable], Any] | None = None,
-) -> Int[Tensor, "{samples}"]:
+) -> Int[Tensor, " {samples}"]:
     """Codes of one piece; the same seed gives the same piece on the same device.
 
     On a CPU the compiled loop makes them, elsewhere PyTorch.

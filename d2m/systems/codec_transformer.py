@@ -89,14 +89,14 @@ class CodecGenerator(MusicGenerator):
         self.system.to(placement.device)
         self.codec.to(placement.device)
 
-    def predict_genre(self, motion: Float[torch.Tensor, "time *part"]) -> Float[torch.Tensor, " 10"]:
+    def predict_genre(self, motion: Float[torch.Tensor, " time *part"]) -> Float[torch.Tensor, " 10"]:
         """Averaged over the dance's windows."""
         logits = torch.cat(
             [read.genre_logits for _, read in self.system.windows_read(motion.to(self.placement.device))]
         )
         return logits.float().softmax(dim=-1).mean(dim=0).cpu()
 
-    def beat_grid(self, motion: Float[np.ndarray, "time *part"]) -> BeatGrid:
+    def beat_grid(self, motion: Float[np.ndarray, " time *part"]) -> BeatGrid:
         """The beats that the rhythm head reads."""
         reads = self.system.windows_read(torch.from_numpy(motion).to(self.placement.device))
         total, count = np.zeros(reads[-1][0].stop), np.zeros(reads[-1][0].stop)
@@ -229,7 +229,7 @@ class CodecTransformer(TrainedSystem):
     @torch.no_grad()
     def generate_long(
         self,
-        motion: Float[Tensor, "time *part"],
+        motion: Float[Tensor, " time *part"],
         genre: int,
         frames: int,
         sampling: SamplingSettings | None = None,
@@ -275,7 +275,7 @@ class CodecTransformer(TrainedSystem):
         """What is told of windows of motion at each of `frames` codec frames."""
         return self.reader(motion, frames, self.clock.latent_rate)
 
-    def window(self, motion: Float[Tensor, "time *part"], start: int, frames: int) -> Float[Tensor, "frame *part"]:
+    def window(self, motion: Float[Tensor, " time *part"], start: int, frames: int) -> Float[Tensor, " frame *part"]:
         """The motion of `frames` codec frames from `start`; after its last frame the dance stands still."""
         first = self.clock.latent_frames_to_motion_frames(start)
         length = max(2, int(self.clock.latent_frames_to_seconds(frames) * MOTION_FPS))
@@ -283,7 +283,7 @@ class CodecTransformer(TrainedSystem):
         return motion[index.clamp(max=len(motion) - 1)]
 
     @torch.no_grad()
-    def windows_read(self, motion: Float[Tensor, "time *part"]) -> list[tuple[slice, MotionRead]]:
+    def windows_read(self, motion: Float[Tensor, " time *part"]) -> list[tuple[slice, MotionRead]]:
         """A whole dance read in windows that follow each other, with the codec frames that each covers."""
         frames = max(1, int(len(motion) / MOTION_FPS * self.clock.latent_rate))
         window = min(frames, self.clock.window_latent_frames)

@@ -91,7 +91,7 @@ class GenerationRequest:
         progress: wraps an iterable over the steps of the work, such as `tqdm`.
     """
 
-    motion: Float[Tensor, "time *part"]
+    motion: Float[Tensor, " time *part"]
     genre: int
     samples: int
     seed: int = 0
@@ -151,7 +151,7 @@ class MusicGenerator(ABC):
             )
 
     @abstractmethod
-    def predict_genre(self, motion: Float[Tensor, "time *part"]) -> Float[Tensor, " 10"]:
+    def predict_genre(self, motion: Float[Tensor, " time *part"]) -> Float[Tensor, " 10"]:
         """Probability of each genre (order of `d2m.core.aist_names.GENRES`) of a dance of any length."""
 
     @abstractmethod
@@ -166,7 +166,7 @@ class MusicGenerator(ABC):
         """Make several pieces with the same settings."""
         return [self.generate(request) for request in requests]
 
-    def beat_grid(self, motion: Float[np.ndarray, "time *part"]) -> BeatGrid:
+    def beat_grid(self, motion: Float[np.ndarray, " time *part"]) -> BeatGrid:
         """The regular beats that fit a dance best.
 
         Raises:

@@ -152,13 +152,13 @@ class WaveNetSystem(TrainedSystem):
 
     # Generation
 
-    def read_whole(self, dance: Float[Tensor, "time *part"], frames: int) -> WholeRead:
+    def read_whole(self, dance: Float[Tensor, " time *part"], frames: int) -> WholeRead:
         """A dance of any length as the network is told it, see `d2m.models.modality_readers`."""
         return read_whole(self.reader, dance, frames, self.frame_rate, self.window_seconds)
 
     def play(
         self,
-        dance: Float[Tensor, "time *part"],
+        dance: Float[Tensor, " time *part"],
         genre: int,
         samples: int,
         temperature: float | int = 1.0,
@@ -206,11 +206,11 @@ class WaveNetGenerator(MusicGenerator):
         self.placement = placement
         self.system.to(placement.device)
 
-    def predict_genre(self, motion: Float[Tensor, "time *part"]) -> Float[Tensor, " 10"]:
+    def predict_genre(self, motion: Float[Tensor, " time *part"]) -> Float[Tensor, " 10"]:
         """Averaged over the dance's windows."""
         return self.system.read_whole(motion.to(self.placement.device), 1).genre.cpu()
 
-    def beat_grid(self, motion: Float[np.ndarray, "time *part"]) -> BeatGrid:
+    def beat_grid(self, motion: Float[np.ndarray, " time *part"]) -> BeatGrid:
         """The beats that the rhythm head reads."""
         rate = self.system.frame_rate
         frames = max(1, int(len(motion) / self.system.reader.fps * rate))

@@ -148,9 +148,7 @@ class BeatValidation(lightning.Callback):
         if count:
             system.log(name, total / count, prog_bar=True, rank_zero_only=False)
 
-    def _music_scores(
-        self, trainer: Any, system: Any, chosen: list[tuple[Dance, np.ndarray]]
-    ) -> list[float]:
+    def _music_scores(self, trainer: Any, system: Any, chosen: list[tuple[Dance, np.ndarray]]) -> list[float]:
         """Of this process's share. One without a share generates all the same (sharded weights need everyone)."""
         assert self.dmae is not None
         clock = self.dmae.clock

@@ -170,7 +170,7 @@ def without_spikes(
     return improved
 
 
-def smoothed(values: Float[np.ndarray, "time *rest"], seconds: float | int) -> Float[np.ndarray, "time *rest"]:
+def smoothed(values: Float[np.ndarray, " time *rest"], seconds: float | int) -> Float[np.ndarray, " time *rest"]:
     """A parabola fitted around every frame (Savitzky & Golay, 1964); symmetric, so that it has no delay.
 
     Args:

@@ -95,7 +95,7 @@ VIEWS = ("features", "landmarks", "frames")
 _HIPS = [LANDMARK_NAMES.index("left_hip"), LANDMARK_NAMES.index("right_hip")]
 
 
-def view(dance: Dance, reads: str) -> Float[np.ndarray, "time *part"]:
+def view(dance: Dance, reads: str) -> Float[np.ndarray, " time *part"]:
     """A dance as a system reads it, float32.
 
     Args:

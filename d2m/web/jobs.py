@@ -18,8 +18,8 @@ from typing import IO, Any
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyright: ignore[reportMissingImports]
+from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports]
 
 from d2m.clip_pipeline import Clip, ClipRequest, make_clip, write_take
 from d2m.core.aist_names import GENRE_TITLES, GENRES

@@ -12,7 +12,6 @@ from tests_support_motion import swinging_features
 from d2m.diffusion.processes import noise_levels
 from d2m.systems.distillation import Distillation
 
-
 CONFIGS = str(Path(__file__).parents[2] / "configs")
 TINY = ["channels=[16,16,16,16]", "items=[1,1,1,1]", "modulation_features=16"]
 
