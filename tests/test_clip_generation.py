@@ -89,7 +89,6 @@ def test_the_wav_of_a_film_of_uneven_rate_is_as_long_as_the_film(tmp_path, film_
     take = film_clip.takes[0]
     with av.open(str(write_take(film_clip, take, tmp_path / "a.mp4"))) as film:
         film_s = film.duration / av.time_base
-    assert abs(take.music.seconds - film_s) > 0.005  # what is heard is a whole number of the dance's own frames
     wav = Music.load(write_take(film_clip, take, tmp_path / "a.wav"))
     assert abs(wav.seconds - film_s) < 0.005
 

@@ -15,7 +15,7 @@ from d2m.commands import COMMANDS, config_folder
 
 ROOT = Path(__file__).parents[1]
 # The package itself; llvmlite comes with numba and has no bounds of its own.
-UNDECLARED = {"d2m", "llvmlite"}
+UNDECLARED = {"benchmark", "d2m", "llvmlite"}
 
 
 def imported(folder: str) -> set[str]:

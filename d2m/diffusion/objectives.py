@@ -134,7 +134,7 @@ class RectifiedFlowObjective:
         """Latents `x0` (standardised to unit variance) on their way to noise, at random times."""
         noise = torch.randn(x0.shape, generator=generator).to(x0) if generator else torch.randn_like(x0)
         sigma = self.sigmas(len(x0), x0.device, generator).to(x0.dtype)
-        return NoisyExample(self.path.noisy(x0, noise, sigma), sigma, noise - x0)
+        return NoisyExample(self.path.add_noise(x0, noise, sigma), sigma, noise - x0)
 
     def loss(
         self, predicted: Float[Tensor, "batch channel frame"], target: Float[Tensor, "batch channel frame"]

@@ -111,11 +111,13 @@ def serve(
     """
     signal.signal(signal.SIGTERM, _interrupt)  # before there are files: what ends the page always removes them
     with PageServer.start(host, port, model, limits, steps=steps, guidance=guidance) as server:
-        print(f"The page is at {server.url} (stop it with Ctrl-C).", flush=True)
-        if host not in ("127.0.0.1", "localhost", "::1"):
-            print("Everybody who can reach this computer can use it.", flush=True)
         try:
-            threading.Event().wait()
+            print(f"The page is at {server.url} (stop it with Ctrl-C).", flush=True)
+            if host not in ("127.0.0.1", "localhost", "::1"):
+                print("Everybody who can reach this computer can use it.", flush=True)
+            never = threading.Event()
+            while not never.wait(0.5):  # a signal that another thread got is handled when this one wakes
+                pass
         except KeyboardInterrupt:
             print("Stopped.")
 

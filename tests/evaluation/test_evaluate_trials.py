@@ -58,7 +58,7 @@ def test_mistakes(trial: Trial, tmp_path: Path) -> None:
         run_trial(Trial("none", tmp_path / "none", trial.roots))
     with pytest.raises(BadInput, match="nowhere: no data set; make it with"):
         run_trial(Trial("lost", tmp_path / "lost", {"test": tmp_path / "nowhere"}, checkpoint="demo"))
-    with pytest.raises(BadInput, match="no_such: training ended with status 1"):
+    with pytest.raises(BadInput, match="no_such: training ended with status 2"):
         run_trial(Trial("no_such", tmp_path / "no_such", trial.roots, experiment="no_such"))
     assert json.loads((tmp_path / "no_such" / "training.json").read_text())["finished"] is False
     with pytest.raises(BadInput, match="run scripts/trial.py"):

@@ -249,7 +249,7 @@ def test_a_trained_checkpoint_makes_music_as_long_as_the_dance(checkpoint: Path,
     assert (music.sample_rate, music.waveform.shape) == (4000, (1, 20000)) and music.waveform.std() > 0.01
     assert np.array_equal(music.waveform, model(dance, seed=1, temperature=0.8).waveform)
     assert not np.array_equal(music.waveform, model(dance, seed=2, temperature=0.8).waveform)
-    assert set(load_checkpoint(checkpoint).config) == {"system"}
+    assert set(load_checkpoint(checkpoint).config) == {"system", "generator"}
     system = model.system
     assert torch.allclose(system.reader.normalizer.mean[:3], _mean(layout)[:3], atol=1e-4)
 
