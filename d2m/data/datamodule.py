@@ -1,6 +1,7 @@
-"""Training and validation windows of a prepared and encoded data set."""
+"""Training and validation windows of a prepared data set: motion with latents, codec tokens or waveforms; and audio crops."""
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,124 +14,92 @@ from tqdm import tqdm
 
 from d2m.core.music import Music
 from d2m.core.timeline import Clock
-from d2m.data.clips import Clips, ClipWindows, MappedClips, loaded_split, mapped_split, say_left_out
-from d2m.data.index import MANIFEST, LatentManifest
+from d2m.data.dataset import (
+    ClipWindows,
+    Grid,
+    LatentGrid,
+    MappedClips,
+    Split,
+    WindowShape,
+    load_clip,
+    load_token_clip,
+    load_waveform_clip,
+    loaded_split,
+    mapped_split,
+    picture_size,
+    say_left_out,
+)
+from d2m.data.index import MANIFEST, LatentManifest, TokenManifest, token_folder
 from d2m.data.layout import DataSetLayout
 from d2m.data.sampler import Position, ResumableSampler, accumulated_batches, position_of
 from d2m.data.streaming import STATISTICS_CLIPS, FeaturesOf, ShardedWindows, StreamLoader
 
 
-class PairedWindows(LightningDataModule):
-    """Windows of motion and latent.
+class Windows(LightningDataModule):
+    """Windows of motion and music of one kind; a subclass says where its clips come from.
 
     Args:
         root: data set in AIST++'s layout.
-        dmae: name of the autoencoder whose latents are used.
-        sample_rate, latent_hop_samples: its clock.
         batch_size: windows in a batch of one process.
         steps_per_epoch: optimiser steps that Lightning calls an epoch.
         train_split: split used for training.
         validation: split used for validation; songs carved out of train, never the test songs.
-        in_memory: hold all sequences in memory; False: map them from disk, for data sets of any size.
-        streaming: train from the shards in `root/shards/DMAE/SPLIT` (scripts/shard.py); validation stays as `in_memory` says.
-        random_start: cut training windows anywhere in their sequence; False: at its start, as the published system does.
         workers: processes that read training windows.
         seed: of the random windows.
+        random_start: cut training windows anywhere in their sequence; False: at its start, as the published system does.
     """
 
     def __init__(
         self,
         root: str,
-        dmae: str,
-        sample_rate: int,
-        latent_hop_samples: int,
         batch_size: int = 16,
         steps_per_epoch: int = 500,
         train_split: str = "train",
         validation: str = "val",
-        in_memory: bool = True,
-        streaming: bool = False,
-        random_start: bool = True,
         workers: int = 0,
         seed: int = 0,
+        random_start: bool = True,
     ) -> None:
         super().__init__()
-        self.layout, self.dmae = DataSetLayout(Path(root)), dmae
-        self.train_split, self.validation = train_split, validation
-        self.clock = Clock(sample_rate, latent_hop_samples)
+        self.layout, self.train_split, self.validation = DataSetLayout(Path(root)), train_split, validation
         self.batch_size, self.steps_per_epoch, self.workers, self.seed = batch_size, steps_per_epoch, workers, seed
-        self.in_memory, self.streaming, self.random_start = in_memory, streaming, random_start
+        self.random_start = random_start
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What a checkpoint notes beside its system."""
+        return {}
+
+    def grid(self) -> Grid:
+        """Where windows start, and how long they are."""
+        raise NotImplementedError
+
+    def split(self, name: str) -> Split:
+        """The clips of a split."""
+        raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
-        """Read both splits into memory, or only find their rows in the index.
+        """Read both splits.
 
         Raises:
-            BadInput: when latents, index or shards are missing, or made by another autoencoder.
+            BadInput: when what was encoded is missing or made by something else, or no sequence can be used.
         """
         if hasattr(self, "train"):
             return
-        self._check_latents()
-        if self.streaming:
-            self.train = self._stream()
-        else:
-            clips = self._clips(self.train_split)
-            self.train = ClipWindows(clips, self.clock, self._epoch_windows(), self.seed, self.random_start)
-        self.val = ClipWindows(self._clips(self.validation), self.clock)
-
-    @property
-    def made_with(self) -> dict[str, str]:
-        """What a checkpoint notes beside its system: the autoencoder whose latents it was trained on, and its fingerprint."""
-        folder = self.layout.latent_folder(self.dmae)
-        known = {"dmae_sha256": LatentManifest.load(folder).weights_sha256} if (folder / MANIFEST).exists() else {}
-        return {"dmae": self.dmae, **known}
-
-    def _clips(self, split: str) -> Clips:
-        read = loaded_split if self.in_memory else mapped_split
-        found = read(self.layout, split, self.dmae, self.clock)
-        if found.left_out:
-            say_left_out(found.left_out)
-        return found.clips
-
-    def _check_latents(self) -> None:
-        folder = self.layout.latent_folder(self.dmae)
-        if self.in_memory and not (folder / MANIFEST).exists():  # encoded before there were manifests
-            warnings.warn(
-                f"{folder}: no {MANIFEST}, so nothing tells which autoencoder made these latents; "
-                f"run scripts/encode.py dmae={self.dmae} again to have one.",
-                stacklevel=2,
-            )
-            return
-        LatentManifest.load(folder).check(self.clock)
+        self.train = self._training_windows()
+        self.val = ClipWindows(self._clips(self.validation), self.grid())
 
     def fit_statistics_of(self, system: Any) -> None:
-        """Fit a system's normaliser and latent scale on the training split.
-
-        In memory, on all of it. Mapped, the normaliser on at most 2,000 sequences, evenly spread, and the latent scale
-        from the manifest. Streamed, on what the shards' manifests say, which is the same.
-        """
-        if self.in_memory and not self.streaming:
-            clips = self.train.clips
-            system.fit_statistics([clip.features for clip in clips], [torch.from_numpy(clip.latent) for clip in clips])
-            return
-        if isinstance(self.train, ShardedWindows):
-            latents, shards = self.train.latents, self.train.manifest
-            mean, std = torch.tensor(shards.feature_mean), torch.tensor(shards.feature_std)
-            system.normalizer.load_state_dict({"mean": mean, "std": std})
-        else:
-            clips = self.train.clips
-            assert isinstance(clips, MappedClips)
-            latents = LatentManifest.load(self.layout.latent_folder(self.dmae))
-            system.normalizer.fit(FeaturesOf(clips.spread(STATISTICS_CLIPS)))
-        system.set_latent_statistics(torch.tensor(latents.latent_mean), torch.tensor(latents.latent_std))
+        """Fit the normaliser of a system's motion reader on the training split."""
+        assert isinstance(self.train, ClipWindows)
+        system.reader.fit([clip.features for clip in self.train.clips])
 
     def train_dataloader(self) -> DataLoader:
-        """Random windows, the same whatever the number of processes and `workers`; of a stream, see `ShardedWindows`.
+        """Random windows, the same whatever the number of processes and `workers`; a resumed run goes on with the next.
 
         Without workers they are cut in this process: in memory, cutting one costs less than sending it.
         """
-        if isinstance(self.train, ShardedWindows):
-            self.train.batches = self._epoch_batches()
-            return StreamLoader(self.train, self.position, self.workers, **self._options())
+        assert isinstance(self.train, ClipWindows)
         numbers = ResumableSampler(self.batch_size, self._epoch_batches(), self.position)
         return DataLoader(self.train, self.batch_size, sampler=numbers, num_workers=self.workers, **self._options())
 
@@ -142,6 +111,16 @@ class PairedWindows(LightningDataModule):
         """Where the run has got to."""
         return position_of(self.trainer)
 
+    def _training_windows(self) -> ClipWindows | ShardedWindows:
+        windows = self.batch_size * self.steps_per_epoch
+        return ClipWindows(self._clips(self.train_split), self.grid(), windows, self.seed, self.random_start)
+
+    def _clips(self, name: str) -> Any:
+        found = self.split(name)
+        if found.left_out:
+            say_left_out(found.left_out)
+        return found.clips
+
     def _options(self) -> dict[str, Any]:
         # a loader without a generator of its own takes a number from PyTorch's at every start, also at those starts that
         # a resumed run does not have
@@ -151,14 +130,210 @@ class PairedWindows(LightningDataModule):
         """Batches of an epoch: with gradient accumulation, whole steps."""
         return self.steps_per_epoch * accumulated_batches(self.trainer)
 
-    def _epoch_windows(self) -> int:
-        return self.batch_size * self.steps_per_epoch
+
+class PairedWindows(Windows):
+    """Windows of motion and latent.
+
+    Args:
+        root: data set in AIST++'s layout.
+        dmae: name of the autoencoder whose latents are used.
+        sample_rate, latent_hop_samples: its clock.
+        in_memory: hold all sequences in memory; False: map them from disk, for data sets of any size.
+        streaming: train from the shards in `root/shards/DMAE/SPLIT` (scripts/shard.py); validation stays as `in_memory` says.
+        settings: see `Windows`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        dmae: str,
+        sample_rate: int,
+        latent_hop_samples: int,
+        in_memory: bool = True,
+        streaming: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__(root, **settings)
+        self.dmae, self.clock = dmae, Clock(sample_rate, latent_hop_samples)
+        self.in_memory, self.streaming = in_memory, streaming
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """The autoencoder whose latents are used, and its fingerprint."""
+        folder = self.layout.latent_folder(self.dmae)
+        known = {"dmae_sha256": LatentManifest.load(folder).weights_sha256} if (folder / MANIFEST).exists() else {}
+        return {"dmae": self.dmae, **known}
+
+    def grid(self) -> LatentGrid:
+        """That of the autoencoder."""
+        return LatentGrid(self.clock)
+
+    def split(self, name: str) -> Split:
+        """In memory, or only found in the index."""
+        if not self.in_memory:
+            return mapped_split(self.layout, name, self.dmae, self.clock)
+        load = partial(load_clip, self.layout, dmae=self.dmae)
+        return loaded_split(self.layout, name, self.grid(), load, f"dmae={self.dmae}")
+
+    def _training_windows(self) -> ClipWindows | ShardedWindows:
+        folder = self.layout.latent_folder(self.dmae)
+        if self.in_memory and not (folder / MANIFEST).exists():  # encoded before there were manifests
+            warnings.warn(
+                f"{folder}: no {MANIFEST}, so nothing tells which autoencoder made these latents; "
+                f"run scripts/encode.py dmae={self.dmae} again to have one.",
+                stacklevel=2,
+            )
+        else:
+            LatentManifest.load(folder).check(self.clock)
+        return self._stream() if self.streaming else super()._training_windows()
 
     def _stream(self) -> ShardedWindows:
-        folder = self.layout.root / "shards" / self.dmae / self.train_split
         # Lightning warns that each worker may count the whole stream; here each counts its own batches
         warnings.filterwarnings("ignore", "Your `IterableDataset` has `__len__` defined")
-        return ShardedWindows(folder, self.clock, self.batch_size, self.steps_per_epoch, self.seed, self.random_start)
+        shards = self.layout.root / "shards" / self.dmae / self.train_split
+        return ShardedWindows(shards, self.clock, self.batch_size, self.steps_per_epoch, self.seed, self.random_start)
+
+    def fit_statistics_of(self, system: Any) -> None:
+        """Fit a system's normaliser and latent scale on the training split.
+
+        In memory, on all of it. Mapped, the normaliser on at most 2,000 sequences, evenly spread, and the latent scale
+        from the manifest. Streamed, on what the shards' manifests say, which is the same.
+        """
+        if isinstance(self.train, ShardedWindows):
+            latents, shards = self.train.latents, self.train.manifest
+            mean, std = torch.tensor(shards.feature_mean), torch.tensor(shards.feature_std)
+            system.normalizer.load_state_dict({"mean": mean, "std": std})
+        elif isinstance(self.train.clips, MappedClips):
+            latents = LatentManifest.load(self.layout.latent_folder(self.dmae))
+            system.normalizer.fit(FeaturesOf(self.train.clips.thinned(STATISTICS_CLIPS)))
+        else:
+            clips = self.train.clips
+            system.fit_statistics([clip.features for clip in clips], [torch.from_numpy(clip.music) for clip in clips])
+            return
+        system.set_latent_statistics(torch.tensor(latents.latent_mean), torch.tensor(latents.latent_std))
+
+    def train_dataloader(self) -> DataLoader:
+        """See `Windows`; of a stream, see `ShardedWindows`."""
+        if not isinstance(self.train, ShardedWindows):
+            return super().train_dataloader()
+        self.train.batches = self._epoch_batches()
+        return StreamLoader(self.train, self.position, self.workers, **self._options())
+
+
+class TokenWindows(Windows):
+    """Windows of motion and codec tokens, encoded by `scripts/encode.py codec=NAME`.
+
+    Args:
+        root: data set in AIST++'s layout.
+        codec: name that the tokens are filed under.
+        window_seconds: of a window; rounded to whole codec frames.
+        landmarks: bring MediaPipe's landmarks along: those of `root/landmarks`, else those of the motion's skeleton.
+        settings: see `Windows`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        codec: str = "demo",
+        window_seconds: float | int = 5.944,
+        landmarks: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__(root, **settings)
+        self.codec, self.window_seconds, self.landmarks = codec, window_seconds, landmarks
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What finds the codec again."""
+        manifest = self.manifest
+        bandwidth = {} if manifest.bandwidth is None else {"codec_bandwidth": manifest.bandwidth}
+        return {"codec": manifest.source, **bandwidth, "codec_sha256": manifest.codec.fingerprint}
+
+    @property
+    def manifest(self) -> TokenManifest:
+        """Of the tokens.
+
+        Raises:
+            BadInput: when they are missing.
+        """
+        return TokenManifest.load(token_folder(self.layout, self.codec))
+
+    @property
+    def clock(self) -> Clock:
+        """Of the codec."""
+        facts = self.manifest.codec
+        return facts.clock(max(1, round(self.window_seconds * facts.frame_rate)))
+
+    def grid(self) -> LatentGrid:
+        """That of the codec."""
+        return LatentGrid(self.clock)
+
+    def split(self, name: str) -> Split:
+        """Tokens in memory, motion mapped."""
+        options = {"codec": self.codec, "manifest": self.manifest, "landmarks": self.landmarks}
+        load = partial(load_token_clip, self.layout, **options)
+        return loaded_split(self.layout, name, self.grid(), load, f"codec={self.codec}")
+
+    def fit_statistics_of(self, system: Any) -> None:
+        """Fit a system's motion reader on the training split, after asking it whether these are its codec's tokens.
+
+        Raises:
+            BadConfig: when the system is made for another codec's.
+        """
+        if hasattr(system, "check_codec"):
+            system.check_codec(self.manifest.codec)
+        super().fit_statistics_of(system)
+
+
+class WaveformWindows(Windows):
+    """Windows of motion and music as it sounds.
+
+    Args:
+        root: data set in AIST++'s layout.
+        sample_rate: of the waveform; files of another rate are resampled once, and kept as 16-bit mono (380 MB for 910 clips of
+            13 s at 16 kHz).
+        window_seconds: length of a window.
+        rhythm_rate: rhythm frames a second; frame k starts at k / rhythm_rate.
+        frames: bring the small video frames of `root/frames` along.
+        landmarks: bring MediaPipe's landmarks along: those of `root/landmarks`, else those of the motion's skeleton.
+        batch_size, settings: see `Windows`.
+
+    Raises:
+        BadConfig: when window, rates and frames do not fit each other.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        sample_rate: int,
+        window_seconds: float | int,
+        rhythm_rate: int = 50,
+        frames: bool = False,
+        landmarks: bool = False,
+        batch_size: int = 8,
+        **settings: Any,
+    ) -> None:
+        super().__init__(root, batch_size, **settings)
+        self.shape = WindowShape(sample_rate, rhythm_rate, window_seconds, frames, landmarks)
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """The size of the pictures, if there are any."""
+        return {"picture_size": picture_size(self.layout)} if self.shape.pictures else {}
+
+    def grid(self) -> WindowShape:
+        """The shape."""
+        return self.shape
+
+    def split(self, name: str) -> Split:
+        """In memory.
+
+        Raises:
+            BadConfig: when the data set's pictures have another rate than 15 a second.
+        """
+        if self.shape.pictures:
+            picture_size(self.layout)
+        return loaded_split(self.layout, name, self.shape, partial(load_waveform_clip, self.layout, shape=self.shape))
 
 
 # Random crops of a data set's wavs, held in memory, for training an autoencoder.

@@ -14,7 +14,7 @@ from d2m.audio.codec import Codec, DmaeCodec, save_dmae_codec
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import array_shape, save_array, stored_names, sweep
 from d2m.core.timeline import Clock
-from d2m.data.clips import load_array
+from d2m.data.dataset import load_array
 from d2m.data.encode import EncodeItem, EncodeItems, EncodingSummary, Target
 from d2m.data.index import MANIFEST, LatentManifest, TokenManifest, token_file, token_folder
 from d2m.data.layout import DataSetLayout

@@ -2,13 +2,11 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from d2m.audio.codec import CodecFacts
 from d2m.core.aist_names import genre_index, parse_sequence_name
@@ -270,29 +268,3 @@ def open_index(folder: Path) -> np.memmap:
     if index.dtype != INDEX_DTYPE or index.ndim != 1:
         raise _damaged(path, f"found {index.dtype} of shape {index.shape}")
     return index
-
-
-def rows_of(index: np.ndarray, names: Sequence[str]) -> Int[np.ndarray, " name"]:
-    """Row numbers of `names` in an index, by a binary search over all of them at once that reads only what it compares.
-
-    Raises:
-        BadInput: when a name is not in the index.
-    """
-    keys = np.array([_key(name) for name in names], dtype=f"S{MAX_NAME_BYTES}")
-    low, high = np.zeros(len(keys), np.int64), np.full(len(keys), len(index), np.int64)
-    column = index["name"]
-    while (open_ := low < high).any():
-        middle = (low + high) // 2
-        above = np.zeros(len(keys), bool)
-        above[open_] = column[middle[open_]] < keys[open_]
-        low, high = np.where(open_ & above, middle + 1, low), np.where(open_ & ~above, middle, high)
-    inside = low < len(index)
-    known = np.zeros(len(keys), bool)
-    known[inside] = column[low[inside]] == keys[inside]
-    if not known.all():
-        missing = [name for name, there in zip(names, known, strict=True) if not there]
-        raise BadInput(
-            f"'{missing[0]}'{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}: not in the index of encoded "
-            "sequences; run scripts/encode.py for this data set, and read which sequences it says it cannot encode."
-        )
-    return low

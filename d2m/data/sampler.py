@@ -1,6 +1,6 @@
 """Which windows a process sees at which step, right with several processes, gradient accumulation and resume.
 
-Window number n of a seed is always the same window (`d2m.data.clips.ClipWindows`), so the numbers are all that has to be
+Window number n of a seed is always the same window (`d2m.data.dataset.ClipWindows`), so the numbers are all that has to be
 right: batch k of a run consists of windows k·B·W to (k+1)·B·W, of which process r takes the r-th B, for W processes of
 batch size B. One process of batch size B·W sees the same batches, and a resumed run goes on with the next one.
 """

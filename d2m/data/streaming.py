@@ -26,7 +26,7 @@ from tqdm import tqdm
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import atomic_write, writable_folder
 from d2m.core.timeline import Clock
-from d2m.data.clips import Clip, Clips, MappedClips, Row, cut_window, last_start, mapped_split
+from d2m.data.dataset import Clip, Clips, LatentGrid, MappedClips, Row, mapped_split
 from d2m.data.index import LatentManifest
 from d2m.data.layout import DataSetLayout
 from d2m.data.sampler import Position
@@ -147,7 +147,7 @@ def write_shards(
             samples.append(_write_shard(path, clips, order, places, summary.failed))
             summary.made += 1
     summary.sequences = sum(samples)
-    normalizer = Normalizer().fit(FeaturesOf(clips.spread(STATISTICS_CLIPS)))
+    normalizer = Normalizer().fit(FeaturesOf(clips.thinned(STATISTICS_CLIPS)))
     manifest.save(folder)
     ShardsManifest(VERSION, samples, normalizer.mean.tolist(), normalizer.std.tolist()).save(folder)
     return summary
@@ -208,7 +208,7 @@ def _write_shard(path: Path, clips: MappedClips, order: np.ndarray, places: rang
 def _sample(clip: Clip, place: int) -> dict[str, str | bytes]:
     meta = {"name": clip.name, "genre": clip.genre}
     sample: dict[str, str | bytes] = {"__key__": f"{place:09d}", "meta.json": json.dumps(meta).encode()}
-    arrays = {"features": clip.features, "latent": clip.latent, "rhythm": clip.rhythm}
+    arrays = {"features": clip.features, "latent": clip.music, "rhythm": clip.rhythm}
     for name, array in arrays.items():
         if array is not None:
             buffer = io.BytesIO()
@@ -386,11 +386,11 @@ class ShardedWindows(IterableDataset):
 
     def _window(self, sample: Sample, turn: int) -> Row:
         clip = decode(sample)
-        last = last_start(clip, self.clock)
+        last = LatentGrid(self.clock).last_start(clip)
         if last < 0:
             raise damaged(sample.shard, f"'{clip.name}' is shorter than a window")
         rng = np.random.default_rng((self.seed, 3, turn, sample.key))
-        return cut_window(clip, int(rng.integers(last + 1)) if self.random_start else 0, self.clock)
+        return LatentGrid(self.clock).cut(clip, int(rng.integers(last + 1)) if self.random_start else 0)
 
 
 class StreamLoader(DataLoader):

@@ -46,7 +46,7 @@ from d2m.systems.training_system import (
 class WaveNetSystem(TrainedSystem):
     """Dance features → samples.
 
-    A batch is one of `d2m.data.sounding_clips`. The motion of every window is read as a whole, since a beat takes seconds
+    A batch is one of `d2m.data.datamodule`. The motion of every window is read as a whole, since a beat takes seconds
     to tell; the network then learns from a crop of the waveform of the first `network_rows` windows, which is where nearly
     all of the time goes.
 

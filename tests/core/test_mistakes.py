@@ -9,8 +9,8 @@ from safetensors import safe_open
 from d2m.audio.pretrained import folded, load_dmae, save_dmae, weights_sha256
 from d2m.core.checkpoint import WEIGHTS, load_checkpoint, save_checkpoint
 from d2m.core.errors import BadConfig, whole_number
-from d2m.data.clips import say_left_out
 from d2m.data.datamodule import PairedWindows
+from d2m.data.dataset import say_left_out
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music, generate_all
 from d2m.systems.training_system import OptimizerSettings

@@ -10,8 +10,8 @@ from tests_support_windows import Seen, Statistics, module, train
 from torch.utils.data import DistributedSampler
 
 from d2m.core.errors import BadInput
-from d2m.data.clips import ClipWindows
 from d2m.data.datamodule import PairedWindows
+from d2m.data.dataset import ClipWindows
 from d2m.data.index import MANIFEST
 from d2m.data.sampler import Position, ResumableSampler
 

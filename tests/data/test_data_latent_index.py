@@ -9,7 +9,7 @@ import pytest
 
 from d2m.core.errors import BadInput
 from d2m.core.timeline import Clock
-from d2m.data.index import INDEX_DTYPE, LatentManifest, index_row, open_index, rows_of, write_index
+from d2m.data.index import INDEX_DTYPE, LatentManifest, index_row, open_index, write_index
 
 MANIFEST = LatentManifest(1, "demo", "ab" * 32, 22050, 512, 2, [0.1, 0.2], [1.0, 0.5], 3)
 CLOCK = Clock(22050, 512)
@@ -72,38 +72,14 @@ def test_check_refuses_another_autoencoder(
         MANIFEST.check(clock, sha256, channels)
 
 
-def test_index_is_sorted_mapped_and_searched(tmp_path: Path) -> None:
+def test_index_is_x(tmp_path: Path) -> None:
     names = ["gHO_sBM_cAll_d20_mHO5_ch02", "another dance", "gBR_sBM_cAll_d04_mBR0_ch02"]
     write_index(tmp_path, np.array([index_row(name, 480 + n, 345 + n) for n, name in enumerate(names)], INDEX_DTYPE))
     index = open_index(tmp_path)
     assert isinstance(index, np.memmap) and not index.flags.writeable
     assert [name.decode() for name in index["name"]] == sorted(names)
-    rows = rows_of(index, names)
-    assert [name.decode() for name in index["name"][rows]] == names
-    assert list(index["motion_frames"][rows]) == [480, 481, 482] and list(index["latent_frames"][rows]) == [
-        345,
-        346,
-        347,
-    ]
-    assert list(index["genre"][rows]) == [7, 10, 3]  # house, unknown, break
-    assert len(rows_of(index, [])) == 0
-
-
-@pytest.mark.parametrize("absent", ["a", "m", "zz"])
-def test_a_name_that_is_not_indexed_is_named(absent: str, tmp_path: Path) -> None:
-    write_index(tmp_path, np.array([index_row(name, 1, 1) for name in ("b", "n", "z")], INDEX_DTYPE))
-    with pytest.raises(BadInput, match=f"'{absent}' and 1 more: not in the index"):
-        rows_of(open_index(tmp_path), ["b", absent, "nobody"])
-
-
-def test_search_agrees_with_a_dictionary() -> None:
-    rng = np.random.default_rng(0)
-    names = sorted({f"n{number:x}" for number in rng.integers(1 << 40, size=1000)})
-    index = np.array([index_row(name, 1, 1) for name in names], INDEX_DTYPE)
-    index.sort(order="name")
-    positions = {name.decode(): position for position, name in enumerate(index["name"])}
-    asked = list(rng.permutation(names))
-    assert list(rows_of(index, asked)) == [positions[name] for name in asked]
+    assert list(index["motion_frames"]) == [481, 482, 480] and list(index["latent_frames"]) == [346, 347, 345]
+    assert list(index["genre"]) == [10, 3, 7]  # unknown, break, house
 
 
 def test_damaged_index_is_one_sentence(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from tests_support_windows import Statistics, module, train
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.timeline import Clock
-from d2m.data.clips import mapped_split
 from d2m.data.datamodule import PairedWindows
+from d2m.data.dataset import mapped_split
 from d2m.data.layout import DataSetLayout
 from d2m.data.sampler import Position
 from d2m.data.streaming import ShardedWindows, ShardsManifest, decode, read_shard, shard_path, write_shards
@@ -52,7 +52,7 @@ def test_shards_hold_the_data_set(root: Path) -> None:
             clip = decode(sample)
             other = clips.pop(clip.name)
             assert clip.genre == other.genre and clip.rhythm is not None and other.rhythm is not None
-            assert np.array_equal(clip.features, other.features) and np.array_equal(clip.latent, other.latent)
+            assert np.array_equal(clip.features, other.features) and np.array_equal(clip.music, other.music)
             assert np.array_equal(clip.rhythm, other.rhythm)
     assert not clips
 

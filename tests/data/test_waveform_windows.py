@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
+from d2m.data.datamodule import WaveformWindows
+from d2m.data.dataset import WindowShape, load_waveform_clip
 from d2m.data.layout import DataSetLayout
-from d2m.data.sounding_clips import WaveformWindows, WindowShape, load_sounding_clip, sounding_split
 from d2m.models.heads import UNKNOWN_GENRE
 
 
@@ -31,9 +32,9 @@ def module(layout: DataSetLayout, **options: Any) -> WaveformWindows:
 
 def test_a_window_is_cut_on_one_grid(layout: DataSetLayout) -> None:
     shape = WindowShape(4000, 50, 2)
-    clip = load_sounding_clip(layout, NAMES[1], shape)
-    assert clip.last_start(shape) == 20  # 4 s less 2 s, every 0.1 s
-    row = clip.window(13, shape)
+    clip = load_waveform_clip(layout, NAMES[1], shape)
+    assert shape.last_start(clip) == 20  # 4 s less 2 s, every 0.1 s
+    row = shape.cut(clip, 13)
     assert abs(float(row["start_s"]) - 1.3) < 1e-6 and row["genre"] == 7
     features, waveform, rhythm = (row[key] for key in ("features", "waveform", "rhythm"))
     assert isinstance(features, Tensor) and isinstance(waveform, Tensor) and isinstance(rhythm, Tensor)
@@ -48,19 +49,19 @@ def test_a_window_is_cut_on_one_grid(layout: DataSetLayout) -> None:
 
 def test_the_end_of_a_sequence_can_be_reached(layout: DataSetLayout) -> None:
     shape = WindowShape(4000, 50, 2)
-    clip = load_sounding_clip(layout, NAMES[0], shape)
-    row = clip.window(clip.last_start(shape), shape)
+    clip = load_waveform_clip(layout, NAMES[0], shape)
+    row = shape.cut(clip, shape.last_start(clip))
     assert [row[key].shape[-1] for key in ("waveform", "rhythm")] == [8000, 100]  # pyright: ignore[reportAttributeAccessIssue]
     assert len(row["features"]) == 120
 
 
 def test_other_names_are_of_unknown_genre(layout: DataSetLayout) -> None:
-    assert load_sounding_clip(layout, NAMES[2], WindowShape(4000, 50, 2)).genre == UNKNOWN_GENRE
+    assert load_waveform_clip(layout, NAMES[2], WindowShape(4000, 50, 2)).genre == UNKNOWN_GENRE
 
 
 def test_without_beats_they_are_tracked(layout: DataSetLayout) -> None:
     layout.beats(NAMES[2]).unlink()
-    rhythm = load_sounding_clip(layout, NAMES[2], WindowShape(4000, 50, 2)).rhythm
+    rhythm = load_waveform_clip(layout, NAMES[2], WindowShape(4000, 50, 2)).rhythm
     assert rhythm.shape == (2, 251) and rhythm.min() >= 0 and rhythm[0].max() > 0.8
 
 
@@ -142,7 +143,7 @@ def test_pictures_come_along(layout: DataSetLayout) -> None:
 
 def test_what_cannot_be_used_is_left_out_and_said(layout: DataSetLayout) -> None:
     layout.wav(NAMES[0]).unlink()
-    found = sounding_split(layout, "train", WindowShape(4000, 50, 4.5))
+    found = module(layout, window_seconds=4.5).split("train")
     assert [clip.name for clip in found.clips] == [NAMES[2]]
     expected = "split 'train': 2 of 3 sequences left out: 1 shorter than 4.5 s, 1 not readable (first: "
     assert found.left_out.startswith(expected) and "mBR0_ch02.wav: not found" in found.left_out
@@ -172,7 +173,7 @@ def test_bad_pictures(layout: DataSetLayout, content: Any, said: str) -> None:
     elif content is not None:
         np.save(path, content)
     with pytest.raises(BadInput, match=rf"{NAMES[0]}\.npy: .*{said}.*frames=false"):
-        load_sounding_clip(layout, NAMES[0], WindowShape(4000, 50, 2, True))
+        load_waveform_clip(layout, NAMES[0], WindowShape(4000, 50, 2, True))
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ system:
     _target_: d2m.models.motion_reader.MotionReader
     encoder: {_target_: d2m.models.encoders.TemporalEncoder, channels: 16, dilations: [1, 2], attention_blocks: 0}
 data:
-  _target_: d2m.data.sounding_clips.WaveformWindows
+  _target_: d2m.data.datamodule.WaveformWindows
   root: ???
   sample_rate: 16000
   window_seconds: 4

@@ -19,9 +19,8 @@ from d2m.audio.codec import load_codec
 from d2m.clip_pipeline import ClipRequest, make_clip
 from d2m.core.checkpoint import load_checkpoint
 from d2m.core.errors import BadConfig, BadInput
+from d2m.data.datamodule import TokenWindows, WaveformWindows
 from d2m.data.layout import DataSetLayout, load_dance
-from d2m.data.sounding_clips import WaveformWindows
-from d2m.data.token_windows import TokenWindows
 from d2m.models.encoders import TemporalEncoder
 from d2m.models.modality_readers import LANDMARK_CHANNELS, LandmarkAugmentation, LandmarkReader, landmark_channels
 from d2m.motion.dance import Dance
