@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 
 from d2m.core.aist_names import grid_beats_s
 from d2m.core.errors import BadInput
+from d2m.metrics.beats import load_beats_s
 from d2m.motion.dance import Dance
 from d2m.video.landmarks import Landmarks
 from d2m.video.modality import seen_landmarks, skeleton_landmarks
@@ -47,15 +48,10 @@ class DataSetLayout:
             seconds: length of the sequence; the rule's beats end before.
 
         Raises:
-            BadInput: when the list is not one.
+            BadInput: when the list is not one in seconds, see `load_beats_s`.
         """
         path = self.beats(name)
-        if not path.exists():
-            return grid_beats_s(name, seconds)
-        try:
-            return np.loadtxt(path, ndmin=1, dtype=np.float64)
-        except ValueError as error:
-            raise BadInput(f"{path}: not a list of beat times ({error}); expected one in seconds a line.") from error
+        return load_beats_s(path) if path.exists() else grid_beats_s(name, seconds)
 
     def features(self, name: str) -> Path:
         """Motion features [time 219] of a sequence at 60 fps, float32."""

@@ -27,14 +27,13 @@ from d2m.evaluation.references import (
     files_by_stem,
     find_pairs,
     find_references,
-    load_beats_s,
     song_of,
 )
 from d2m.evaluation.runs import round_trip
 from d2m.evaluation.tables import markdown, with_interval
 from d2m.metrics.audio_quality import chroma, chroma_similarity
 from d2m.metrics.beat_tracker import track_beats_s
-from d2m.metrics.beats import beat_f
+from d2m.metrics.beats import beat_f, load_beats_s
 from d2m.metrics.intervals import bootstrap_mean
 
 VERSION = 1

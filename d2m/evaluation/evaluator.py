@@ -31,9 +31,9 @@ from d2m.evaluation.references import (
     ReferenceFiles,
     files_by_stem,
     judge_length,
-    load_beats_s,
 )
 from d2m.metrics.alignment import MotionBeats, motion_beats_of
+from d2m.metrics.beats import load_beats_s
 
 SAME_GENRE_SONGS = 2
 """Other songs of the genre drawn per clip; they are seldom among the paired ones, so each costs a file more to hear."""

@@ -11,7 +11,6 @@ from d2m.core.aist_names import parse_sequence_name, song_tempo_bpm
 from d2m.core.errors import BadInput
 from d2m.evaluation.analysis import AudioAnalysis, audio_info
 from d2m.metrics.alignment import MotionBeats
-from d2m.metrics.beats import checked_times
 from d2m.metrics.protocols import ProtocolEvents
 from d2m.metrics.tempo import fit_tempo_bpm
 
@@ -104,10 +103,6 @@ def song_of(name: str) -> str:
 # Which generated file belongs to which reference, beat list and dance: by name, and nothing is dropped in silence.
 
 
-LONGEST_BEATS_S = 3600
-SLOWEST_INTERVAL_S = 30
-"""A beat list beyond either is not in seconds; taken as seconds it would be scored over hours, in gigabytes of memory."""
-
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 DANCE_SUFFIXES = (".pkl", ".npz", ".npy")
 _SEED = re.compile(r"_seed(\d+)$")
@@ -160,29 +155,6 @@ def files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     for suffix in reversed(suffixes):
         found |= {path.stem: path for path in folder.iterdir() if path.suffix.lower() == suffix and path.is_file()}
     return {stem: found[stem] for stem in sorted(found) if not stem.startswith(".")}
-
-
-def load_beats_s(path: Path) -> Float[np.ndarray, " beat"]:
-    """Read a beat list: one time in seconds a line, first column (mir_eval's layout); `#` starts a comment.
-
-    Raises:
-        BadInput: when the file is empty, not numbers, negative, not finite, not sorted, or cannot be in seconds: longer
-            than an hour or with half of the beats over `SLOWEST_INTERVAL_S` apart, as a list in milliseconds is.
-    """
-    try:
-        lines = [line.split("#")[0].replace(",", " ").split() for line in path.read_text().splitlines()]
-        times_s = checked_times(np.array([float(line[0]) for line in lines if line], dtype=np.float64), "beats")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise BadInput(f"{path}: not a beat list ({error}); write one time in seconds on each line.") from error
-    if times_s.size == 0:
-        raise BadInput(f"{path}: found no beats, expected one time in seconds on each line; write at least one.")
-    interval_s = float(np.median(np.diff(times_s))) if times_s.size > 1 else 0.0
-    if times_s[-1] > LONGEST_BEATS_S or interval_s > SLOWEST_INTERVAL_S:
-        raise BadInput(
-            f"{path}: found a last beat at {times_s[-1]:g} and an interval of {interval_s:g}, expected seconds (at most"
-            f" {LONGEST_BEATS_S} in all, {SLOWEST_INTERVAL_S} between beats); these look like milliseconds: divide by 1000."
-        )
-    return times_s
 
 
 def find_references(folder: Path, beats: Path | None = None, true_beats: bool = True) -> dict[str, ReferenceFiles]:

@@ -8,14 +8,21 @@ Conventions: times are sorted, finite and not negative; when either list is empt
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import mir_eval
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import theilslopes
 
+from d2m.core.errors import BadInput
+
 TOLERANCES_S = (0.05, 0.07, 0.1, 0.2)
 """Half widths of the matching window that every report prints; 0.07 is the headline."""
+
+LONGEST_BEATS_S = 3600
+SLOWEST_INTERVAL_S = 30
+"""A beat list beyond either is not in seconds; taken as seconds it would be scored over hours, in gigabytes of memory."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,29 @@ def checked_times(times_s: Float[np.ndarray, " event"], what: str = "times") -> 
         raise ValueError(f"{what} must not be negative, found {times_s.min()} s.")
     if (np.diff(times_s) < 0).any():
         raise ValueError(f"{what} must be sorted.")
+    return times_s
+
+
+def load_beats_s(path: Path) -> Float[np.ndarray, " beat"]:
+    """Read a beat list: one time in seconds a line, first column (mir_eval's layout); `#` starts a comment.
+
+    Raises:
+        BadInput: when the file is empty, not numbers, negative, not finite, not sorted, or cannot be in seconds: longer
+            than an hour or with half of the beats over `SLOWEST_INTERVAL_S` apart, as a list in milliseconds is.
+    """
+    try:
+        lines = [line.split("#")[0].replace(",", " ").split() for line in path.read_text().splitlines()]
+        times_s = checked_times(np.array([float(line[0]) for line in lines if line], dtype=np.float64), "beats")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise BadInput(f"{path}: not a beat list ({error}); write one time in seconds on each line.") from error
+    if times_s.size == 0:
+        raise BadInput(f"{path}: found no beats, expected one time in seconds on each line; write at least one.")
+    interval_s = float(np.median(np.diff(times_s))) if times_s.size > 1 else 0.0
+    if times_s[-1] > LONGEST_BEATS_S or interval_s > SLOWEST_INTERVAL_S:
+        raise BadInput(
+            f"{path}: found a last beat at {times_s[-1]:g} and an interval of {interval_s:g}, expected seconds (at most"
+            f" {LONGEST_BEATS_S} in all, {SLOWEST_INTERVAL_S} between beats); these look like milliseconds: divide by 1000."
+        )
     return times_s
 
 

@@ -122,6 +122,10 @@ def damage_beats(layout: DataSetLayout) -> None:
     layout.beats(BREAK).write_text("1.0\nsoon\n")
 
 
+def write_beats_in_milliseconds(layout: DataSetLayout) -> None:
+    layout.beats(BREAK).write_text("".join(f"{47 + 750 * beat}\n" for beat in range(11)))
+
+
 def shorten_wav(layout: DataSetLayout) -> None:
     Music(np.zeros((1, 1000), np.float32), 22050).save(layout.wav(BREAK))
 
@@ -131,7 +135,8 @@ def shorten_wav(layout: DataSetLayout) -> None:
     [
         (damage_wav, "not a readable audio file"),
         (damage_motion, rf"{BREAK}\.pkl"),
-        (damage_beats, "not a list of beat times"),
+        (damage_beats, "not a beat list"),
+        (write_beats_in_milliseconds, "look like milliseconds: divide by 1000"),
         (shorten_wav, "found 0.05 s of music"),
     ],
 )

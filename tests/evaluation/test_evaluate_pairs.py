@@ -7,7 +7,8 @@ import pytest
 
 from d2m.core.errors import BadInput
 from d2m.core.music import Music
-from d2m.evaluation.references import find_pairs, find_references, load_beats_s
+from d2m.evaluation.references import find_pairs, find_references
+from d2m.metrics.beats import load_beats_s
 
 
 def touch_wav(path: Path) -> Path:

@@ -10,10 +10,9 @@ import torch
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
 from d2m.diffusion.inversion import inverted, levels_up_to, sampled_from
-from d2m.evaluation.references import load_beats_s
 from d2m.metrics.audio_quality import chroma, chroma_similarity
 from d2m.metrics.beat_tracker import track_beats_s
-from d2m.metrics.beats import beat_f
+from d2m.metrics.beats import beat_f, load_beats_s
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music, generate_all
 from d2m.systems.editing import EditSettings, TimedDance, edited_latent, fitted_song, load_song

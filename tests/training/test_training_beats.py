@@ -8,7 +8,7 @@ import torch
 from test_training_run import config_for
 from tests_support_runs import encoded
 
-from d2m.core.errors import BadConfig
+from d2m.core.errors import BadConfig, BadInput
 from d2m.data.layout import DataSetLayout
 from d2m.training.callbacks import BeatValidation
 from d2m.training.run import fit
@@ -65,6 +65,13 @@ def test_read_beats_are_scored_against_the_grid_of_aist(layout, start_s):
     assert validate(callback, right, layout, start_s)["val/read_beat_f"] == pytest.approx(1)
     assert callback.promised == {"val/read_beat_f"}
     assert validate(BeatValidation(), Reads(0.047 + 0.375), layout, start_s)["val/read_beat_f"] == 0
+
+
+def test_a_beat_list_in_milliseconds_is_refused_before_anything_is_scored_by_it(layout):
+    layout.beats(NAME).parent.mkdir()
+    layout.beats(NAME).write_text("".join(f"{47 + 750 * beat}\n" for beat in range(8)))
+    with pytest.raises(BadInput, match="look like milliseconds: divide by 1000"):
+        validate(BeatValidation(), Reads(0.047), layout)
 
 
 def test_where_nothing_can_be_measured_it_is_said_once(layout, capsys):
