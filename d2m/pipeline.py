@@ -5,6 +5,7 @@ music.save("dance.wav")
 """
 
 import errno
+import inspect
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -124,12 +125,7 @@ class Dance2Music:
         load_into(system, found)
         made_with = {key: value for key, value in found.config.items() if key not in ("system", "generator")}
         make = build_part(described, str(found.path))
-        if not isinstance(make, partial) or not issubclass(make.func, MusicGenerator):
-            raise BadInput(
-                f"{found.path}: its generator is a {type(make).__name__}, expected a MusicGenerator with `_partial_: true`; "
-                "do not use this file unless you know who made it."
-            )
-        music_generator = make(system, made_with, autoencoder)
+        music_generator = _called(make, str(found.path), system, made_with, autoencoder)
         music_generator.on(choose_device(device, precision, compiled, music_generator.has_bfloat16_on_cpu))
         return Dance2Music(system, music_generator, found)
 
@@ -237,6 +233,25 @@ class Dance2Music:
                 whole_number(name, value, 1)
             if name in ("guidance", "temperature") and not (isinstance(value, int | float) and isfinite(value)):
                 raise BadConfig(f"{name}={value}: expected a number.")
+
+
+def _called(make: Any, source: str, *arguments: Any) -> MusicGenerator:
+    """What makes music, of a checkpoint's `generator`: a part of d2m, but perhaps not one that makes music.
+
+    Raises:
+        BadInput: when it is another class, a function, or has an argument that the checkpoint may not give.
+    """
+    kind = make.func if isinstance(make, partial) else None
+    if not (isinstance(kind, type) and issubclass(kind, MusicGenerator)):
+        raise BadInput(
+            f"{source}: its generator is {getattr(kind or type(make), '__name__', kind)}, expected a MusicGenerator with "
+            "`_partial_: true`; do not use this file unless you know who made it."
+        )
+    try:
+        inspect.signature(make).bind(*arguments)
+    except TypeError as error:
+        raise BadInput(f"{source}: its generator does not fit ({error}); do not use this file.") from error
+    return make(*arguments)
 
 
 def _played_at(dance: Dance, speed: float, grid: BeatGrid, reads: str) -> Float[np.ndarray, " time *part"]:

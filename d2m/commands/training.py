@@ -115,8 +115,11 @@ def export(config: DictConfig) -> None:
 
 
 def import_weights(config: DictConfig) -> None:
-    """Build the system, fill it with the published files' weights, write it with its configuration."""
-    from d2m.core.checkpoint import build, save_checkpoint
+    """Build the system, fill it with the published files' weights, write it with its configuration.
+
+    The fingerprint of an autoencoder that is on this computer is noted with it, as training does.
+    """
+    from d2m.core.checkpoint import WEIGHTS, build, save_checkpoint
 
     require_settings(
         config,
@@ -129,6 +132,7 @@ def import_weights(config: DictConfig) -> None:
     )
     import torch
 
+    from d2m.audio.pretrained import load_dmae, weights_sha256
     from d2m.models.published_weights import load_published
 
     out = Path(config.out)
@@ -141,5 +145,8 @@ def import_weights(config: DictConfig) -> None:
     system.conditioner.prepare()
     weights = str(config.dmae.weights)
     noted = {"system": described, "dmae": str(Path(weights).resolve()) if Path(weights).exists() else config.dmae.name}
+    if Path(weights).exists() or (WEIGHTS / f"dmae_{weights}.safetensors").exists():  # nothing is fetched to be noted
+        dmae = load_dmae(weights, OmegaConf.to_container(config.dmae.architecture, resolve=True))  # pyright: ignore
+        noted["dmae_sha256"] = weights_sha256(dmae)
     save_checkpoint(out, system.state_dict(), noted, torch.float16 if config.half else torch.float32)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")

@@ -262,8 +262,8 @@ def _check_arguments(thing: Callable, arguments: Mapping[Any, Any], is_partial: 
         raise BadConfig(f"{source}: {error}; it takes {', '.join(known) or 'none'}.") from error
 
 
-def generator_config(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The `_target_` config of what makes music with a checkpoint's system; None where nothing does."""
+def generator_config(config: Mapping[str, Any]) -> Any:
+    """The `_target_` config of what makes music with a checkpoint's system (not yet checked); None where nothing does."""
     named = GENERATORS.get(str(config["system"].get("_target_", "")).rpartition(".")[2])
     default = {"_target_": named, "_partial_": True} if named else None
     return config.get("generator", default)

@@ -21,6 +21,7 @@ from d2m.core.checkpoint import WEIGHTS, build, load_checkpoint
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.timeline import Clock
 from d2m.pipeline import Dance2Music
+from d2m.systems.interface import MusicGenerator
 
 ROOT = Path(__file__).parents[2]
 CLOCK = {"_target_": "d2m.core.timeline.Clock", "sample_rate": 22050, "latent_hop_samples": 512}
@@ -114,6 +115,57 @@ def test_everything_that_ships_is_built(path: Path) -> None:
         assert Dance2Music.load(path.stem).music_generator.sample_rate == 22050
     else:
         assert "genre_classifier" in config
+
+
+GENERATOR = "d2m.systems.latent_generator.LatentGenerator"
+
+
+def demo_with(path: Path, **config: object) -> Path:
+    """The shipped system under another configuration; None takes a part out."""
+    found = load_checkpoint(WEIGHTS / "demo.safetensors")
+    known = {key: value for key, value in (found.config | config).items() if value is not None}
+    save_file(found.state, path, metadata={"config": json.dumps(known)})
+    return path
+
+
+def test_old_checkpoints_have_the_generator_of_their_system(tmp_path: Path) -> None:
+    model = Dance2Music.load(demo_with(tmp_path / "old.safetensors", generator=None))
+    assert type(model.music_generator).__qualname__ == "LatentGenerator"
+    for name, generator in registry.GENERATORS.items():
+        old = {"system": {"_target_": f"d2m.systems.of_long_ago.{name}"}}
+        described = {"_target_": generator, "_partial_": True}
+        assert registry.generator_config(old) == described
+        assert issubclass(registry.build(described, "an old checkpoint").func, MusicGenerator)
+        assert registry.generator_config({**old, "generator": {"_target_": "mine.Own"}}) == {"_target_": "mine.Own"}
+    assert registry.generator_config({"system": {"_target_": "d2m.systems.autoencoder.AutoencoderTraining"}}) is None
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attack_by_a_generator(name: str, tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    for number, config in enumerate((attacks(marker)[name], attacks(marker)[name] | {"_partial_": True})):
+        path = demo_with(tmp_path / f"file{number}.safetensors", generator=config)
+        with pytest.raises(BadInput, match="file") as refused:
+            Dance2Music.load(path)
+        assert not marker.exists() and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        {"_target_": "d2m.diffusion.samplers.ddim", "_partial_": True},
+        {"_target_": SYSTEM, "_partial_": True},
+        {"_target_": GENERATOR, "_partial_": True, "system": 1},
+        {"_target_": GENERATOR, "_partial_": True, "autoencoder": "/etc/passwd"},
+        CLOCK,
+        "LatentGenerator",
+        [GENERATOR],
+    ],
+    ids=["function", "system", "own system", "own autoencoder", "not partial", "text", "list"],
+)
+def test_a_generator_that_makes_no_music_is_refused(generator: object, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"file\.safetensors: its generator (is|does not fit)"):
+        Dance2Music.load(demo_with(tmp_path / "file.safetensors", generator=generator))
 
 
 def targets(node: object) -> set[str]:

@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from tests_support_motion import swinging_features
 
 from audio_diffusion_pytorch import DiffusionModel, UNetV0  # isort: skip
+from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.aist_names import GENRES
-from d2m.core.checkpoint import build, load_checkpoint, load_into
+from d2m.core.checkpoint import WEIGHTS, build, load_checkpoint, load_into
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.external_weights import copies_folded, read_tensors, renamed, without_prefixes
 from d2m.core.timeline import Clock
@@ -425,9 +426,11 @@ def test_import_and_export_scripts_round_trip(tmp_path, script, capsys):
         f"+system.clock.window_latent_frames={LATENT_FRAMES}",
     ]
     out = tmp_path / "imported.safetensors"
-    script("import_weights", f"unet={unet}", f"encoder={encoder}", f"out={out}", f"dmae.weights={tmp_path}", *shrunk)
+    dmae = WEIGHTS / "dmae_demo.safetensors"
+    script("import_weights", f"unet={unet}", f"encoder={encoder}", f"out={out}", f"dmae.weights={dmae}", *shrunk)
     found = load_checkpoint(out)
-    assert found.config["dmae"] == str(tmp_path.resolve())
+    assert found.config["dmae"] == str(dmae.resolve())
+    assert found.config["dmae_sha256"] == weights_sha256(load_dmae("demo"))
     again = build(found.config["system"], out)
     load_into(again, found)
     assert all(torch.equal(a, b) for a, b in zip(system.parameters(), again.parameters(), strict=True))
