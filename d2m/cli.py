@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -160,8 +159,6 @@ def _takes(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status (a user's mistake ends with status 2 and one sentence)."""
-    # Before PyTorch is imported: threads that spin while they wait slow each other down where cores are shared.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments:
         clip_parser().print_help(sys.stderr)

@@ -18,7 +18,6 @@ FLOORS = [
     {"data", "training"},
     {"pipeline"},
     {"evaluation"},
-    {"benchmark"},
     {"clip_pipeline"},
     {"web", "commands"},
     {"cli", "__main__"},

@@ -1,6 +1,5 @@
-"""Frames and music into an mp4 (h264, aac), music alone into an m4a, through PyAV; no system FFmpeg is needed."""
+"""Frames and music into an mp4 (h264, aac) through PyAV; no system FFmpeg is needed."""
 
-import io
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -92,21 +91,6 @@ def _even_yuv(picture: Frame) -> av.VideoFrame:
     return frame
 
 
-def encode_m4a(music: Music, bit_rate: int = 96_000) -> bytes:
-    """The content of an m4a file (aac), which every browser plays in time: its edit list hides the encoder's delay.
-
-    Args:
-        music: one or two channels are kept.
-        bit_rate: bits per second.
-    """
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        sound = SoundTrack(container, music, "mono" if len(music.waveform) == 1 else "stereo")
-        sound.stream.bit_rate = bit_rate
-        sound.finish(music.seconds)
-    return buffer.getvalue()
-
-
 class SoundTrack:
     """The aac track of a film, written piece by piece beside the pictures, so that a player finds both together.
 
@@ -115,15 +99,13 @@ class SoundTrack:
     Args:
         container: being written; all its streams must be added before anything is written.
         music: starts with the film; after its end there is silence.
-        layout: `stereo` or `mono`.
     """
 
-    def __init__(self, container: OutputContainer, music: Music, layout: str = "stereo") -> None:
+    def __init__(self, container: OutputContainer, music: Music) -> None:
         self.container = container
-        self.stream = container.add_stream("aac", rate=_AAC_RATE, layout=layout)
+        self.stream = container.add_stream("aac", rate=_AAC_RATE, layout="stereo")
         wave = np.clip(music.resampled(_AAC_RATE).waveform, -1, 1).astype(np.float32)
-        self.wave = np.repeat(wave, 2, axis=0) if layout == "stereo" and len(wave) == 1 else wave[:2]
-        self.layout, self.written = layout, 0
+        self.wave, self.written = np.repeat(wave, 2, axis=0) if len(wave) == 1 else wave[:2], 0
 
     def write_until(self, second: float | int) -> None:
         """Write whole aac frames up to a time of the film."""
@@ -141,16 +123,15 @@ class SoundTrack:
     def _write(self, samples: int) -> None:
         piece = self.wave[:, self.written : self.written + samples]
         piece = np.pad(piece, ((0, 0), (0, samples - piece.shape[1])))
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), "fltp", self.layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), "fltp", "stereo")
         frame.sample_rate, frame.pts, frame.time_base = _AAC_RATE, self.written, Fraction(1, _AAC_RATE)
         self.container.mux(self.stream.encode(frame))
         self.written += samples
 
 
-# Film with music: its own packets, untouched, beside an aac track. Nothing is decoded: picture quality, time stamps (a phone's are uneven) and the display matrix that turns a phone's clip
-# upright stay as they are; any old sound is left out. Where mp4 players would not show the codec (VP9 of a webm, MPEG-4 of an
-# avi), or the container has no proper time stamps, the pictures are encoded again as h264, upright, each at its own time.
-
+# A film with music: its own packets beside an aac track, so that picture quality, time stamps and the display matrix that
+# turns a phone's clip upright stay; any old sound is left out. Where mp4 players would not show the codec, or the container
+# has no proper time stamps, the pictures are encoded again as h264, upright, each at its own time.
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """Rendering: films are as long as their dance and sound on time; pictures show the dance; plots put beats where they are."""
 
 import io
-import re
 from pathlib import Path
 
 import av
@@ -11,8 +10,7 @@ from PIL import Image
 
 from d2m.core.music import Music
 from d2m.motion.dance import Dance
-from d2m.render.mux import encode_m4a
-from d2m.render.plots import beat_legend, envelope, spectrogram_pair, waveform_with_beats
+from d2m.render.plots import envelope, spectrogram_pair
 from d2m.render.skeleton import Stage, render_dance, save_poster
 
 SIZE = (160, 160)
@@ -65,13 +63,6 @@ def test_sound_of_a_film_is_on_time(tmp_path):
     np.testing.assert_allclose(click_times_s(path), BEATS_S, atol=0.003)
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-def test_m4a_is_on_time(channels):
-    np.testing.assert_allclose(
-        click_times_s(io.BytesIO(encode_m4a(clicks(2.0, channels=channels)))), BEATS_S, atol=0.003
-    )
-
-
 def test_silent_film_has_no_sound_track(tmp_path):
     path = render_dance(dance(1.0), None, tmp_path / "a.mp4", size=SIZE, progress=False)
     with av.open(str(path)) as film:
@@ -117,21 +108,6 @@ def test_poster(tmp_path):
 def test_envelope_is_the_peak_of_each_part():
     music = Music(np.concatenate([np.full((1, 50), 0.2), np.full((1, 50), -0.7)], axis=1).astype(np.float32), 100)
     np.testing.assert_allclose(envelope(music, 2), [0.2, 0.7], rtol=1e-6)
-
-
-def test_waveform_puts_each_beat_at_its_time():
-    beats_s = {"reference": [0.5, 1.0], "generated": [0.25], "kinematic": [1.5, 9.0]}
-    svg = waveform_with_beats(clicks(2.0), beats_s, width=400)
-    paths = re.findall(r'<path d="([^"]*)" [^>]*><title>([^<]*)', svg)
-    starts = {title.split()[0]: [float(x) for x in re.findall(r"M([\d.]+)", d)] for d, title in paths}
-    np.testing.assert_allclose(starts["reference"], [96, 196])  # the triangle's left corner, 4 beside its tip
-    np.testing.assert_allclose(starts["beats"], [49.2])
-    np.testing.assert_allclose(starts["kinematic"], [300])  # what lies past the end is left out
-    assert len({d[d.index(" ") :] for d, _ in paths}) == 3 and beat_legend().count("<svg") == 3
-
-
-def test_waveform_of_silence_and_no_beats():
-    assert "<path" in waveform_with_beats(Music(np.zeros((1, 1000), np.float32), 1000), {"reference": []})
 
 
 def test_spectrogram_pair_is_a_png():
