@@ -72,16 +72,6 @@ class GenerationRecord:
         return {**self.settings, **own}
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What is asked of the music_generator for a dance, and what was read in it."""
-
-    motion: Float[torch.Tensor, " time *part"]
-    genre: int
-    probability: float
-    dance_bpm: float | None
-
-
 class Dance2Music:
     """A trained system, ready to make music.
 
@@ -181,21 +171,29 @@ class Dance2Music:
         asked = {name: value for name, value in settings.items() if value is not None}
         self._check_settings(asked)
         whole_number("seed", seed)
-        reads = [self._read(dance, genre, tempo_bpm) for dance in dances]
+        index = None if genre is None else GENRES.index(genre)
         lengths = [self.samples(dance) for dance in dances]
-        requests = [
-            GenerationRequest(read.motion, read.genre, samples, seed, asked, progress)
-            for read, samples in zip(reads, lengths, strict=True)
-        ]
-        made = music_generator.compose_together(requests)
+        requests, reads = [], []
+        for dance, samples in zip(dances, lengths, strict=True):
+            motion, read = torch.from_numpy(view(dance, music_generator.reads)), None
+            wanted = index
+            if tempo_bpm is not None:
+                read = music_generator.read(motion)
+                wanted = int(read.genre_probabilities.argmax()) if index is None else index
+                speed = playing_speed(read.beats.bpm, tempo_bpm)
+                motion = torch.from_numpy(_played_at(dance, speed, read.beats, music_generator.reads))
+            requests.append(GenerationRequest(motion, wanted, samples, seed, asked, progress))
+            reads.append(read)
+        made = music_generator.generate_together(requests)
         seconds = (time.perf_counter() - started) / sum(lengths)
         pairs = []
         for dance, read, samples, one in zip(dances, reads, lengths, made, strict=True):
+            probabilities = one.genre_probabilities if read is None else read.genre_probabilities
             wave = one.waveform[:, :samples].float().clamp(-1, 1).cpu().numpy()
             record = GenerationRecord(
-                dance.name, len(dance.features) / MOTION_FPS, GENRES[read.genre], genre is None, round(read.probability, 4),
+                dance.name, len(dance.features) / MOTION_FPS, GENRES[one.genre], genre is None, round(float(probabilities[one.genre]), 4),
                 str(self.checkpoint.path.name), self.checkpoint.sha256, seed, {**one.settings, **self._placement()},
-                round(seconds * samples, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm), read.dance_bpm,
+                round(seconds * samples, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm), read and read.beats.bpm,
             )  # fmt: skip
             pairs.append((Music(wave, music_generator.sample_rate), record))
         return pairs
@@ -203,19 +201,6 @@ class Dance2Music:
     def samples(self, dance: Dance) -> int:
         """Length of a dance's music, exactly as long as the dance."""
         return round(len(dance.features) * self.music_generator.sample_rate / MOTION_FPS)
-
-    def _read(self, dance: Dance, genre: str | None, tempo_bpm: float | int | None) -> _Read:
-        music_generator = self.music_generator
-        seen = view(dance, music_generator.reads)
-        grid = None if tempo_bpm is None else music_generator.beat_grid(seen)
-        motion = torch.from_numpy(seen)
-        probabilities = music_generator.predict_genre(motion)
-        index = GENRES.index(genre) if genre else int(probabilities.argmax())
-        if grid is not None and tempo_bpm is not None:
-            motion = torch.from_numpy(
-                _played_at(dance, playing_speed(grid.bpm, tempo_bpm), grid, music_generator.reads)
-            )
-        return _Read(motion, index, float(probabilities[index]), grid.bpm if grid else None)
 
     def _placement(self) -> dict[str, str]:
         placement = self.music_generator.placement
@@ -229,7 +214,7 @@ class Dance2Music:
                     f"{name}={value}: {type(self.system).__name__} has no such setting; "
                     f"it takes {', '.join(sorted(known)) or 'none'}."
                 )
-            if name in ("steps", "top_k"):
+            if name in ("steps", "top_k", "decoder_steps"):
                 whole_number(name, value, 1)
             if name in ("guidance", "temperature") and not (isinstance(value, int | float) and isfinite(value)):
                 raise BadConfig(f"{name}={value}: expected a number.")

@@ -28,7 +28,9 @@ from benchmark.training_variants import TrainingSetup, TrainingWorkbench
 from d2m.core.errors import BadConfig
 from d2m.models import onednn
 from d2m.models.conditioner import Condition
+from d2m.models.heads import UNKNOWN_GENRE
 from d2m.models.unet import ConditionedUNet
+from d2m.systems.interface import LatentRequest
 
 ROOT = Path(__file__).parents[1]
 PEAK = MatmulPeak(1e11, 2e11)
@@ -175,8 +177,13 @@ def test_generation_variants_agree(generation):
 def test_our_latents_are_those_of_the_system(generation):
     networks = OurNetworks(generation, "exact")
     ours = OurGeneration(generation, generation.recipes()["ours exact"], networks)
-    wanted = networks.system.generate(ours.features, None, 3, generation.guidance, noise=ours.noise)
-    torch.testing.assert_close(ours.latent(3), wanted, atol=1e-5, rtol=1e-5)
+    settings = replace(networks.system.generation, steps=3, guidance=generation.guidance)
+    asked = [
+        LatentRequest(features, networks.system.clock.window_latent_frames, UNKNOWN_GENRE, noise=noise)
+        for features, noise in zip(ours.features, ours.noise, strict=True)
+    ]
+    wanted = [made.latent for made in networks.system.generate_latents(asked, settings)]
+    torch.testing.assert_close(ours.latent(3), torch.stack(wanted), atol=1e-5, rtol=1e-5)
 
 
 def test_fewer_evaluations(generation):

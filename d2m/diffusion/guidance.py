@@ -32,7 +32,8 @@ def guided(
 ) -> Denoiser:
     """A denoiser whose answer is uncond + scale * (cond - uncond), both halves evaluated in one batch.
 
-    A scale of 1 is the conditional network itself: one pass, half the cost. So is every noise level outside `interval`.
+    A scale of 1 is the conditional network itself: one pass, half the cost. So is every noise level outside `interval`. A scale
+    of 0 everywhere is the unconditional network itself.
 
     Args:
         network: (x, sigma, condition) -> v.
@@ -47,6 +48,8 @@ def guided(
     """
     if scale == 1:
         return lambda x, sigma: network(x, sigma, condition)
+    if scale == 0 and not rescale and interval is None:
+        return lambda x, sigma: network(x, sigma, unconditional)
     both = condition.joined(unconditional)
 
     def both_halves(x: Tensor, sigma: Tensor) -> Tensor:

@@ -1,25 +1,21 @@
 """One way to generate: sampler, steps, guidance and where it is on, decoder; and a clip made that way, timed and counted."""
 
-import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from d2m.audio.chunked_coding import decode_piece
 from d2m.core.errors import BadConfig, BadInput, UserError
 from d2m.core.files import atomic_write, writable_folder
 from d2m.core.music import Music
 from d2m.data.layout import DataSetLayout
-from d2m.diffusion.samplers import SAMPLERS, check_understood
+from d2m.diffusion.samplers import check_understood
 from d2m.evaluation.references import song_of
 from d2m.evaluation.scores import make_analyzer, score_folders
 from d2m.evaluation.summary import value_in
@@ -67,18 +63,18 @@ class Setting:
             self.decoder or ("onepass" if model.music_generator.dmae.onepass is not None else "diffusion"),
             model.music_generator.dmae.decoder_steps if self.decoder_steps is None else self.decoder_steps,
         )
-        if found.sampler not in SAMPLERS:
-            raise BadConfig(f"sampler={found.sampler}: unknown; expected one of {', '.join(SAMPLERS)}.")
-        check_understood(model.system.objective.path, found.sampler)
-        if found.decoder not in ("onepass", "diffusion") or (
-            found.decoder == "onepass" and model.music_generator.dmae.onepass is None
-        ):
+        replace(own, **found.asked())
+        check_understood(model.system.objective.path, found.sampler or "")
+        if found.decoder == "onepass" and model.music_generator.dmae.onepass is None:
             raise BadConfig(
                 f"decoder={found.decoder}: not one that autoencoder '{model.music_generator.dmae.name}' has; use diffusion."
             )
-        if min(found.steps or 0, found.decoder_steps or 0) < 1:
-            raise BadConfig(f"steps={found.steps}, decoder_steps={found.decoder_steps}: expected 1 or more of both.")
         return found
+
+    def asked(self) -> dict[str, Any]:
+        """The same as settings of `Dance2Music.generate`."""
+        settings = asdict(self)
+        return {**settings, "guidance_interval": settings.pop("interval")}
 
 
 def label_of(name: str, setting: Setting) -> str:
@@ -92,24 +88,6 @@ def label_of(name: str, setting: Setting) -> str:
     return "_".join(words + ([f"diffusion{setting.decoder_steps}"] if setting.decoder == "diffusion" else []))
 
 
-@contextmanager
-def generating_by(model: Dance2Music, setting: Setting) -> Iterator[list[int]]:
-    """The model with a resolved setting in place; yields a list that gets the rows of every pass through the U-Net."""
-    system, rows = model.system, []
-    before = system.generation, system.sampler
-    interval = None if setting.interval is None or tuple(setting.interval) == (0, 1) else setting.interval
-    system.generation = dataclasses.replace(
-        system.generation, steps=setting.steps, guidance=setting.guidance, guidance_interval=interval, grid=setting.grid
-    )
-    system.sampler = SAMPLERS[setting.sampler or ""]
-    hook = system.unet.register_forward_pre_hook(lambda module, inputs: rows.append(len(inputs[0])))
-    try:
-        yield rows
-    finally:
-        hook.remove()
-        system.generation, system.sampler = before
-
-
 @dataclass(frozen=True)
 class Made:
     """One clip: seconds of wall clock, and passes through the U-Net for each of its windows."""
@@ -120,17 +98,17 @@ class Made:
 
 
 def make_clip(model: Dance2Music, dance: Dance, setting: Setting, seed: int = 0) -> Made:
-    """What `Dance2Music.generate` makes under a resolved setting, timed and counted."""
-    system, clock, started = model.system, model.music_generator.dmae.clock, time.perf_counter()
-    samples = clock.motion_frames_to_samples(len(dance.features))
-    frames = clock.samples_to_latent_frames(samples)
-    with generating_by(model, setting) as rows:
-        features = torch.from_numpy(dance.features)
-        genre = int(system.predict_genre(features).argmax())
-        latent = system.generate_long(features, genre, frames, seed=seed)
-    wave = decode_piece(model.music_generator.dmae, latent, setting.decoder or "onepass", setting.decoder_steps, seed)
-    music = Music(wave[:, :samples].clamp(-1, 1).numpy(), clock.sample_rate)
-    return Made(music, time.perf_counter() - started, sum(rows) / len(system.window_plan(frames).starts))
+    """What `Dance2Music.generate` makes under a resolved setting, timed, and its passes through the U-Net counted."""
+    rows: list[int] = []
+    hook = model.system.unet.register_forward_pre_hook(lambda module, inputs: rows.append(len(inputs[0])))
+    try:
+        started = time.perf_counter()
+        music = model(dance, seed, **setting.asked())
+        seconds = time.perf_counter() - started
+    finally:
+        hook.remove()
+    frames = model.system.clock.samples_to_latent_frames(model.samples(dance))
+    return Made(music, seconds, sum(rows) / len(model.system.window_plan(frames).starts))
 
 
 # Quality against network evaluations: one split's dances under a list of generation settings, each made, heard and scored.
@@ -193,8 +171,7 @@ def run_sweep(sweep: Sweep) -> list[dict[str, Any]]:
     planned = {}
     for name, setting in asked:
         resolved = setting.resolved(models[name])
-        with generating_by(models[name], resolved):  # a grid or an interval that cannot be is refused here
-            planned[label_of(Path(name).stem, resolved)] = (models[name], resolved)
+        planned[label_of(Path(name).stem, resolved)] = (models[name], resolved)
     dances, rows = _dances(layout, names), []
     ear = make_analyzer(genre_classifier="none", progress=False)
     for label, (model, setting) in planned.items():

@@ -1,12 +1,13 @@
 """Everything the U-Net is told about the dance, and the two ways of making it, behind one interface.
 
-`Conditioner(motion, genre) -> Conditioned`: the aligned one (ours) says at every latent frame what the body does at that
-moment; the published one gives the U-Net a bag of tokens and leaves it to attention to find the moment.
+`read(motion) -> Conditioned` runs the encoder, `with_genre(condition, genre) -> Condition` adds the genre, which may be one that
+was read. The aligned conditioner (ours) says at every latent frame what the body does at that moment; the published one gives
+the U-Net a bag of tokens and leaves it to attention to find the moment.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any
 
@@ -82,13 +83,29 @@ class Conditioned:
     genre_logits: Float[Tensor, "batch 10"]
     rhythm_logits: Float[Tensor, "batch 2 frame"] | None = None
 
+    def joined(self, other: "Conditioned") -> "Conditioned":
+        """This answer's rows followed by the other's."""
+        ours, theirs = self.rhythm_logits, other.rhythm_logits
+        rhythm = None if ours is None or theirs is None else torch.cat([ours, theirs])
+        genre = torch.cat([self.genre_logits, other.genre_logits])
+        return Conditioned(self.condition.joined(other.condition), genre, rhythm)
+
 
 class Conditioner(nn.Module, ABC):
-    """Motion and genre → condition. Genre 10 is "not told". The auxiliary heads never see the genre token."""
+    """Motion and genre → condition. Genre 10 is unknown. The auxiliary heads never see the genre token."""
+
+    def forward(self, motion: MotionWindow, genre: Int[Tensor, " batch"]) -> Conditioned:
+        """Condition for windows of motion, and what was read of them."""
+        read = self.read(motion)
+        return replace(read, condition=self.with_genre(read.condition, genre))
 
     @abstractmethod
-    def forward(self, motion: MotionWindow, genre: Int[Tensor, " batch"]) -> Conditioned:
-        """Condition for windows of motion."""
+    def read(self, motion: MotionWindow) -> Conditioned:
+        """Run the encoder; the condition has no genre yet."""
+
+    @abstractmethod
+    def with_genre(self, condition: Condition, genre: Int[Tensor, " batch"]) -> Condition:
+        """The condition that `read` gave, with a genre for each row."""
 
     @abstractmethod
     def null(self, condition: Condition) -> Condition:
@@ -141,8 +158,8 @@ class AlignedConditioner(Conditioner):
         self.null_input = nn.Parameter(torch.zeros(input_channels, 1))
         self.null_features = nn.Parameter(torch.zeros(features))
 
-    def forward(self, motion: MotionWindow, genre: Int[Tensor, " batch"]) -> Conditioned:
-        """Condition for windows that start with the first latent frame."""
+    def read(self, motion: MotionWindow) -> Conditioned:
+        """Of windows that start with the first latent frame."""
         encoded = self.encoder(motion_channels(motion.features, motion.normalised))
         aligned = resampled(encoded, self.positions(encoded.device))
         rhythm = self.rhythm(aligned)
@@ -154,9 +171,14 @@ class AlignedConditioner(Conditioner):
                 level(F.avg_pool1d(told, stride)) for level, stride in zip(self.levels, self.strides, strict=True)
             ),
             input_channels=self.input(told),
-            features=self.genre_token(genre) + self.pooled(encoded.mean(dim=-1)),
+            features=self.pooled(encoded.mean(dim=-1)),
         )
         return Conditioned(condition, self.classifier(encoded), rhythm)
+
+    def with_genre(self, condition: Condition, genre: Int[Tensor, " batch"]) -> Condition:
+        """Adds the genre's token to the features."""
+        assert condition.features is not None
+        return replace(condition, features=self.genre_token(genre) + condition.features)
 
     def positions(self, device: torch.device) -> Float[Tensor, " frame"]:
         """Fractional encoder frame at the centre of each latent frame: latent frame k is at (k + 1/2) hop / rate."""
@@ -225,8 +247,8 @@ class PublishedConditioner(Conditioner):
             raise BadConfig(f"genre_vectors={self.genre_vectors} needs a weight: genre_prompt=0.01, 0.1 or 0.2, not 0.")
         self.genre_token.freeze_to(read_genre_vectors(self.genre_vectors, self.genre_token.embedding.embedding_dim))
 
-    def forward(self, motion: MotionWindow, genre: Int[Tensor, " batch"]) -> Conditioned:
-        """Condition for windows of at most the encoder's frames."""
+    def read(self, motion: MotionWindow) -> Conditioned:
+        """Of windows of at most the encoder's frames."""
         tokens = self.encoder(motion.normalised if self.normalised else motion.features)
         logits, rhythm = self.encoder.genre_logits(tokens), None
         if self.rhythm is not None and self.clock is not None:
@@ -235,10 +257,14 @@ class PublishedConditioner(Conditioner):
             rhythm = self.rhythm(resampled(tokens[:, 1:].mT, position))  # the first token is of the class
         if self.fusion is not None:
             tokens = self.fusion(tokens)
-        if self.genre_token is not None:
-            tokens = tokens + self.genre_prompt * self.genre_token(genre)[:, None]
         dropped = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
         return Conditioned(Condition(dropped, tokens=tokens), logits, rhythm)
+
+    def with_genre(self, condition: Condition, genre: Int[Tensor, " batch"]) -> Condition:
+        """Adds the genre's token, weighted, to every token; the base variant knows no genre."""
+        if self.genre_token is None or condition.tokens is None:
+            return condition
+        return replace(condition, tokens=condition.tokens + self.genre_prompt * self.genre_token(genre)[:, None])
 
     def null(self, condition: Condition) -> Condition:
         """All rows marked as dropped: the null tokens are the U-Net's own, as in the published weights."""

@@ -18,8 +18,14 @@ from d2m.models.device import DeviceConfig
 from d2m.models.heads import drop_genre
 from d2m.models.motion_reader import BodyReader, MotionRead
 from d2m.models.token_decoder import SamplingSettings, TokenDecoder, sampled_codes
-from d2m.motion.retime import BeatGrid, regular_beats
-from d2m.systems.interface import GeneratedMusic, GenerationRequest, MusicGenerator, refuse_what_speeds_networks
+from d2m.motion.retime import regular_beats
+from d2m.systems.interface import (
+    DanceReading,
+    GeneratedMusic,
+    GenerationRequest,
+    MusicGenerator,
+    refuse_what_speeds_networks,
+)
 from d2m.systems.training_system import (
     LossWeights,
     OptimizerSettings,
@@ -89,21 +95,16 @@ class CodecGenerator(MusicGenerator):
         self.system.to(placement.device)
         self.codec.to(placement.device)
 
-    def predict_genre(self, motion: Float[torch.Tensor, " time *part"]) -> Float[torch.Tensor, " 10"]:
-        """Averaged over the dance's windows."""
-        logits = torch.cat(
-            [read.genre_logits for _, read in self.system.windows_read(motion.to(self.placement.device))]
-        )
-        return logits.float().softmax(dim=-1).mean(dim=0).cpu()
-
-    def beat_grid(self, motion: Float[np.ndarray, " time *part"]) -> BeatGrid:
-        """The beats that the rhythm head reads."""
-        reads = self.system.windows_read(torch.from_numpy(motion).to(self.placement.device))
+    def read(self, motion: Float[torch.Tensor, " time *part"]) -> DanceReading:
+        """Genre, averaged over the dance's windows, and the beats that the rhythm head reads."""
+        reads = self.system.windows_read(motion.to(self.placement.device))
         total, count = np.zeros(reads[-1][0].stop), np.zeros(reads[-1][0].stop)
         for where, read in reads:
             total[where] += read.rhythm_logits[0, 0].float().sigmoid().cpu().numpy()
             count[where] += 1
-        return regular_beats(total / count, self.system.clock.latent_rate)
+        logits = torch.cat([read.genre_logits for _, read in reads])
+        beats = regular_beats(total / count, self.system.clock.latent_rate)
+        return DanceReading(logits.float().softmax(dim=-1).mean(dim=0).cpu(), beats)
 
     def generate(self, request: GenerationRequest) -> GeneratedMusic:
         """Write the codes of the whole dance, then decode them.
@@ -119,11 +120,13 @@ class CodecGenerator(MusicGenerator):
         }
         frames = self.system.clock.samples_to_latent_frames(request.samples)
         motion = request.motion.to(self.placement.device)
+        probabilities = self.read(motion).genre_probabilities
+        genre = int(probabilities.argmax()) if request.genre is None else request.genre
         with self.placement.running():
             codes = self.system.generate_long(
-                motion, request.genre, frames, SamplingSettings(**used), request.seed, progress=request.progress
+                motion, genre, frames, SamplingSettings(**used), request.seed, progress=request.progress
             )
-        return GeneratedMusic(self.codec.decode(codes[None], request.seed)[0].float().cpu(), used)
+        return GeneratedMusic(self.codec.decode(codes[None], request.seed)[0].float().cpu(), used, genre, probabilities)
 
 
 # Motion → codec tokens: a causal transformer that writes a codec's codes frame by frame, told what the body does.

@@ -1,6 +1,7 @@
 """Distillation of a trained system into one that needs a few network evaluations, guidance folded in."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,6 @@ from d2m.core.checkpoint import build, load_checkpoint, load_into, shipped_or_pa
 from d2m.core.errors import BadConfig
 from d2m.diffusion import processes as schedule
 from d2m.diffusion.distillation import random_jumps, rollout_velocity, teacher_rollout
-from d2m.diffusion.guidance import guided
 from d2m.diffusion.processes import TrigonometricVP
 from d2m.systems.latent_diffusion import LatentDiffusion
 from d2m.systems.training_system import OptimizerSettings
@@ -95,8 +95,8 @@ class Distillation(LightningModule):
             noise = torch.randn(latent.shape, generator=generator).to(latent)
             x = schedule.add_noise(latent, noise, jump.sigma)
             null = teacher.conditioner.null(condition)
-            told = guided(teacher.unet, condition, null, self.guidance, asked.guidance_rescale, asked.guidance_interval)
-            target = rollout_velocity(x, teacher_rollout(told, x, jump, self.teacher_steps), jump)
+            denoiser = teacher.guided(condition, null, replace(asked, guidance=self.guidance))
+            target = rollout_velocity(x, teacher_rollout(denoiser, x, jump, self.teacher_steps), jump)
         predicted = self.student.unet(x, jump.sigma, condition)
         return torch.nn.functional.mse_loss(predicted.float(), target.float())
 
@@ -110,10 +110,6 @@ class Distillation(LightningModule):
         """The same at noise that is the same at every validation."""
         loss = self.loss(batch, training=False, generator=torch.Generator().manual_seed(batch_idx))
         self.log("val/loss", loss, batch_size=len(batch["latent"]))
-
-    def generate(self, *args: Any, **settings: Any) -> Tensor:
-        """Latents by the student, see `LatentDiffusion.generate`; guidance and steps are its own."""
-        return self.student.generate(*args, **{**settings, "steps": None, "guidance": None})
 
     def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """AdamW over the student's U-Net."""

@@ -6,10 +6,8 @@ not decide; sampled anew it comes out with the new dance's beats. The way up goe
 the dance that the song was made for. It may stop below pure noise (`strength`): nearer to the song, further off the beats.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,9 +17,10 @@ from d2m.audio.autoencoder import DMAE
 from d2m.audio.chunked_coding import encode_piece
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
-from d2m.diffusion.inversion import inverted, levels_up_to, sampled_from
-from d2m.systems.interface import evaluating
-from d2m.systems.latent_diffusion import LatentDiffusion
+from d2m.diffusion.inversion import inverted, levels_up_to
+from d2m.diffusion.samplers import Progress
+from d2m.systems.interface import GenerationSettings, LatentRequest, evaluating
+from d2m.systems.latent_diffusion import GeneratedLatent, LatentDiffusion
 
 STRENGTH = 0.9
 """With the demo weights, on ten pairs of a validation song and another song's dance (beat F to the dance, correlation of
@@ -38,41 +37,26 @@ WHOLE_SONG = "the whole song"
 
 
 @dataclass(frozen=True)
-class TimedDance:
-    """A dance as the model is told it.
-
-    Args:
-        features: at 60 fps, un-normalised.
-        genre: number in `d2m.core.aist_names.GENRES`.
-    """
-
-    features: Float[Tensor, "time 219"]
-    genre: int
-
-
-@dataclass(frozen=True)
 class EditSettings:
-    """How a song is edited.
+    """How a song is edited; the rest is said by `GenerationSettings`, whose steps are those from pure noise to music.
 
     Args:
         strength: noise level up to which the song is led back; 1 is pure noise.
-        steps: steps from pure noise to music, in either direction; fewer where the strength is below 1.
-        guidance: scale of the new dance's condition; None: the system's own.
         iterations: network evaluations to find one step upwards, see `d2m.diffusion.inversion.inverted`.
 
     Raises:
-        BadConfig: for a strength outside (0, 1], too few steps, or no iteration.
+        BadConfig: for a strength outside (0, 1], or no iteration.
     """
 
     strength: float | int = STRENGTH
-    steps: int = 12
-    guidance: float | int | None = None
     iterations: int = ITERATIONS
 
     def __post_init__(self) -> None:
-        checked_strength(self.strength)
-        if self.steps < LEAST_STEPS:
-            raise BadConfig(f"steps={self.steps}: editing needs {LEAST_STEPS} or more, one step forgets the song.")
+        strength = self.strength
+        if isinstance(strength, bool) or not isinstance(strength, float | int) or not 0 < strength <= 1:
+            raise BadConfig(
+                f"strength={strength}: expected a number above 0 and not above 1; 1 moves the song furthest."
+            )
         if self.iterations < 1:
             raise BadConfig(f"iterations={self.iterations}: expected 1 or more.")
 
@@ -88,17 +72,6 @@ class FittedSong:
 
     latent: Float[Tensor, "channel frame"]
     how: str
-
-
-def checked_strength(strength: Any) -> float:
-    """A strength as a number.
-
-    Raises:
-        BadConfig: when it is none above 0 and not above 1.
-    """
-    if isinstance(strength, bool) or not isinstance(strength, float | int) or not 0 < strength <= 1:
-        raise BadConfig(f"strength={strength}: expected a number above 0 and not above 1; 1 moves the song furthest.")
-    return float(strength)
 
 
 def load_song(path: str | Path) -> Music:
@@ -144,31 +117,35 @@ def fitted_song(song: Music, dmae: DMAE, samples: int) -> FittedSong:
 def edited_latent(
     system: LatentDiffusion,
     song: Float[Tensor, "channel frame"],
-    dance: TimedDance,
-    settings: EditSettings,
-    old: TimedDance | None = None,
-    progress: Callable | None = None,
-) -> Float[Tensor, "channel frame"]:
+    dance: LatentRequest,
+    edit: EditSettings,
+    settings: GenerationSettings,
+    old: LatentRequest | None = None,
+    progress: Progress | None = None,
+) -> GeneratedLatent:
     """The song's latent moved onto a dance, as long as it was.
 
     Both ways are of first order, so that the way down undoes the way up where the condition is the same; the system's own
     sampler is not used.
 
     Args:
-        song: latent on the autoencoder's scale; any number of frames.
-        dance: the new one; held at its last frame where it is shorter.
+        song: latent on the autoencoder's scale, of as many frames as are asked for.
+        dance: the new one; its noise is that of the song.
         old: the dance that the song was made for; None: it is led back without a condition.
         progress: wraps the steps of the way down.
+
+    Raises:
+        BadConfig: for fewer than 2 steps.
     """
-    frames = song.shape[1]
-    plan, path = system.window_plan(frames), system.objective.path
-    levels = levels_up_to(settings.strength, settings.steps)
-    whole = torch.nn.functional.pad(song, (0, plan.total_frames - frames), mode="replicate")
+    if settings.steps < LEAST_STEPS:
+        raise BadConfig(f"steps={settings.steps}: editing needs {LEAST_STEPS} or more, one step forgets the song.")
+    path, levels = system.objective.path, levels_up_to(edit.strength, settings.steps)
+    read = system.read([dance], settings)
+    leaving = read if old is None else system.read([old], settings)
+    genre = int(leaving.genre_probabilities()[0].argmax()) if old is None or old.genre is None else old.genre
+    plain = replace(settings, guidance=0 if old is None else 1, guidance_rescale=0, guidance_interval=None)
+    whole = torch.nn.functional.pad(song, (0, read.plans[0].total_frames - song.shape[1]), mode="replicate")
     x0 = system.standardised(whole[None].to(dance.features))
     with evaluating(system):
-        leaving = old or dance
-        upwards = system.long_denoiser(leaving.features, leaving.genre, plan, guidance=1, told=old is not None)
-        noise = inverted(path, upwards, x0, levels, settings.iterations)
-        downwards = system.long_denoiser(dance.features, dance.genre, plan, settings.guidance)
-        latent = sampled_from(path, downwards, noise, levels, progress)
-    return system.restored(latent)[0, :, :frames]
+        noise = inverted(path, system.denoiser(leaving, [genre], plain), x0, levels, edit.iterations)
+    return system.generate_latents([replace(dance, noise=noise[0])], settings, progress, levels, read)[0]

@@ -7,19 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from d2m.core.errors import BadConfig
 from d2m.diffusion.processes import GRIDS
+from d2m.diffusion.samplers import SAMPLERS
 from d2m.models.device import DeviceConfig
 from d2m.motion.retime import BeatGrid
+
+DECODERS = ("onepass", "diffusion")
 
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How latents are generated where the caller does not say otherwise.
+    """How latents are generated and decoded: a system's own, or those with what the caller asks for in their place.
 
     Args:
         steps: sampling steps.
@@ -31,9 +33,12 @@ class GenerationSettings:
         overlap_frames: least overlap of the windows of a long latent.
         batch: windows denoised at once.
         latent_bound: generated latents are limited to this magnitude (1 for an autoencoder that ends in tanh).
+        sampler: a name in `d2m.diffusion.samplers.SAMPLERS`; None: the system's own.
+        decoder: `onepass` or `diffusion`; None: the one-pass decoder where the autoencoder has one.
+        decoder_steps: of the diffusion decoder; None: the autoencoder's own.
 
     Raises:
-        BadConfig: for an interval that is none, or an unknown grid.
+        BadConfig: for an interval that is none, an unknown grid, sampler or decoder, or a count below 1.
     """
 
     steps: int = 20
@@ -44,26 +49,24 @@ class GenerationSettings:
     latent_bound: float | int | None = None
     guidance_interval: Sequence[float | int] | None = None
     grid: str = "angle"
+    sampler: str | None = None
+    decoder: str | None = None
+    decoder_steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.grid not in GRIDS:
-            raise BadConfig(f"grid={self.grid}: unknown; expected one of {', '.join(GRIDS)}.")
+        for name, known in (("grid", GRIDS), ("sampler", SAMPLERS), ("decoder", DECODERS)):
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise BadConfig(f"{name}={value}: unknown; expected one of {', '.join(known)}.")
+        for name in ("steps", "batch", "decoder_steps"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise BadConfig(f"{name}={count}: expected 1 or more; leave it out for the default.")
         interval = self.guidance_interval
         if interval is not None and not (len(interval) == 2 and 0 <= interval[0] < interval[1] <= 1):
             raise BadConfig(
                 f"guidance_interval={list(interval)}: expected two noise levels, 0 <= low < high <= 1; for none say null."
             )
-
-
-def at_least_one(name: str, number: int) -> int:
-    """`number`, where it is a count of something that must be there.
-
-    Raises:
-        BadConfig: for 0 or less; a default is asked for by None, never by 0.
-    """
-    if number < 1:
-        raise BadConfig(f"{name}={number}: expected 1 or more; leave it out for the default.")
-    return number
 
 
 @contextmanager
@@ -78,13 +81,32 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
+class LatentRequest:
+    """A latent that is asked of a latent diffusion system.
+
+    Args:
+        features: of the dance at 60 fps, un-normalised, on the system's device; held at its last frame where it is shorter.
+        frames: of the latent, any number.
+        genre: number in `d2m.core.aist_names.GENRES`, 10 for the unknown one; None: the one that is read from the motion.
+        seed: of the noise; the same seed gives the same latent.
+        noise: to begin with, as long as the windows that the frames are made in; None: drawn.
+    """
+
+    features: Float[Tensor, "time 219"]
+    frames: int
+    genre: int | None = None
+    seed: int = 0
+    noise: Float[Tensor, "channel _"] | None = None
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """What music is asked for.
 
     Args:
         motion: the dance as the music_generator reads it (`MusicGenerator.reads`), of any length from 1 s; mostly the 219 features at 60 fps,
             un-normalised.
-        genre: number of a genre in `d2m.core.aist_names.GENRES`.
+        genre: number of a genre in `d2m.core.aist_names.GENRES`; None: the one that the system reads from the motion.
         samples: length of the music at the music_generator's sample rate.
         seed: the same seed gives the same music.
         settings: those of `MusicGenerator.settings` that are not to be the music_generator's own; never None.
@@ -92,7 +114,7 @@ class GenerationRequest:
     """
 
     motion: Float[Tensor, " time *part"]
-    genre: int
+    genre: int | None
     samples: int
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -106,10 +128,27 @@ class GeneratedMusic:
     Args:
         waveform: at least as many samples as asked for.
         settings: every setting that it was made with, the music_generator's own included; plain values for the record.
+        genre: number of the one that it was made for.
+        genre_probabilities: what the system read in the motion (order of `d2m.core.aist_names.GENRES`).
     """
 
     waveform: Float[Tensor, "channel sample"]
     settings: dict[str, Any]
+    genre: int
+    genre_probabilities: Float[Tensor, " 10"]
+
+
+@dataclass(frozen=True)
+class DanceReading:
+    """What a system reads in a dance.
+
+    Args:
+        genre_probabilities: in the order of `d2m.core.aist_names.GENRES`.
+        beats: the regular beats that fit the dance best.
+    """
+
+    genre_probabilities: Float[Tensor, " 10"]
+    beats: BeatGrid
 
 
 class MusicGenerator(ABC):
@@ -151,28 +190,27 @@ class MusicGenerator(ABC):
             )
 
     @abstractmethod
-    def predict_genre(self, motion: Float[Tensor, " time *part"]) -> Float[Tensor, " 10"]:
-        """Probability of each genre (order of `d2m.core.aist_names.GENRES`) of a dance of any length."""
-
-    @abstractmethod
     def generate(self, request: GenerationRequest) -> GeneratedMusic:
-        """Make the music."""
+        """Make the music; the genre, where none is asked for, is what the system reads from the motion."""
 
     def at_once(self, samples: Sequence[int], settings: Mapping[str, Any]) -> int:
         """How many of the next pieces, of these lengths, are worth making together; 1 unless settings ask for more."""
         return 1
 
-    def compose_together(self, requests: Sequence[GenerationRequest]) -> list[GeneratedMusic]:
+    def generate_together(self, requests: Sequence[GenerationRequest]) -> list[GeneratedMusic]:
         """Make several pieces with the same settings."""
         return [self.generate(request) for request in requests]
 
-    def beat_grid(self, motion: Float[np.ndarray, " time *part"]) -> BeatGrid:
-        """The regular beats that fit a dance best.
+    def read(self, motion: Float[Tensor, " time *part"]) -> DanceReading:
+        """What the system reads in a dance of any length.
 
         Raises:
-            BadConfig: when the system reads no rhythm from motion.
+            BadConfig: when it reads no rhythm from motion.
         """
-        raise BadConfig("this checkpoint does not read a beat from motion, so no tempo can be asked for; leave it out.")
+        raise BadConfig(READS_NO_BEAT)
+
+
+READS_NO_BEAT = "this checkpoint does not read a beat from motion, so no tempo can be asked for; leave it out."
 
 
 def refuse_what_speeds_networks(placement: DeviceConfig, system: str) -> None:

@@ -1,7 +1,12 @@
-"""A long dance in windows: where they lie, the motion of each, and one denoiser made of all."""
+"""Latent diffusion: conditioner, U-Net, objective and sampler, which train together and generate latents of any length.
+
+A system maps motion features to music latents; an autoencoder (elsewhere) turns the latents into sound. Long latents are made
+in overlapping windows that agree at every step (`d2m.diffusion.multidiffusion`).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -11,15 +16,16 @@ from torch import Tensor, nn
 
 from d2m.core.timeline import MOTION_FPS, Clock
 from d2m.diffusion.guidance import guided
-from d2m.diffusion.multidiffusion import WindowPlan, blended, plan_windows
+from d2m.diffusion.inversion import sampled_from
+from d2m.diffusion.multidiffusion import WindowPlan, blended, joined_plans, plan_windows
 from d2m.diffusion.objectives import Objective, VelocityObjective
-from d2m.diffusion.samplers import Denoiser, check_understood, dpm_solver_pp_2m
+from d2m.diffusion.samplers import SAMPLERS, Denoiser, Progress, check_understood, dpm_solver_pp_2m
 from d2m.models.conditioner import Condition, Conditioned, Conditioner, MotionWindow
-from d2m.models.heads import UNKNOWN_GENRE, drop_genre, unknown_genres
+from d2m.models.heads import drop_genre
 from d2m.models.unet import ConditionedUNet
 from d2m.motion.augmentation import MotionAugmentation
 from d2m.motion.features import Normalizer
-from d2m.systems.interface import GenerationSettings, at_least_one, evaluating
+from d2m.systems.interface import GenerationSettings, LatentRequest, evaluating
 from d2m.systems.training_system import (
     LossWeights,
     OptimizerSettings,
@@ -30,53 +36,47 @@ from d2m.systems.training_system import (
 )
 
 
-def aligned_plan(frames: int, clock: Clock, overlap_frames: int) -> WindowPlan:
-    """Windows for `frames` latent frames, starting where a latent frame is closest to a motion frame."""
-
-    def misfit(start: int) -> float:
-        motion_frame = start * MOTION_FPS / clock.latent_rate
-        return abs(motion_frame - round(motion_frame))
-
-    return plan_windows(frames, clock.window_latent_frames, overlap_frames, misfit)
-
-
-def windows_of_motion(
-    features: Float[Tensor, "time 219"], plan: WindowPlan, clock: Clock
-) -> Float[Tensor, "window motion_frame 219"]:
-    """The motion at 60 fps of each window of latent frames; after its last frame the dance stands still."""
-    starts = [clock.latent_frames_to_motion_frames(start) for start in plan.starts]
-    index = torch.tensor(starts)[:, None] + torch.arange(clock.window_motion_frames)
-    return features[index.clamp(max=len(features) - 1).to(features.device)]
-
-
-def in_windows(
-    guide: Callable[[Condition, Condition], Denoiser],
-    condition: Condition,
-    null: Condition,
-    plan: WindowPlan,
-    batch: int,
-    overlap_frames: int,
-) -> Denoiser:
-    """A denoiser of the whole latent, see `d2m.diffusion.multidiffusion.blended`.
+@dataclass(frozen=True)
+class WindowsRead:
+    """What the motion encoder read of dances, in the windows that their latents are made in.
 
     Args:
-        guide: makes a denoiser of some windows from their conditions and their null conditions.
-        condition, null: a row for each window.
+        plans: where each dance's windows lie.
+        read: a row for each window, dance after dance; its condition has no genre yet.
     """
 
-    @cache  # of the same few slices at every step: both halves of the guidance are joined once
-    def of_windows(first: int, last: int) -> Denoiser:
-        return guide(condition.rows(slice(first, last)), null.rows(slice(first, last)))
+    plans: list[WindowPlan]
+    read: Conditioned
 
-    def denoised(x: Tensor, sigma: Tensor, which: slice) -> Tensor:
-        return of_windows(which.start, which.stop)(x, sigma)
+    def genre_probabilities(self) -> list[Float[Tensor, " 10"]]:
+        """Of each dance, averaged over its windows."""
+        rows = self.read.genre_logits.float().softmax(dim=-1).split([len(plan.starts) for plan in self.plans])
+        return [probabilities.mean(dim=0).cpu() for probabilities in rows]
 
-    return blended(denoised, plan, batch, overlap_frames)
+    def beat_activation(self) -> Float[np.ndarray, " frame"] | None:
+        """Probability of a beat at the centre of each latent frame of the only dance; None without a rhythm head."""
+        (plan,) = self.plans
+        if self.read.rhythm_logits is None:
+            return None
+        total, count = np.zeros(plan.total_frames), np.zeros(plan.total_frames)
+        for start, row in zip(plan.starts, self.read.rhythm_logits[:, 0].float().sigmoid().cpu().numpy(), strict=True):
+            total[start : start + plan.window_frames] += row
+            count[start : start + plan.window_frames] += 1
+        return total / count
 
 
-# Latent diffusion: the composition of conditioner, U-Net, objective and sampler that trains and generates.
-#
-# A system maps motion features to music latents; an autoencoder (elsewhere) turns the latents into sound.
+@dataclass(frozen=True)
+class GeneratedLatent:
+    """A latent, and what was read of its dance.
+
+    Args:
+        latent: on the autoencoder's scale.
+        genre: number that it was made for, and `genre_probabilities`, those read from the motion.
+    """
+
+    latent: Float[Tensor, "channel frame"]
+    genre: int
+    genre_probabilities: Float[Tensor, " 10"]
 
 
 Sampler = Callable[..., Tensor]
@@ -173,7 +173,7 @@ class LatentDiffusion(TrainedSystem):
 
     def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch 2 frame"], float] | None:
         """On the latent frames, where the conditioner has a rhythm head."""
-        logits = self.conditioned(batch["features"], batch["genre"], training=False).rhythm_logits
+        logits = self.conditioner.read(self.motion_window(batch["features"], training=False)).rhythm_logits
         return None if logits is None else (logits, self.clock.latent_rate)
 
     def optimized(self) -> tuple[nn.Module, nn.Module]:
@@ -192,138 +192,133 @@ class LatentDiffusion(TrainedSystem):
         bound = self.generation.latent_bound
         return latent if bound is None else latent.clamp(-bound, bound)
 
-    def conditioned(
-        self, features: Float[Tensor, "batch time 219"], genre: Int[Tensor, " batch"], training: bool
-    ) -> Conditioned:
-        """What the U-Net is told of windows; augmented, and genres drop_genre, in training."""
+    def motion_window(self, features: Float[Tensor, "batch time 219"], training: bool) -> MotionWindow:
+        """What the conditioner reads of windows; augmented in training."""
         augmentation = self.augmentation if training else None
         if augmentation:
             features = augmentation.moved(features)
         normalised = self.normalizer(features)
         if augmentation:
             normalised = augmentation.noisy(normalised)
-        if training:
-            genre = drop_genre(genre, self.genre_dropout)
-        return self.conditioner(MotionWindow(features, normalised), genre)
+        return MotionWindow(features, normalised)
+
+    def conditioned(
+        self, features: Float[Tensor, "batch time 219"], genre: Int[Tensor, " batch"], training: bool
+    ) -> Conditioned:
+        """What the U-Net is told of windows; augmented, and some genres dropped, in training."""
+        motion = self.motion_window(features, training)
+        return self.conditioner(motion, drop_genre(genre, self.genre_dropout) if training else genre)
 
     # Generation
 
     @torch.no_grad()
-    def generate(
+    def generate_latents(
         self,
-        features: Float[Tensor, "batch time 219"],
-        genre: Int[Tensor, " batch"] | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        generator: torch.Generator | None = None,
-        noise: Float[Tensor, "batch channel frame"] | None = None,
-        progress: Callable | None = None,
-    ) -> Float[Tensor, "batch channel frame"]:
-        """Latents of one window for each window of motion; genre None: not told."""
-        if noise is None:
-            shape = (len(features), self.unet.in_channels, self.clock.window_latent_frames)
-            noise = torch.randn(shape, generator=generator).to(features)
-        if genre is None:
-            genre = unknown_genres(len(features), features.device)
-        with evaluating(self):
-            condition = self.conditioned(features, genre, training=False).condition
-            denoiser = self._guided(*self.prepared(condition), guidance)
-            return self.restored(self.sampled(denoiser, noise, steps, progress))
+        requests: Sequence[LatentRequest],
+        settings: GenerationSettings | None = None,
+        progress: Progress | None = None,
+        levels: Float[Tensor, " level"] | None = None,
+        read: WindowsRead | None = None,
+    ) -> list[GeneratedLatent]:
+        """Latents of dances of any lengths, whose windows share batches; the motion encoder runs once.
 
-    @torch.no_grad()
-    def generate_long(
-        self,
-        features: Float[Tensor, "time 219"],
-        genre: int | None,
-        frames: int,
-        steps: int | None = None,
-        guidance: float | None = None,
-        seed: int = 0,
-        batch: int | None = None,
-        progress: Callable | None = None,
-    ) -> Float[Tensor, "channel {frames}"]:
-        """A latent of `frames` frames for a dance of any length, in overlapping windows that agree at every step.
+        Args:
+            requests: what is asked for.
+            settings: of all; None: the system's own.
+            progress: wraps the steps.
+            levels: noise levels that are stepped down from the requests' noise, by steps of first order; None: the sampler's
+                own from pure noise.
+            read: what was read of the same requests before.
 
-        A dance shorter than the music asked for is held at its last frame. The same seed gives the same latent.
+        Raises:
+            BadConfig: for a sampler of another path than the objective's.
         """
-        plan = self.window_plan(frames)
-        shape = (1, self.unet.in_channels, plan.total_frames)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(features)
+        settings = settings or self.generation
+        check_understood(self.objective.path, settings.sampler or self.sampler)
         with evaluating(self):
-            denoiser = self.long_denoiser(features, genre, plan, guidance, batch)
-            latent = self.sampled(denoiser, noise, steps, progress)
-        return self.restored(latent)[0, :, :frames]
-
-    def long_denoiser(
-        self,
-        features: Float[Tensor, "time 219"],
-        genre: int | None,
-        plan: WindowPlan,
-        guidance: float | int | None = None,
-        batch: int | None = None,
-        told: bool = True,
-    ) -> Denoiser:
-        """What denoises the whole latent [1 channel total_frames] of a dance; told False: without any condition."""
-        windows = self.motion_windows(features, plan)
-        genres = [UNKNOWN_GENRE if genre is None else genre] * len(windows)
-        return self.windows_denoiser(windows, genres, plan, guidance, batch, told)
-
-    def windows_denoiser(
-        self,
-        windows: Float[Tensor, "window motion_frame 219"],
-        genres: Sequence[int],
-        plan: WindowPlan,
-        guidance: float | int | None = None,
-        batch: int | None = None,
-        told: bool = True,
-    ) -> Denoiser:
-        """What denoises a latent of which the plan's windows are those of `windows`, each with its genre."""
-        batch = at_least_one("batch", self.generation.batch if batch is None else batch)
-        index = torch.tensor(genres, device=windows.device)
-        condition, null = self.prepared(self._conditions(windows, index, batch))
-        guide = partial(self._guided, guidance=guidance if told else 1)
-        return in_windows(guide, condition if told else null, null, plan, batch, self.generation.overlap_frames)
+            read = read or self.read(requests, settings)
+            probabilities = read.genre_probabilities()
+            genres = [
+                int(found.argmax()) if one.genre is None else one.genre
+                for one, found in zip(requests, probabilities, strict=True)
+            ]
+            denoiser = self.denoiser(read, genres, settings)
+            noise = torch.cat([self._noise(one, plan) for one, plan in zip(requests, read.plans, strict=True)], dim=-1)[
+                None
+            ]
+            if levels is None:
+                latent = self._sampled(denoiser, noise, settings, progress)
+            else:
+                latent = sampled_from(self.objective.path, denoiser, noise, levels, progress)
+        parts = self.restored(latent)[0].split([plan.total_frames for plan in read.plans], dim=-1)
+        return [
+            GeneratedLatent(part[:, : one.frames], genre, found)
+            for part, one, genre, found in zip(parts, requests, genres, probabilities, strict=True)
+        ]
 
     @torch.no_grad()
-    def predict_genre(self, features: Float[Tensor, "time 219"]) -> Float[Tensor, " 10"]:
-        """Probability of each genre (order of `d2m.core.aist_names.GENRES`), averaged over the dance's windows."""
-        frames = max(1, int(len(features) / MOTION_FPS * self.clock.latent_rate))
-        windows = self.motion_windows(features, self.window_plan(frames))
-        genre = unknown_genres(1, features.device)
+    def read(self, requests: Sequence[LatentRequest], settings: GenerationSettings) -> WindowsRead:
+        """Run the motion encoder over the windows of dances, `settings.batch` at a time."""
+        plans = [self.window_plan(one.frames) for one in requests]
+        windows = torch.cat(
+            [self.motion_windows(one.features, plan) for one, plan in zip(requests, plans, strict=True)]
+        )
         with evaluating(self):
-            logits = [self.conditioned(window[None], genre, training=False).genre_logits for window in windows]
-        return torch.cat(logits).softmax(dim=-1).mean(dim=0)
+            reads = [self.conditioner.read(self.motion_window(rows, False)) for rows in windows.split(settings.batch)]
+        return WindowsRead(plans, reduce(Conditioned.joined, reads))
+
+    def denoiser(self, read: WindowsRead, genres: Sequence[int], settings: GenerationSettings) -> Denoiser:
+        """What denoises one latent [1 channel frame] in which the dances' latents follow each other, each with its genre."""
+        rows = [genre for genre, plan in zip(genres, read.plans, strict=True) for _ in plan.starts]
+        genre = torch.tensor(rows, device=read.read.genre_logits.device)
+        condition, uncond = self.prepared(self.conditioner.with_genre(read.read.condition, genre))
+
+        @cache  # of the same few slices at every step: both halves of the guidance are joined once
+        def of_windows(first: int, last: int) -> Denoiser:
+            which = slice(first, last)
+            return self.guided(condition.rows(which), uncond.rows(which), settings)
+
+        def denoised(x: Tensor, sigma: Tensor, which: slice) -> Tensor:
+            return of_windows(which.start, which.stop)(x, sigma)
+
+        return blended(denoised, joined_plans(read.plans), settings.batch, settings.overlap_frames)
+
+    def guided(self, condition: Condition, uncond: Condition, settings: GenerationSettings) -> Denoiser:
+        """The U-Net under classifier-free guidance."""
+        return guided(
+            self.unet, condition, uncond, settings.guidance, settings.guidance_rescale, settings.guidance_interval
+        )
 
     def window_plan(self, frames: int) -> WindowPlan:
-        """Windows for `frames` latent frames, see `d2m.systems.latent_diffusion`."""
-        return aligned_plan(frames, self.clock, self.generation.overlap_frames)
+        """Windows for `frames` latent frames, starting where a latent frame is closest to a motion frame."""
+
+        def misfit(start: int) -> float:
+            motion_frame = start * MOTION_FPS / self.clock.latent_rate
+            return abs(motion_frame - round(motion_frame))
+
+        return plan_windows(frames, self.clock.window_latent_frames, self.generation.overlap_frames, misfit)
 
     def motion_windows(
         self, features: Float[Tensor, "time 219"], plan: WindowPlan
     ) -> Float[Tensor, "window motion_frame 219"]:
-        """The motion of each window; after its last frame the dance stands still."""
-        return windows_of_motion(features, plan, self.clock)
+        """The motion at 60 fps of each window of latent frames; after its last frame the dance stands still."""
+        starts = [self.clock.latent_frames_to_motion_frames(start) for start in plan.starts]
+        index = torch.tensor(starts)[:, None] + torch.arange(self.clock.window_motion_frames)
+        return features[index.clamp(max=len(features) - 1).to(features.device)]
 
-    def _guided(self, condition: Condition, null: Condition, guidance: float | int | None) -> Denoiser:
-        asked = self.generation
-        scale = asked.guidance if guidance is None else guidance
-        return guided(self.unet, condition, null, scale, asked.guidance_rescale, asked.guidance_interval)
+    def _noise(self, request: LatentRequest, plan: WindowPlan) -> Float[Tensor, "channel _"]:
+        if request.noise is not None:
+            return request.noise
+        generator = torch.Generator().manual_seed(request.seed)
+        return torch.randn(self.unet.in_channels, plan.total_frames, generator=generator).to(request.features)
 
-    def sampled(self, denoiser: Denoiser, noise: Tensor, steps: int | None, progress: Callable | None = None) -> Tensor:
-        """A latent by the system's sampler, standardised."""
+    def _sampled(
+        self, denoiser: Denoiser, noise: Tensor, settings: GenerationSettings, progress: Progress | None
+    ) -> Tensor:
         # The grid is named only where it is not the samplers' own, so that any sampler of the plain signature will do.
-        grid = {} if self.generation.grid == "angle" else {"grid": self.generation.grid}
-        steps = at_least_one("steps", self.generation.steps if steps is None else steps)
-        return self.sampler(denoiser, noise, steps, progress, **grid)
-
-    def _conditions(
-        self, windows: Float[Tensor, "window motion_frame 219"], genre: Int[Tensor, " window"], batch: int
-    ) -> Condition:
-        chunks = zip(windows.split(batch), genre.split(batch), strict=True)
-        first, *rest = [self.conditioned(motion, asked, training=False).condition for motion, asked in chunks]
-        for condition in rest:
-            first = first.joined(condition)
-        return first
+        grid = {} if settings.grid == "angle" else {"grid": settings.grid}
+        sampler = self.sampler if settings.sampler is None else SAMPLERS[settings.sampler]
+        return sampler(denoiser, noise, settings.steps, progress, **grid)
 
     def prepared(self, condition: Condition) -> tuple[Condition, Condition]:
         """The condition and its null, with keys and values made once for all steps where memory allows it."""

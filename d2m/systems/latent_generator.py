@@ -1,12 +1,11 @@
-"""Many dances at once: their windows share the batches that the U-Net is asked for."""
+"""Music by latent diffusion: the dances' latents, and an autoencoder's decoder that turns them into sound."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,78 +16,31 @@ from d2m.audio.chunked_coding import decode_piece
 from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.errors import BadConfig
 from d2m.core.timeline import MOTION_FPS
-from d2m.diffusion.multidiffusion import joined_plans
-from d2m.models.conditioner import MotionWindow
 from d2m.models.device import DeviceConfig
-from d2m.models.heads import UNKNOWN_GENRE, unknown_genres
 from d2m.motion.dance import Dance
 from d2m.motion.features import FEATURE_WIDTH
-from d2m.motion.retime import BeatGrid, regular_beats
-from d2m.systems.editing import (
-    STRENGTH,
-    WHOLE_SONG,
-    EditSettings,
-    TimedDance,
-    checked_strength,
-    edited_latent,
-    fitted_song,
-    load_song,
+from d2m.motion.retime import regular_beats
+from d2m.systems.editing import WHOLE_SONG, EditSettings, edited_latent, fitted_song, load_song
+from d2m.systems.interface import (
+    READS_NO_BEAT,
+    DanceReading,
+    GeneratedMusic,
+    GenerationRequest,
+    GenerationSettings,
+    LatentRequest,
+    MusicGenerator,
 )
-from d2m.systems.interface import GeneratedMusic, GenerationRequest, MusicGenerator, evaluating
-from d2m.systems.latent_diffusion import KEYS_VALUES_BYTES, LatentDiffusion
+from d2m.systems.latent_diffusion import KEYS_VALUES_BYTES, GeneratedLatent, LatentDiffusion
 
 LARGEST_BATCH = 32
 """Windows at once; more gain no time."""
 
 _SHARE_OF_FREE_MEMORY = 4
 
-
-@dataclass(frozen=True)
-class AskedLatent:
-    """One of several latents that are made together.
-
-    Args:
-        features: of the dance, on the system's device.
-        genre: class number; None: not told.
-        frames: of the latent.
-        seed: of its noise.
-    """
-
-    features: Float[Tensor, "time 219"]
-    genre: int | None
-    frames: int
-    seed: int = 0
-
-
-@torch.no_grad()
-def generate_together(
-    system: LatentDiffusion,
-    asked: Sequence[AskedLatent],
-    steps: int | None = None,
-    guidance: float | None = None,
-    batch: int | None = None,
-) -> list[Float[Tensor, "channel _"]]:
-    """Latents of several dances, each as `LatentDiffusion.generate_long` makes it.
-
-    Args:
-        system: on any device.
-        asked: the dances.
-        steps, guidance: None: the system's own.
-        batch: windows denoised at once; None: the system's own.
-    """
-    plans = [system.window_plan(one.frames) for one in asked]
-    windows = [system.motion_windows(one.features, plan) for one, plan in zip(asked, plans, strict=True)]
-    genres = [UNKNOWN_GENRE if one.genre is None else one.genre for one in asked]
-    told = [genre for genre, rows in zip(genres, windows, strict=True) for _ in rows]
-    noise = [
-        torch.randn(1, system.unet.in_channels, plan.total_frames, generator=torch.Generator().manual_seed(one.seed))
-        for one, plan in zip(asked, plans, strict=True)
-    ]
-    with evaluating(system):
-        denoiser = system.windows_denoiser(torch.cat(windows), told, joined_plans(plans), guidance, batch)
-        latent = system.sampled(denoiser, torch.cat(noise, dim=-1).to(windows[0]), steps)
-    pieces = system.restored(latent)[0].split([plan.total_frames for plan in plans], dim=-1)
-    return [piece[:, : one.frames] for piece, one in zip(pieces, asked, strict=True)]
+_GENERATION = frozenset({
+    "steps", "guidance", "guidance_rescale", "guidance_interval", "grid", "sampler", "decoder", "decoder_steps", "batch",
+})  # fmt: skip
+"""Fields of `GenerationSettings` that may be asked for."""
 
 
 @torch.no_grad()
@@ -99,10 +51,9 @@ def fitting_batch(system: LatentDiffusion, free_bytes: int) -> int:
         system: on any device.
         free_bytes: of that device's memory; at most a quarter is taken.
     """
-    device = system.latent_mean.device
-    still = torch.zeros(1, system.clock.window_motion_frames, FEATURE_WIDTH, device=device)
-    with evaluating(system):
-        condition = system.conditioned(still, unknown_genres(1, device), training=False).condition
+    still = torch.zeros(system.clock.window_motion_frames, FEATURE_WIDTH, device=system.latent_mean.device)
+    asked = LatentRequest(still, system.clock.window_latent_frames)
+    condition = system.read([asked], system.generation).read.condition
     kept = 2 * system.unet.keys_values_bytes(condition)  # guidance joins both halves
     row = kept + 2 * system.unet.activation_bytes(system.clock.window_latent_frames)
     fitting = [free_bytes // _SHARE_OF_FREE_MEMORY // max(row, 1), LARGEST_BATCH]
@@ -110,51 +61,10 @@ def fitting_batch(system: LatentDiffusion, free_bytes: int) -> int:
     return max(1, min(fitting))
 
 
-# The beats that a latent diffusion system reads in a dance.
-
-
-def beat_activation(
-    system: LatentDiffusion, features: Float[np.ndarray, "time 219"]
-) -> Float[np.ndarray, " frame"] | None:
-    """Probability of a beat at the centre of each latent frame, as the rhythm head reads it; None without such a head."""
-    motion = torch.from_numpy(features).to(system.device)
-    frames = max(1, int(len(motion) / MOTION_FPS * system.clock.latent_rate))
-    plan = system.window_plan(frames)
-    total, count = np.zeros(plan.total_frames), np.zeros(plan.total_frames)
-    for start, window in zip(plan.starts, system.motion_windows(motion, plan), strict=True):
-        with torch.no_grad():
-            seen = MotionWindow(window[None], system.normalizer(window[None]))
-            logits = system.conditioner(seen, unknown_genres(1, window.device)).rhythm_logits
-        if logits is None:
-            return None
-        total[start : start + plan.window_frames] += logits[0, 0].float().sigmoid().cpu().numpy()
-        count[start : start + plan.window_frames] += 1
-    return (total / count)[:frames]
-
-
-def dance_beat_grid(system: LatentDiffusion, features: Float[np.ndarray, "time 219"]) -> BeatGrid:
-    """The regular beats that fit a dance best.
-
-    Raises:
-        BadConfig: when the system reads no rhythm from motion.
-    """
-    curve = beat_activation(system, features)
-    if curve is None:
-        raise BadConfig("this checkpoint does not read a beat from motion, so no tempo can be asked for; leave it out.")
-    return regular_beats(curve, system.clock.latent_rate)
-
-
-# Music by latent diffusion: the dance's latent, and an autoencoder's decoder that turns it into sound.
-
-
-DECODERS = ("onepass", "diffusion")
-
-
 class LatentGenerator(MusicGenerator):
     """A latent diffusion system with its autoencoder.
 
-    Settings: `steps` and `guidance` of the sampler, `decoder` (`onepass` or `diffusion`; by default the one-pass decoder
-    where the autoencoder has one). `edit` is the file of a song that is moved onto the dance instead of music being
+    Settings: those of `GenerationSettings`, such as `steps` and `guidance`. `edit` is the file of a song that is moved onto the dance instead of music being
     made anew, `edit_dance` the dance that it was made for, `strength` how far it may be left (`d2m.systems.editing`).
     `batch` windows are denoised at once, also those of several dances; `auto`: as many as memory holds.
 
@@ -168,7 +78,7 @@ class LatentGenerator(MusicGenerator):
     """
 
     has_bfloat16_on_cpu = True
-    settings = frozenset({"steps", "guidance", "decoder", "edit", "edit_dance", "strength", "batch"})
+    settings = _GENERATION | {"edit", "edit_dance", "strength"}
 
     def __init__(
         self, system: LatentDiffusion, made_with: Mapping[str, Any], autoencoder: str | Path | None = None
@@ -204,13 +114,20 @@ class LatentGenerator(MusicGenerator):
         self.system.to(placement.device)
         self.dmae.to(placement.device)
 
-    def predict_genre(self, motion: Float[Tensor, "time 219"]) -> Float[Tensor, " 10"]:
-        """Averaged over the dance's windows."""
-        return self.system.predict_genre(motion.to(self.placement.device)).cpu()
+    def read(self, motion: Float[Tensor, "time 219"]) -> DanceReading:
+        """Genre and beats, averaged over the dance's windows.
 
-    def beat_grid(self, motion: Float[np.ndarray, "time 219"]) -> BeatGrid:
-        """The beats that the rhythm head reads."""
-        return dance_beat_grid(self.system, motion)
+        Raises:
+            BadConfig: when the system reads no rhythm from motion.
+        """
+        frames = max(1, int(len(motion) / MOTION_FPS * self.dmae.clock.latent_rate))
+        asked = LatentRequest(motion.to(self.placement.device), frames)
+        read = self.system.read([asked], self.system.generation)
+        curve = read.beat_activation()
+        if curve is None:
+            raise BadConfig(READS_NO_BEAT)
+        beats = regular_beats(curve[:frames], self.dmae.clock.latent_rate)
+        return DanceReading(read.genre_probabilities()[0], beats)
 
     def at_once(self, samples: Sequence[int], settings: Mapping[str, Any]) -> int:
         """As many pieces as have the windows that are asked for; 1 where a song is edited, or nothing was asked."""
@@ -222,50 +139,58 @@ class LatentGenerator(MusicGenerator):
         return max(1, sum(count <= batch for count in windows))
 
     def generate(self, request: GenerationRequest) -> GeneratedMusic:
-        """Sample the latent of the whole dance in windows that agree, or edit a song's, then decode it.
+        """See `generate_together`."""
+        return self.generate_together([request])[0]
+
+    def generate_together(self, requests: Sequence[GenerationRequest]) -> list[GeneratedMusic]:
+        """Latents of whole dances in windows that share batches, or of songs edited one by one; then decoded.
 
         Raises:
-            BadConfig: for a decoder that is unknown or that the autoencoder lacks, a batch that is none, or settings of an
-                edit without a song.
+            BadConfig: for a decoder that the autoencoder lacks, a batch that is none, or settings of an edit without a song.
             BadInput: when the song or its dance cannot be used.
         """
-        asked, used = dict(request.settings), self._used(request.settings)
-        if "edit" in asked:
-            latent = self._edited(request, asked, used)
-        else:
-            _refuse_without_song(asked)
-            frames = self.dmae.clock.samples_to_latent_frames(request.samples)
-            with self.placement.running():
-                latent = self.system.generate_long(
-                    request.motion.to(self.placement.device), request.genre, frames, used["steps"], used["guidance"],
-                    request.seed, used.get("batch"), request.progress,
-                )  # fmt: skip
-        return GeneratedMusic(self.decoded(latent, used["decoder"], request.seed), used)
-
-    def compose_together(self, requests: Sequence[GenerationRequest]) -> list[GeneratedMusic]:
-        """EncodeItems whose windows share batches; see `compose`."""
-        settings = requests[0].settings
-        if len(requests) == 1 or "edit" in settings:
-            return [self.generate(request) for request in requests]
-        _refuse_without_song(settings)
-        used, clock = self._used(settings), self.dmae.clock
-        asked = [
-            AskedLatent(r.motion.to(self.placement.device), r.genre, clock.samples_to_latent_frames(r.samples), r.seed)
-            for r in requests
-        ]
-        with self.placement.running():
-            latents = generate_together(self.system, asked, used["steps"], used["guidance"], used.get("batch"))
-        pairs = zip(latents, requests, strict=True)
-        return [GeneratedMusic(self.decoded(latent, used["decoder"], one.seed), dict(used)) for latent, one in pairs]
-
-    def _used(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        own, batch = self.system.generation, self._batch(asked.get("batch"))
+        asked = requests[0].settings
+        settings = self._settings(asked)
         used = {
-            "steps": asked.get("steps", own.steps),
-            "guidance": float(asked.get("guidance", own.guidance)),
-            "decoder": self._decoder(asked.get("decoder")),
+            name: getattr(settings, name)
+            for name in ("steps", "guidance", "decoder", *sorted(_GENERATION & asked.keys()))
         }
-        return used if batch is None else {**used, "batch": batch}
+        used["guidance"] = float(settings.guidance)
+        wanted = [
+            LatentRequest(
+                one.motion.to(self.placement.device),
+                self.dmae.clock.samples_to_latent_frames(one.samples),
+                one.genre,
+                one.seed,
+            )
+            for one in requests
+        ]
+        if "edit" in asked:
+            latents = [self._edited(latent, one, settings, used) for latent, one in zip(wanted, requests, strict=True)]
+        else:
+            for name in asked.keys() & {"strength", "edit_dance"}:
+                raise BadConfig(
+                    f"{name}={asked[name]}: says how a song is edited, but no song is named; add edit=SONG.wav."
+                )
+            with self.placement.running():
+                latents = self.system.generate_latents(wanted, settings, requests[0].progress)
+        return [
+            GeneratedMusic(
+                self.decoded(one.latent, settings, request.seed), dict(used), one.genre, one.genre_probabilities
+            )
+            for one, request in zip(latents, requests, strict=True)
+        ]
+
+    def _settings(self, asked: Mapping[str, Any]) -> GenerationSettings:
+        """The system's own settings with those that are asked for in their place, and the autoencoder's decoder."""
+        given = {name: asked[name] for name in _GENERATION & asked.keys()}
+        if "batch" in given:
+            given["batch"] = self._batch(given["batch"])
+        settings = replace(self.system.generation, **given)
+        decoder = settings.decoder or ("diffusion" if self.dmae.onepass is None else "onepass")
+        if decoder == "onepass" and self.dmae.onepass is None:
+            raise BadConfig(f"decoder=onepass: autoencoder '{self.dmae.name}' has none; use decoder=diffusion.")
+        return replace(settings, decoder=decoder)
 
     def _batch(self, asked: Any) -> int | None:
         if asked == "auto":
@@ -276,40 +201,27 @@ class LatentGenerator(MusicGenerator):
             raise BadConfig(f"batch={asked}: expected how many windows are denoised at once, 1 or more, or auto.")
         return asked
 
-    def _edited(self, request: GenerationRequest, asked: Mapping[str, Any], used: dict[str, Any]) -> Tensor:
+    def _edited(
+        self, wanted: LatentRequest, request: GenerationRequest, settings: GenerationSettings, used: dict[str, Any]
+    ) -> GeneratedLatent:
         """The latent of a song moved onto the dance; adds what was done to `used`."""
-        strength = checked_strength(asked.get("strength", STRENGTH))
-        settings = EditSettings(strength, used["steps"], used["guidance"])
+        asked = request.settings
+        edit = EditSettings(asked.get("strength", EditSettings.strength))
         song, old = load_song(asked["edit"]), None
         if "edit_dance" in asked:
             features = torch.from_numpy(Dance.load(asked["edit_dance"]).features).to(self.placement.device)
-            old = TimedDance(features, int(self.predict_genre(features).argmax()))
+            old = LatentRequest(features, wanted.frames)
         fitted = fitted_song(song, self.dmae, request.samples)
         if fitted.how != WHOLE_SONG:
             tqdm.write(f"{asked['edit']}: used is {fitted.how}, to be as long as the dance.")
-        used |= {"edit": str(asked["edit"]), "edit_used": fitted.how, "strength": strength}
+        used |= {"edit": str(asked["edit"]), "edit_used": fitted.how, "strength": float(edit.strength)}
         used |= {"edit_dance": str(asked["edit_dance"])} if old else {}
-        dance = TimedDance(request.motion.to(self.placement.device), request.genre)
         with self.placement.running():
-            return edited_latent(self.system, fitted.latent, dance, settings, old, request.progress)
+            return edited_latent(self.system, fitted.latent, wanted, edit, settings, old, request.progress)
 
-    def decoded(self, latent: Float[Tensor, "channel frame"], decoder: str, seed: int) -> Float[Tensor, "_ sample"]:
+    def decoded(
+        self, latent: Float[Tensor, "channel frame"], settings: GenerationSettings, seed: int
+    ) -> Float[Tensor, "_ sample"]:
         """The sound of a latent."""
         with torch.no_grad(), self.placement.running():
-            return decode_piece(self.dmae, latent.float(), decoder, seed=seed)
-
-    def _decoder(self, asked: str | None) -> str:
-        decoder = asked or ("onepass" if self.dmae.onepass is not None else "diffusion")
-        if decoder not in DECODERS:
-            raise BadConfig(f"decoder={decoder}: unknown; expected {' or '.join(DECODERS)}.")
-        if decoder == "onepass" and self.dmae.onepass is None:
-            raise BadConfig(f"decoder=onepass: autoencoder '{self.dmae.name}' has none; use decoder=diffusion.")
-        return decoder
-
-
-def _refuse_without_song(asked: Mapping[str, Any]) -> None:
-    for name in ("strength", "edit_dance"):
-        if name in asked:
-            raise BadConfig(
-                f"{name}={asked[name]}: says how a song is edited, but no song is named; add edit=SONG.wav."
-            )
+            return decode_piece(self.dmae, latent.float(), settings.decoder or "onepass", settings.decoder_steps, seed)

@@ -1,11 +1,11 @@
 """Music by textual inversion: codes drawn from a frozen MusicGen that is told of the dance window by window."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -19,8 +19,9 @@ from d2m.models.heads import UNKNOWN_GENRE
 from d2m.models.motion_reader import MotionRead, MotionReader
 from d2m.models.musicgen import FrozenMusicGen, SamplingSettings, TextCondition, Window, sampled_codes, windows_of
 from d2m.models.pseudo_words import BARE_PROMPT, PUBLISHED_PROMPT, PromptTokens, WordEncoder, checked_prompt
-from d2m.motion.retime import BeatGrid, regular_beats
+from d2m.motion.retime import regular_beats
 from d2m.systems.interface import (
+    DanceReading,
     GeneratedMusic,
     GenerationRequest,
     MusicGenerator,
@@ -241,16 +242,12 @@ class PromptedGenerator(MusicGenerator):
         self.placement = placement
         self.system.to(placement.device)
 
-    def predict_genre(self, motion: Float[Tensor, "time 219"]) -> Float[Tensor, " 10"]:
-        """Averaged over the dance's windows."""
-        return self.system.read_in_windows(motion)[0].float().cpu()
-
-    def beat_grid(self, motion: Float[np.ndarray, "time 219"]) -> BeatGrid:
-        """The beats that the motion reader's rhythm head reads, where it has learned to."""
+    def read(self, motion: Float[Tensor, "time 219"]) -> DanceReading:
+        """Genre, averaged over the dance's windows, and the beats that the rhythm head reads where it has learned to."""
         if not self.system.words.reads_rhythm:
-            return super().beat_grid(motion)
-        activation = self.system.read_in_windows(torch.from_numpy(motion))[1]
-        return regular_beats(activation.cpu().numpy(), self.system.words.frame_rate)
+            return super().read(motion)
+        genre, activation = self.system.read_in_windows(motion)
+        return DanceReading(genre.float().cpu(), regular_beats(activation.cpu().numpy(), self.system.words.frame_rate))
 
     @torch.no_grad()
     def generate(self, request: GenerationRequest) -> GeneratedMusic:
@@ -264,6 +261,8 @@ class PromptedGenerator(MusicGenerator):
         sampling = {name: asked.get(name, getattr(own, name)) for name in ("guidance", "top_k", "temperature")}
         settings, music, words = SamplingSettings(**sampling, batch=own.batch), self.system.music, self.system.words
         total = ceil(request.samples / music.hop_samples)
+        probabilities = self.system.read_in_windows(request.motion)[0].float().cpu()
+        request = replace(request, genre=int(probabilities.argmax()) if request.genre is None else request.genre)
         prompt, generator = music.prompt(text), torch.Generator().manual_seed(request.seed)
         window, prefix = (round(s * music.frame_rate) for s in (words.window_seconds, words.prefix_seconds))
         windows = windows_of(total, window, prefix)
@@ -278,7 +277,7 @@ class PromptedGenerator(MusicGenerator):
                 codes = sampled_codes(music, told, frames, settings, generator, known)
             pieces += [row[None, :, one.known : one.frames] for row, one in zip(codes, batch, strict=True)]
         waveform = music.waveform(torch.cat(pieces, dim=-1))[0, :, : request.samples]
-        return GeneratedMusic(waveform.float().cpu(), {"prompt": text, **sampling})
+        return GeneratedMusic(waveform.float().cpu(), {"prompt": text, **sampling}, request.genre, probabilities)
 
     def _told(self, request: GenerationRequest, batch: list[Window], prompt: PromptTokens) -> TextCondition:
         """The words of windows; after the dance's end the dancer stands still."""

@@ -4,13 +4,12 @@ After the idea of the "dance2wave" project (2021), a WaveNet conditioned on vide
 any length.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil, log
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -24,8 +23,9 @@ from d2m.models.modality_readers import FrameReader, WholeRead, read_whole
 from d2m.models.motion_reader import BodyReader
 from d2m.models.wavenet import WaveNet, held, mu_law_decoded, mu_law_encoded
 from d2m.models.wavenet_generation import generated_codes
-from d2m.motion.retime import BeatGrid, regular_beats
+from d2m.motion.retime import regular_beats
 from d2m.systems.interface import (
+    DanceReading,
     GeneratedMusic,
     GenerationRequest,
     MusicGenerator,
@@ -156,26 +156,6 @@ class WaveNetSystem(TrainedSystem):
         """A dance of any length as the network is told it, see `d2m.models.modality_readers`."""
         return read_whole(self.reader, dance, frames, self.frame_rate, self.window_seconds)
 
-    def play(
-        self,
-        dance: Float[Tensor, " time *part"],
-        genre: int,
-        samples: int,
-        temperature: float | int = 1.0,
-        seed: int = 0,
-        progress: Callable | None = None,
-    ) -> Float[Tensor, "1 {samples}"]:
-        """The waveform for a dance, in evaluation mode.
-
-        Args:
-            dance: what the reader reads: features or landmarks at 60 fps, or pictures at 15 fps; of any length.
-            genre: class number, 10 where unknown.
-            samples: how many.
-            temperature, seed, progress: see `d2m.models.wavenet_generation.generated_codes`.
-        """
-        told = self.read_whole(dance, max(1, ceil(samples / self.network.hop_samples))).told
-        return mu_law_decoded(generated_codes(self.network, told, genre, samples, temperature, seed, progress))[None]
-
 
 class WaveNetGenerator(MusicGenerator):
     """Makes a piece sample by sample; the network's state carries on through the whole piece.
@@ -206,18 +186,14 @@ class WaveNetGenerator(MusicGenerator):
         self.placement = placement
         self.system.to(placement.device)
 
-    def predict_genre(self, motion: Float[Tensor, " time *part"]) -> Float[Tensor, " 10"]:
-        """Averaged over the dance's windows."""
-        return self.system.read_whole(motion.to(self.placement.device), 1).genre.cpu()
-
-    def beat_grid(self, motion: Float[np.ndarray, " time *part"]) -> BeatGrid:
-        """The beats that the rhythm head reads."""
+    def read(self, motion: Float[Tensor, " time *part"]) -> DanceReading:
+        """Genre and beats, averaged over the dance's windows."""
         rate = self.system.frame_rate
         frames = max(1, int(len(motion) / self.system.reader.fps * rate))
-        beats = self.system.read_whole(torch.from_numpy(motion).to(self.placement.device), frames).told[
-            -2
-        ]  # then the onsets
-        return regular_beats(beats.cpu().numpy(), float(rate))
+        read = self.system.read_whole(motion.to(self.placement.device), frames)
+        return DanceReading(
+            read.genre.cpu(), regular_beats(read.told[-2].cpu().numpy(), float(rate))
+        )  # then the onsets
 
     def generate(self, request: GenerationRequest) -> GeneratedMusic:
         """Read the whole dance, then draw one sample after another.
@@ -228,9 +204,13 @@ class WaveNetGenerator(MusicGenerator):
         temperature = float(request.settings.get("temperature", self.system.temperature))
         if not 0 <= temperature <= 10:
             raise BadConfig(f"temperature={temperature:g}: expected from 0, the most probable sample, to 10.")
-        motion = request.motion.to(self.placement.device)
+        network = self.system.network
         with self.placement.running():
-            waveform = self.system.play(
-                motion, request.genre, request.samples, temperature, request.seed, request.progress
+            frames = max(1, ceil(request.samples / network.hop_samples))
+            read = self.system.read_whole(request.motion.to(self.placement.device), frames)
+            genre = int(read.genre.argmax()) if request.genre is None else request.genre
+            codes = generated_codes(
+                network, read.told, genre, request.samples, temperature, request.seed, request.progress
             )
-        return GeneratedMusic(waveform.float().cpu(), {"temperature": temperature})
+            waveform = mu_law_decoded(codes)[None]
+        return GeneratedMusic(waveform.float().cpu(), {"temperature": temperature}, genre, read.genre.cpu())

@@ -1,6 +1,7 @@
 """Validation by beats: how well the beat is read from held-out dances, and met by music made for them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -17,6 +18,7 @@ from d2m.metrics.beats import beat_f
 from d2m.models.heads import UNKNOWN_GENRE
 from d2m.motion.dance import Dance
 from d2m.motion.retime import regular_beats
+from d2m.systems.interface import LatentRequest
 
 TOLERANCE_S = 0.07
 
@@ -117,7 +119,7 @@ class BeatValidation(lightning.Callback):
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Log both values; with several processes each takes its share of the dances."""
         chosen = self._chosen(trainer.datamodule)  # pyright: ignore
-        makes_music = self.dmae is not None and hasattr(pl_module, "generate") and hasattr(pl_module, "unet")
+        makes_music = self.dmae is not None and hasattr(pl_module, "generate_latents")
         if chosen:
             self.promised |= {"val/read_beat_f"} if self._reads else set()
             self.promised |= {"val/beat_f"} if makes_music else set()
@@ -157,15 +159,22 @@ class BeatValidation(lightning.Callback):
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         share = chosen[mine] or chosen[:1]
         noise = noise[mine] if chosen[mine] else noise[:1]
-        features = torch.stack([torch.from_numpy(dance.features[:frames]) for dance, _ in share]).to(system.device)
-        numbers = [UNKNOWN_GENRE if dance.genre is None else genre_index(dance.genre) for dance, _ in share]
-        genre = torch.tensor(numbers, device=system.device)
-        latent = system.generate(features, genre, self.steps, noise=noise.to(system.device)).float().cpu()
+        requests = [
+            LatentRequest(
+                torch.from_numpy(dance.features[:frames]).to(system.device),
+                clock.window_latent_frames,
+                UNKNOWN_GENRE if dance.genre is None else genre_index(dance.genre),
+                noise=row.to(system.device),
+            )
+            for (dance, _), row in zip(share, noise, strict=True)
+        ]
+        settings = replace(system.generation, steps=self.steps, batch=len(requests))  # as many batches in every process
+        latents = [one.latent.float().cpu() for one in system.generate_latents(requests, settings)]
         if not chosen[mine]:
             return []
         decode = self.dmae.decode if self.dmae.onepass is None else self.dmae.decode_onepass
         scores = []
-        for (_, beats_s), row in zip(share, latent, strict=True):
+        for (_, beats_s), row in zip(share, latents, strict=True):
             wave = decode(row[None], generator=torch.Generator().manual_seed(0))[0].numpy()
             scores.append(float(self.score(Music(wave, clock.sample_rate), beats_s[beats_s < clock.window_seconds])))
         return scores

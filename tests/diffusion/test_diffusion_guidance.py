@@ -41,7 +41,13 @@ def test_scale_one_is_a_single_conditional_pass():
     assert network.rows == [2]
 
 
-@pytest.mark.parametrize("scale", [0.0, 0.5, 2.0, 9.0])
+def test_scale_zero_is_a_single_unconditional_pass():
+    network = CountingNetwork()
+    torch.testing.assert_close(guided(network, TOLD, NULL, 0)(X, SIGMA), CountingNetwork()(X, SIGMA, NULL))
+    assert network.rows == [2]
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 9.0])
 def test_it_extrapolates_from_both_halves_in_one_batch(scale):
     network = CountingNetwork()
     answer = guided(network, TOLD, NULL, scale)(X, SIGMA)

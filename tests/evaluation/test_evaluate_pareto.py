@@ -15,7 +15,6 @@ from d2m.evaluation.pareto import (
     Setting,
     Sweep,
     fastest_that_holds,
-    generating_by,
     held_against,
     label_of,
     make_clip,
@@ -25,6 +24,7 @@ from d2m.evaluation.pareto_report import write_pareto
 from d2m.metrics.distances import KAD_SCALE, kernel_distance, kernel_distance_difference
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
+from d2m.systems.interface import LatentRequest
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,7 @@ def dance(two_clips):
 
 
 def test_the_checkpoints_own_setting_makes_what_the_facade_makes(model, dance):
-    before = model.system.generation, model.system.sampler
     made = make_clip(model, dance, Setting(steps=2).resolved(model), seed=3)
-    assert (model.system.generation, model.system.sampler) == before
     np.testing.assert_array_equal(made.music.waveform, model(dance, seed=3, steps=2).waveform)
 
 
@@ -59,15 +57,15 @@ def test_evaluations_are_passes_for_each_window(model, dance, setting, evaluatio
 
 
 def test_an_interval_changes_the_latent_and_keeps_to_the_prepared_condition(model, dance):
-    features = torch.from_numpy(dance.features)
+    asked = [LatentRequest(torch.from_numpy(dance.features), 300, 0)]
 
     def latent(**settings):
-        with generating_by(model, Setting(steps=3, **settings).resolved(model)):
-            return model.system.generate_long(features, 0, 300)
+        settings = replace(model.system.generation, steps=3, **settings)
+        return model.system.generate_latents(asked, settings)[0].latent
 
-    always, sometimes, never = latent(), latent(interval=[0.5, 0.8]), latent(guidance=1.0)
+    always, sometimes, never = latent(), latent(guidance_interval=[0.5, 0.8]), latent(guidance=1.0)
     assert (always - sometimes).abs().max() > 1e-3 and (never - sometimes).abs().max() > 1e-3
-    torch.testing.assert_close(latent(interval=[0.9, 0.95]), never)  # no step lies there
+    torch.testing.assert_close(latent(guidance_interval=[0.9, 0.95]), never)  # no step lies there
 
 
 def test_settings_name_their_rows(model):

@@ -75,9 +75,9 @@ def test_other_systems_leave_nothing_behind(name: str) -> None:
     music_generator.on(ELSEWHERE)
     features = swinging_features(90)
     with without_numbers():
-        assert music_generator.predict_genre(features).device == CPU
-        assert 40 < music_generator.beat_grid(features.numpy()).bpm < 240
-        made = music_generator.generate(GenerationRequest(features, 3, 300))
+        assert 40 < music_generator.read(features).beats.bpm < 240
+        made = music_generator.generate(GenerationRequest(features, None, 300))
+        assert made.genre_probabilities.device == CPU
     assert made.waveform.device == CPU and made.waveform.dtype == torch.float32 and made.waveform.shape[1] >= 300
 
 
@@ -136,7 +136,8 @@ def test_others_have_no_bfloat16_on_a_cpu(name: str) -> None:
 
 def test_a_system_that_knows_the_cpu_only_says_so() -> None:
     class Humming(MusicGenerator):
-        predict_genre = generate = lambda self, given: given
+        def generate(self, request):
+            return request
 
     Humming().on(DeviceConfig())
     with pytest.raises(BadConfig, match="device=meta, precision=bf16: Humming makes music on a CPU in float32 only"):

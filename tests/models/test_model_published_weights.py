@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from d2m.models.conditioner import AlignedConditioner, Condition
 from d2m.models.encoders import TemporalEncoder
 from d2m.models.heads import UNKNOWN_GENRE
 from d2m.models.published_weights import load_published, published_encoder_state, published_unet_state, write_published
+from d2m.systems.interface import LatentRequest
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FRAMES, LATENT_FRAMES = 89, 64
@@ -154,7 +156,9 @@ def test_generation_from_motion_is_encoder_then_stock_sampler(tmp_path):
     load_published(system, unet=path)
     motion, noise = swinging_features(FRAMES)[None], torch.randn(1, 4, LATENT_FRAMES)
     theirs = reference.sample(noise, num_steps=5, embedding=system.conditioner.encoder(motion), embedding_scale=9.0)
-    ours = system.generate(motion, torch.tensor([3]), steps=5, guidance=9.0, noise=noise)
+    asked = LatentRequest(motion[0], LATENT_FRAMES, 3, noise=noise[0])
+    (made,) = system.generate_latents([asked], replace(system.generation, steps=5, guidance=9.0))
+    ours = made.latent[None]
     torch.testing.assert_close(ours, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-5)
 
 

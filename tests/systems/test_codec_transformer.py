@@ -282,8 +282,8 @@ def test_the_whole_path_by_fit_and_facade(tmp_path: Path) -> None:
     features = swinging_features(70)
     made = model.music_generator.generate(GenerationRequest(features, 3, 25_000, seed=1, settings={"top_k": 5}))
     assert made.waveform.shape[1] >= 25_000 and made.settings == {"temperature": 1.0, "top_k": 5, "guidance": 1.5}
-    assert model.music_generator.predict_genre(features).sum() == pytest.approx(1, abs=1e-5)
-    assert 40 < model.music_generator.beat_grid(features.numpy()).bpm < 240
+    assert made.genre == 3 and made.genre_probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert 40 < model.music_generator.read(features).beats.bpm < 240
     poses = np.zeros((70, 72), np.float32)
     poses[:, 56] = np.sin(np.arange(70) / 5)
     music, record = model.generate(Dance.from_smpl(poses, np.zeros((70, 3), np.float32), 60.0), seed=1, temperature=0.5)

@@ -1,5 +1,6 @@
 """The whole system at toy size: it learns, it listens, it generates any length, and it repeats itself by seed."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from torch.utils.data import DataLoader
 
 from d2m.core.errors import BadConfig
 from d2m.core.timeline import Clock
+from d2m.diffusion.guidance import guided
 from d2m.diffusion.samplers import ddim
 from d2m.models.conditioner import AlignedConditioner, PublishedConditioner
 from d2m.models.encoders import MotionViT, TemporalEncoder
 from d2m.models.heads import UNKNOWN_GENRE
 from d2m.models.unet import ConditionedUNet
 from d2m.motion.augmentation import MotionAugmentation
-from d2m.systems.interface import GenerationSettings
+from d2m.systems.interface import GenerationSettings, LatentRequest, evaluating
 from d2m.systems.latent_diffusion import LatentDiffusion
 from d2m.systems.training_system import OptimizerSettings
 from d2m.training.checkpointing import StepSeeds
@@ -103,11 +105,25 @@ def test_rows_of_unknown_genre_do_not_train_the_classifier():
 
 @pytest.mark.parametrize("asked", [0, -1])
 def test_no_step_is_refused_and_not_taken_for_the_default(asked):
-    features = samples()["features"]
-    with pytest.raises(BadConfig, match=f"steps={asked}: expected 1 or more"):
-        tiny().generate(features, steps=asked)
-    with pytest.raises(BadConfig, match=f"batch={asked}: expected 1 or more"):
-        tiny().generate_long(features[0], None, 80, batch=asked)
+    for name in ("steps", "batch", "decoder_steps"):
+        with pytest.raises(BadConfig, match=f"{name}={asked}: expected 1 or more"):
+            GenerationSettings(**{name: asked})
+
+
+def generated(system, features, genre=(UNKNOWN_GENRE, UNKNOWN_GENRE), noise=None, **settings):
+    """A window's latent for each row of features."""
+    noises = [None] * len(features) if noise is None else noise
+    requests = [
+        LatentRequest(row, 64, number, noise=start) for row, number, start in zip(features, genre, noises, strict=False)
+    ]
+    made = system.generate_latents(requests, replace(system.generation, **settings))
+    return torch.stack([one.latent for one in made])
+
+
+def long(system, features, genre, frames, seed=0, **settings):
+    """A latent of any length."""
+    asked = LatentRequest(features, frames, genre, seed)
+    return system.generate_latents([asked], replace(system.generation, **settings))[0].latent
 
 
 @pytest.fixture(scope="module", params=["aligned", "published"])
@@ -123,22 +139,23 @@ def awake(request):
 def test_the_dance_and_the_genre_change_what_is_generated(awake):
     batch = samples()
     noise = torch.randn(1, LATENT_CHANNELS, 64).repeat(2, 1, 1)
-    told = awake.generate(batch["features"], torch.tensor([1, 1]), noise=noise)
+    told = generated(awake, batch["features"], [1, 1], noise)
     assert (told[0] - told[1]).abs().max() > 1e-3
-    other = awake.generate(batch["features"], torch.tensor([1, 5]), noise=noise)
+    other = generated(awake, batch["features"], [1, 5], noise)
     torch.testing.assert_close(told[0], other[0], atol=1e-4, rtol=1e-4)
     assert (told[1] - other[1]).abs().max() > 1e-4
-    unknown = awake.generate(batch["features"], None, noise=noise)
-    asked = awake.generate(batch["features"], torch.full((2,), UNKNOWN_GENRE), noise=noise)
-    torch.testing.assert_close(unknown, asked)
+    made = awake.generate_latents([LatentRequest(batch["features"][0], 64, noise=noise[0])])[0]
+    assert made.genre == int(made.genre_probabilities.argmax())  # not asked for: what is read
+    torch.testing.assert_close(made.latent, generated(awake, batch["features"], [made.genre], noise)[0])
 
 
 def test_guidance_one_is_the_single_pass(awake):
     batch, noise, passes = samples(), torch.randn(2, LATENT_CHANNELS, 64), []
     hook = awake.unet.register_forward_hook(lambda module, inputs, output: passes.append(len(inputs[0])))
-    single = awake.generate(batch["features"], batch["genre"], guidance=1.0, noise=noise)
-    awake.generate(batch["features"], batch["genre"], guidance=3.0, noise=noise)
-    near = awake.generate(batch["features"], batch["genre"], guidance=1.0 + 1e-7, noise=noise)
+    genre = batch["genre"].tolist()
+    single = generated(awake, batch["features"], genre, noise, guidance=1.0)
+    generated(awake, batch["features"], genre, noise, guidance=3.0)
+    near = generated(awake, batch["features"], genre, noise, guidance=1.0 + 1e-7)
     hook.remove()
     assert passes == [2] * 3 + [4] * 6
     torch.testing.assert_close(single, near, atol=1e-4, rtol=1e-3)
@@ -146,25 +163,29 @@ def test_guidance_one_is_the_single_pass(awake):
 
 @pytest.mark.parametrize(("dance_frames", "latent_frames"), [(60, 44), (89, 64), (90, 65), (200, 143), (500, 359)])
 def test_any_length_comes_out_exactly(awake, dance_frames, latent_frames):
-    latent = awake.generate_long(swinging_features(dance_frames), 3, latent_frames)
+    latent = long(awake, swinging_features(dance_frames), 3, latent_frames)
     assert latent.shape == (LATENT_CHANNELS, latent_frames) and latent.isfinite().all()
 
 
 def test_a_dance_may_end_before_its_music(awake):
-    assert awake.generate_long(swinging_features(2), None, 100).shape == (LATENT_CHANNELS, 100)
+    assert long(awake, swinging_features(2), None, 100).shape == (LATENT_CHANNELS, 100)
 
 
-def test_one_window_long_is_the_same_as_one_window(awake):
-    features, generator = samples()["features"][0], torch.Generator().manual_seed(5)
-    window = awake.generate(features[None], torch.tensor([2]), generator=generator)[0]
-    torch.testing.assert_close(awake.generate_long(features, 2, 64, seed=5), window, atol=1e-4, rtol=1e-3)
+def test_a_latent_is_the_samplers_answer_to_the_guided_network(awake):
+    """Of one window, without multidiffusion: the noise of the seed, the condition and its null, the sampler."""
+    features, generator = samples()["features"][:1], torch.Generator().manual_seed(5)
+    with evaluating(awake), torch.no_grad():
+        condition = awake.conditioned(features, torch.tensor([2]), training=False).condition
+        denoiser = guided(awake.unet, condition, awake.conditioner.null(condition), awake.generation.guidance)
+        noise = torch.randn(1, LATENT_CHANNELS, 64, generator=generator)
+        window = awake.restored(awake.sampler(denoiser, noise, awake.generation.steps))[0]
+    torch.testing.assert_close(long(awake, features[0], 2, 64, seed=5), window, atol=1e-4, rtol=1e-3)
 
 
 def test_the_seed_decides_and_the_batch_does_not(awake):
     features = swinging_features(300)
     first, again, batched, other = (
-        awake.generate_long(features, 3, 200, seed=seed, batch=batch)
-        for seed, batch in ((1, 3), (1, 3), (1, 1), (2, 3))
+        long(awake, features, 3, 200, seed=seed, batch=batch) for seed, batch in ((1, 3), (1, 3), (1, 1), (2, 3))
     )
     assert torch.equal(first, again)
     torch.testing.assert_close(first, batched, atol=1e-4, rtol=1e-3)
@@ -173,13 +194,14 @@ def test_the_seed_decides_and_the_batch_does_not(awake):
 
 def test_generating_leaves_training_mode_alone(awake):
     awake.train()
-    awake.generate_long(swinging_features(60), None, 40)
+    long(awake, swinging_features(60), None, 40)
     assert awake.training and awake.conditioner.training
 
 
 def test_genre_probabilities_sum_to_one(awake):
     for frames in (10, 89, 400):
-        probability = awake.predict_genre(swinging_features(frames))
+        asked = LatentRequest(swinging_features(frames), frames)
+        (probability,) = awake.read([asked], awake.generation).genre_probabilities()
         assert probability.shape == (10,) and probability.sum().item() == pytest.approx(1, abs=1e-5)
 
 
@@ -262,12 +284,12 @@ def test_the_average_is_restored_from_a_checkpoint_and_lent_by_swapping(tmp_path
     again.load_state_dict(ema.state_dict())
     assert again.updates == 2 and all(torch.equal(again.average[name], ema.average[name]) for name in ema.average)
     noise, dance = torch.randn(1, LATENT_CHANNELS, 64), samples()["features"][:1]
-    trained = system.generate(dance, noise=noise)
+    trained = generated(system, dance, noise=noise)
     ema.swap(system)
-    averaged = system.generate(dance, noise=noise)
+    averaged = generated(system, dance, noise=noise)
     ema.swap(system)
     assert (trained - averaged).abs().max() > 1e-4, "the network must run the swapped weights, not a copy's originals"
-    assert torch.equal(system.generate(dance, noise=noise), trained)
+    assert torch.equal(generated(system, dance, noise=noise), trained)
 
 
 def test_a_checkpoint_saved_while_lent_has_weights_and_average_in_their_places(tmp_path):
@@ -291,5 +313,5 @@ def test_the_learning_rate_warms_up_and_falls():
 
 def test_demo_configuration_makes_music_latents_of_the_right_shape():
     system = hydra.utils.instantiate(OmegaConf.load(CONFIGS / "aligned.yaml"))
-    latent = system.generate_long(swinging_features(60), None, 44, steps=1)
+    latent = long(system, swinging_features(60), UNKNOWN_GENRE, 44, steps=1)
     assert latent.shape == (32, 44) and latent.isfinite().all()

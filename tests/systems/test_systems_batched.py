@@ -1,5 +1,6 @@
 """Many dances at once: the same music as one by one, in batches that memory holds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from d2m.diffusion.multidiffusion import WindowPlan, joined_plans
 from d2m.models.device import DeviceConfig
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music, generate_all
-from d2m.systems.interface import GenerationRequest
-from d2m.systems.latent_generator import LARGEST_BATCH, AskedLatent, fitting_batch, generate_together
+from d2m.systems.interface import GenerationRequest, LatentRequest
+from d2m.systems.latent_generator import LARGEST_BATCH, fitting_batch
 
 LENGTHS = (150, 700, 420, 900)  # motion frames; a window is 356
 
@@ -36,14 +37,16 @@ def test_plans_side_by_side_never_overlap() -> None:
 def test_latents_made_together_are_those_made_alone(model: Dance2Music, batch: int) -> None:
     clock = model.system.clock
     asked = [
-        AskedLatent(torch.from_numpy(d.features), genre, clock.samples_to_latent_frames(model.samples(d)), seed)
+        LatentRequest(torch.from_numpy(d.features), clock.samples_to_latent_frames(model.samples(d)), genre, seed)
         for d, genre, seed in zip(dances(), (3, None, 9, 0), (0, 5, 6, 0), strict=True)
     ]
-    together = generate_together(model.system, asked, steps=4, batch=batch)
-    for one, latent in zip(asked, together, strict=True):
-        alone = model.system.generate_long(one.features, one.genre, one.frames, steps=4, seed=one.seed)
-        assert latent.shape == alone.shape and alone.std() > 0.05
-        assert (latent - alone).abs().max() < 1e-4
+    few = replace(model.system.generation, steps=4)
+    together = model.system.generate_latents(asked, replace(few, batch=batch))
+    for one, made in zip(asked, together, strict=True):
+        (alone,) = model.system.generate_latents([one], few)
+        assert made.latent.shape == alone.latent.shape and alone.latent.std() > 0.05
+        assert (made.latent - alone.latent).abs().max() < 1e-4 and made.genre == alone.genre
+        torch.testing.assert_close(made.genre_probabilities, alone.genre_probabilities)
 
 
 def test_a_folder_in_batches_sounds_as_one_by_one(model: Dance2Music, tmp_path: Path) -> None:
@@ -54,7 +57,7 @@ def test_a_folder_in_batches_sounds_as_one_by_one(model: Dance2Music, tmp_path: 
     np.save(bad, np.zeros((100, 3)))
     paths.insert(2, bad)
     groups, heard = [], {}
-    together = model.music_generator.compose_together
+    together = model.music_generator.generate_together
 
     def noted(requests):
         groups.append(len(requests))
@@ -63,7 +66,7 @@ def test_a_folder_in_batches_sounds_as_one_by_one(model: Dance2Music, tmp_path: 
     for batch in (None, 5):
         groups.clear()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(model.music_generator, "compose_together", noted)
+            patch.setattr(model.music_generator, "generate_together", noted)
             result = generate_all(model, paths, tmp_path / str(batch), seed=1, steps=2, batch=batch)
         assert list(result.wavs) == [path for path in paths if path != bad] and list(result.failed) == [bad]
         assert groups == ([1, 1, 1, 1] if batch is None else [2, 2])  # 1 + 3 windows, then 2 and 4
@@ -98,3 +101,32 @@ def test_a_batch_that_is_none(model: Dance2Music, batch: object) -> None:
         BadConfig, match=f"batch={batch}: expected how many windows are denoised at once, 1 or more, or auto"
     ):
         model(dances()[0], batch=batch)
+
+
+@pytest.mark.parametrize(
+    ("settings", "times"),
+    [
+        ({}, 1),
+        ({"genre": "gHO"}, 1),
+        ({"guidance": 1.0}, 1),
+        ({"batch": 2}, 1),
+        ({"tempo_bpm": 90}, 2),
+        ({"edit": "SONG"}, 1),
+    ],
+)
+def test_the_motion_encoder_runs_once_on_the_way_from_dance_to_waveform(
+    model: Dance2Music, tmp_path: Path, settings: dict, times: int
+) -> None:
+    """Of each window once, for genre and condition together; with another tempo the dance is read before it is retimed."""
+    dance, rows = Dance(swinging_features(700).numpy(), "swinging"), []
+    if "edit" in settings:
+        settings = {"edit": str(model(dance, steps=1).save(tmp_path / "song.wav"))}
+    hook = model.system.conditioner.encoder.register_forward_hook(
+        lambda module, inputs, output: rows.append(len(output))
+    )
+    record = model.generate(dance, steps=2, **settings)[1]
+    hook.remove()
+    frames = model.system.clock.samples_to_latent_frames(model.samples(dance))
+    windows = len(model.system.window_plan(frames).starts)
+    assert windows == 3 and sum(rows) == times * windows and 0 <= record.genre_probability <= 1
+    assert rows == ([2, 1] if "batch" in settings else [3] * times)

@@ -1,6 +1,7 @@
 """A song moved onto a dance with the shipped weights, songs of any length and rate, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from d2m.metrics.beat_tracker import track_beats_s
 from d2m.metrics.beats import beat_f, load_beats_s
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music, generate_all
-from d2m.systems.editing import EditSettings, TimedDance, edited_latent, fitted_song, load_song
+from d2m.systems.editing import EditSettings, edited_latent, fitted_song, load_song
+from d2m.systems.interface import GenerationSettings, LatentRequest
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +50,14 @@ def test_a_weak_edit_of_a_song_under_its_own_dance_is_the_song(model, pair, two_
     """The way down undoes the way up where the condition is the same, over several windows; one iteration does less well."""
     _, song = pair
     own = Dance.load(two_clips / "motions" / f"{song.stem}.pkl")
-    features = torch.from_numpy(own.features)
-    dance = TimedDance(features, int(model.music_generator.predict_genre(features).argmax()))
     system, dmae = model.system, model.music_generator.dmae
     latent = fitted_song(Music.load(song), dmae, round(own.seconds * 22050)).latent
+    dance = LatentRequest(torch.from_numpy(own.features), latent.shape[1])
     assert latent.shape[1] > dmae.clock.window_latent_frames
     errors = {}
     for iterations in (1, 3):
-        settings = EditSettings(0.5, 6, guidance=1, iterations=iterations)
-        back = edited_latent(system, latent, dance, settings, old=dance)
+        settings = replace(system.generation, steps=6, guidance=1)
+        back = edited_latent(system, latent, dance, EditSettings(0.5, iterations), settings, old=dance).latent
         errors[iterations] = float((back - latent).abs().mean() / latent.std())
     assert errors[3] < 0.03 and errors[3] < errors[1] / 2
 
@@ -64,16 +65,17 @@ def test_a_weak_edit_of_a_song_under_its_own_dance_is_the_song(model, pair, two_
 def test_inversion_without_a_condition_is_not_inversion_with_one(model, pair):
     features = torch.from_numpy(Dance.load(pair[0]).features[:356])
     system = model.system
-    plan, levels = system.window_plan(256), levels_up_to(0.5, 6)
+    levels = levels_up_to(0.5, 6)
+    read = system.read([LatentRequest(features, 256)], system.generation)
     latent = fitted_song(Music.load(pair[1]), model.music_generator.dmae, 256 * 512).latent
     x0 = system.standardised(latent[None])
     ends = {}
-    for told in (True, False):
-        network = system.long_denoiser(features, 0, plan, guidance=1, told=told)
-        ends[told] = inverted(system.objective.path, network, x0, levels, 3)
-        back = sampled_from(system.objective.path, network, ends[told], levels)
+    for guidance in (1, 0):
+        network = system.denoiser(read, [0], replace(system.generation, guidance=guidance))
+        ends[guidance] = inverted(system.objective.path, network, x0, levels, 3)
+        back = sampled_from(system.objective.path, network, ends[guidance], levels)
         assert (back - x0).abs().mean() < 0.03
-    assert (ends[True] - ends[False]).abs().mean() > 0.05
+    assert (ends[1] - ends[0]).abs().mean() > 0.05
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_a_song_of_any_length_rate_and_channels_becomes_a_latent_as_long_as_the_
     tone = (0.3 * np.sin(2 * np.pi * 440 * time) * (time % 0.5 < 0.1)).astype(np.float32)
     fitted = fitted_song(Music(np.tile(tone, (channels, 1)), rate), model.music_generator.dmae, 3 * 22050)
     assert fitted.how == how and fitted.latent.shape == (32, -(-3 * 22050 // 512)) and fitted.latent.isfinite().all()
-    middle = model.music_generator.decoded(fitted.latent, "onepass", 0)[0, : 3 * 22050].abs()
+    middle = model.music_generator.decoded(fitted.latent, GenerationSettings(), 0)[0, : 3 * 22050].abs()
     assert middle[-22050:].max() > 0.1 * middle.max()  # no silence where a short song was over
 
 

@@ -66,18 +66,16 @@ class NoiseGenerator(MusicGenerator):
         self.system, self.sample_rate = system.eval(), system.sample_rate
 
     @torch.no_grad()
-    def predict_genre(self, features):
-        return self.system.read(features[None], 1)[0].genre_logits[0].softmax(dim=0)
-
-    @torch.no_grad()
     def generate(self, request):
         frames = -(-len(request.motion) * self.system.rate // MOTION_FPS)
-        loudness = self.system.read(request.motion[None], frames)[1].exp()
+        read, loudness = self.system.read(request.motion[None], frames)
+        probabilities, loudness = read.genre_logits[0].softmax(dim=0), loudness.exp()
+        genre = int(probabilities.argmax()) if request.genre is None else request.genre
         wave = torch.randn(request.samples + 400, generator=torch.Generator().manual_seed(request.seed))
         held = loudness.repeat_interleave(self.sample_rate // self.system.rate, dim=1)
         held = torch.nn.functional.pad(held, (0, max(0, len(wave) - held.shape[1])), mode="replicate")[:, : len(wave)]
         volume = float(request.settings.get("volume", 1.0))
-        return GeneratedMusic(volume * held * wave, {"volume": volume})
+        return GeneratedMusic(volume * held * wave, {"volume": volume}, genre, probabilities)
 '''
 YAML = """
 # @package _global_

@@ -5,8 +5,10 @@ from pathlib import Path
 import hydra
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
+from d2m.core.checkpoint import save_checkpoint
 from d2m.core.errors import BadConfig
 from d2m.metrics.beat_tracker import track_beats_s
 from d2m.metrics.tempo import fit_tempo_bpm
@@ -14,7 +16,6 @@ from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import joint_speed
 from d2m.motion.retime import BeatGrid, played_at, playing_speed
 from d2m.pipeline import Dance2Music
-from d2m.systems.latent_generator import dance_beat_grid
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "system"
 
@@ -69,7 +70,7 @@ def test_first_beat_stays_where_it_was(speed):
 def test_tempo_of_a_dance_is_read_from_it(model, two_clips):
     for name, bpm in (("gBR_sBM_cAll_d04_mBR0_ch02", 80), ("gHO_sBM_cAll_d20_mHO5_ch02", 135)):
         dance = Dance.load(two_clips / "motions" / f"{name}.pkl")
-        grid = dance_beat_grid(model.system, dance.features)
+        grid = model.music_generator.read(torch.from_numpy(dance.features)).beats
         assert grid.bpm == pytest.approx(bpm, rel=0.02) and 0 <= grid.first_s < grid.period_s
 
 
@@ -89,9 +90,11 @@ def test_own_tempo_changes_nothing(model, two_clips):
     )
 
 
-def test_a_system_that_reads_no_beat_says_so():
+def test_a_system_that_reads_no_beat_says_so(tmp_path):
     config = OmegaConf.load(CONFIGS / "published_small.yaml")
     config.unet.update(channels=[16] * 4, items=[1] * 4, modulation_features=16)
-    published = hydra.utils.instantiate(config)
+    path, published = tmp_path / "published.safetensors", hydra.utils.instantiate(config)
+    stored = OmegaConf.to_container(config, resolve=True)
+    save_checkpoint(path, published.state_dict(), {"system": stored, "dmae": "demo"})
     with pytest.raises(BadConfig, match="no tempo can be asked for"):
-        dance_beat_grid(published, swinging(2.0).features)
+        Dance2Music.load(path)(swinging(2.0), tempo_bpm=90)

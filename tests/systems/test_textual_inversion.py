@@ -270,24 +270,24 @@ def test_a_still_dancer_and_a_short_dance_have_music_too(overfitted: tuple[Textu
     from tests_support_musicgen import dances
 
     still = dances(1.0, [100.0])[0, :1].expand(60, 219).clone()
-    made = music_generator.generate(GenerationRequest(still, 0, 1600)).waveform
-    assert made.shape == (1, 1600) and made.isfinite().all()
-    probabilities = music_generator.predict_genre(still)
-    assert float(probabilities.sum()) == pytest.approx(1, abs=1e-5)
+    made = music_generator.generate(GenerationRequest(still, None, 1600))
+    assert made.waveform.shape == (1, 1600) and made.waveform.isfinite().all()
+    assert float(made.genre_probabilities.sum()) == pytest.approx(1, abs=1e-5)
+    assert made.genre == int(made.genre_probabilities.argmax())
 
 
 def test_beats_are_read_where_rhythm_was_learned(overfitted: tuple[TextualInversion, float]) -> None:
     from tests_support_musicgen import dances
 
     system, _ = overfitted
-    music_generator, features = PromptedGenerator(system, {}), dances(3.1, [100.0])[0].numpy()
+    music_generator, features = PromptedGenerator(system, {}), dances(3.1, [100.0])[0]
     if system.words.reads_rhythm:
-        assert 50 <= music_generator.beat_grid(features).bpm <= 220
-        activation = system.read_in_windows(torch.from_numpy(features))[1]
+        assert 50 <= music_generator.read(features).beats.bpm <= 220
+        activation = system.read_in_windows(features)[1]
         assert len(activation) == round(3.1 * 50)
     else:
         with pytest.raises(BadConfig, match="does not read a beat"):
-            music_generator.beat_grid(features)
+            music_generator.read(features)
 
 
 def test_more_words_for_a_longer_clip() -> None:
@@ -463,7 +463,7 @@ def test_on_another_device_nothing_is_left_behind(variant: str, folder: Path, mo
     monkeypatch.setattr(FrozenMusicGen, "waveform", sound)
     features = dances(2.9, [100.0])[0]
     with without_numbers():
-        assert music_generator.predict_genre(features).device.type == "cpu"
-        made = music_generator.generate(GenerationRequest(features, 3, 4637))
+        made = music_generator.generate(GenerationRequest(features, None, 4637))
+        assert made.genre_probabilities.device.type == "cpu"
         assert is_there(music_generator.system) and is_there(music_generator.system.music.model)
     assert made.waveform.shape == (1, 4637) and made.waveform.device.type == "cpu"

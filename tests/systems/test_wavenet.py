@@ -26,7 +26,7 @@ from d2m.models.wavenet_generation import CachedWaveNet, CompiledWaveNet, drawn,
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
 from d2m.systems.interface import GenerationRequest
-from d2m.systems.wavenet import WaveNetSystem
+from d2m.systems.wavenet import WaveNetGenerator, WaveNetSystem
 from d2m.training.run import fit
 
 CONFIGS = str(Path(__file__).parents[2] / "configs")
@@ -265,8 +265,8 @@ def test_what_a_composer_says(checkpoint: Path) -> None:
     assert made.waveform.shape == (1, 4321) and made.settings == {"temperature": 0.0}
     asked = GenerationRequest(torch.from_numpy(features), 3, 100)
     assert music_generator.generate(asked).settings == {"temperature": 1.0}
-    assert abs(float(music_generator.predict_genre(torch.from_numpy(features)).sum()) - 1) < 1e-5
-    assert 40 < music_generator.beat_grid(features).bpm < 240
+    assert made.genre == 3 and abs(float(made.genre_probabilities.sum()) - 1) < 1e-5
+    assert 40 < music_generator.read(torch.from_numpy(features)).beats.bpm < 240
     with pytest.raises(BadConfig, match="temperature=-1: expected from 0"):
         music_generator.generate(GenerationRequest(torch.from_numpy(features), 3, 100, settings={"temperature": -1}))
     with pytest.raises(BadConfig, match="autoencoder=demo: a WaveNet makes its sound without one"):
@@ -329,6 +329,7 @@ def test_small_video_frames_instead_of_a_skeleton(layout: DataSetLayout) -> None
         reader(p[None], 100, 50).told[0] for p in (pictures, torch.cat([pictures[:20], pictures[20:].flip(0)]))
     )
     assert read.shape == (18, 100) and not torch.allclose(read, later, atol=1e-3)
-    assert system.play(torch.cat([pictures] * 3), 10, 25000).shape == (1, 25000)  # 6 s of pictures, 6.25 s of music
+    asked = GenerationRequest(torch.cat([pictures] * 3), 3, 25000)  # 6 s of pictures, 6.25 s of music
+    assert WaveNetGenerator(system, {}).generate(asked).waveform.shape == (1, 25000)
     with pytest.raises(BadConfig, match=r"set data\.frames=true"):
         system.compute_losses({key: value for key, value in batch.items() if key != "frames"}, training=True)
