@@ -59,7 +59,7 @@ class DMAE(nn.Module):
         name: str,
         sample_rate: int,
         in_channels: int,
-        encoder: nn.Module,
+        encoder: Any,
         filters: int,
         window_length: int,
         stride: int,

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.stream import Discard, Stream
 from jaxtyping import Float
 
 from d2m.core.errors import BadInput
@@ -103,22 +105,19 @@ def _decoded(path: Path) -> _Track | None:
         return _Track(_placed(container, audio, origin_s), audio.sample_rate, fps, end_s)
 
 
-def _seconds(ticks: int | None, stream: av.stream.Stream) -> float:
+def _seconds(ticks: int | None, stream: Stream) -> float:
     """A stream's time stamp in seconds; 0 where the container has none."""
     return float(ticks * stream.time_base) if ticks is not None and stream.time_base else 0.0
 
 
-def _pass_over_others(container: av.container.InputContainer, audio: av.AudioStream) -> None:
-    """Let the demuxer leave the pictures' data in the file unread, where this version of PyAV can."""
-    discard = getattr(av.stream, "Discard", None)
-    for stream in container.streams if discard else ():
+def _pass_over_others(container: InputContainer, audio: av.AudioStream) -> None:
+    """Let the demuxer leave the pictures' data in the file unread."""
+    for stream in container.streams:
         if stream.index != audio.index:
-            stream.discard = discard.all
+            stream.discard = Discard.all
 
 
-def _placed(
-    container: av.container.InputContainer, audio: av.AudioStream, origin_s: float
-) -> Float[np.ndarray, "2 sample"]:
+def _placed(container: InputContainer, audio: av.AudioStream, origin_s: float) -> Float[np.ndarray, "2 sample"]:
     """All sound of a stream, sample 0 being at `origin_s` of the container's time."""
     parts: list[np.ndarray] = []
     rate, position = audio.sample_rate, 0
@@ -137,7 +136,7 @@ def _placed(
 
 
 def _frames(
-    container: av.container.InputContainer, audio: av.AudioStream
+    container: InputContainer, audio: av.AudioStream
 ) -> Iterator[tuple[float | None, Float[np.ndarray, "2 sample"]]]:
     """Start in seconds (None where it has no time stamp) and samples of each decoded frame of sound."""
     layout = "mono" if audio.channels == 1 else "stereo"

@@ -1,7 +1,7 @@
 """Commands that make and encode data sets: prepare, encode, shard, lift."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -60,7 +60,8 @@ def encode(config: DictConfig) -> None:
         codec.to("cuda" if torch.cuda.is_available() else "cpu")
         _report(encode_tokens(layout, names, codec, config.codec.source, config.codec.bandwidth, config.workers))
         return
-    dmae = load_dmae(config.dmae.weights, OmegaConf.to_container(config.dmae.architecture, resolve=True))
+    architecture: Any = OmegaConf.to_container(config.dmae.architecture, resolve=True)
+    dmae = load_dmae(config.dmae.weights, architecture)
     dmae.name = config.dmae.name  # what its latents are filed under
     trainer: Trainer = build_own(config.trainer)
     summary = encode_with_trainer(layout, names, dmae, trainer, config.batch_size, config.workers)

@@ -73,7 +73,8 @@ def score_autoencoder(
                 )
             )
         means = np.mean(scores, axis=0)
-        rows[title] = RoundTripRow(*map(float, means), float(np.median(seconds)) if title in decoders else None)
+        beat, onset, l1 = map(float, means)
+        rows[title] = RoundTripRow(beat, onset, l1, float(np.median(seconds)) if title in decoders else None)
     return rows
 
 

@@ -196,7 +196,7 @@ class MfccStatistics:
 
 def mfcc_statistics(log_mel: Float[np.ndarray, "64 frame"]) -> Float[np.ndarray, " 40"]:
     """The `mfcc-statistics-1` vector of a spectrogram made by `level_log_mel`."""
-    cepstra = dct(log_mel.astype(np.float64), type=2, norm="ortho", axis=0)[1 : MFCC_COEFFICIENTS + 1]
+    cepstra = np.asarray(dct(log_mel.astype(np.float64), type=2, norm="ortho", axis=0))[1 : MFCC_COEFFICIENTS + 1]
     return np.concatenate([cepstra.mean(axis=1), cepstra.std(axis=1)])
 
 

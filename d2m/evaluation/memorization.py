@@ -16,7 +16,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 from jaxtyping import Complex, Float, Int
-from scipy.fft import irfft, next_fast_len, rfft
+from scipy.fft import next_fast_len
 
 from d2m.core.errors import BadInput, UserError
 from d2m.core.files import atomic_write
@@ -109,16 +109,19 @@ class TrainingIndex:
         """
         query = piece.shape[1]
         lags = query + self.features.shape[2] - 1
-        size = next_fast_len(lags, real=True)
+        size = next_fast_len(lags, real=True) or lags
         if size not in self._spectra:
             self._spectra.clear()
             self._spectra[size] = _Spectra.of(self.features, self.frames, size)
-        clips, reversed_piece = self._spectra[size], np.asarray(rfft(piece[:, ::-1].astype(np.float32), size, axis=-1))
+        clips, reversed_piece = (
+            self._spectra[size],
+            np.asarray(np.fft.rfft(piece[:, ::-1].astype(np.float32), size, axis=-1)),
+        )
         rolled = np.stack([np.roll(reversed_piece[:KEYS], key, axis=0) for key in range(KEYS)])
-        chroma = irfft(clips.chroma @ rolled.transpose(2, 1, 0), size, axis=0)[:lags]
-        onset = irfft(clips.onset * reversed_piece[KEYS][:, None], size, axis=0)[:lags]
-        ones = rfft(np.ones(query), size)
-        overlap = irfft(clips.present * ones[:, None], size, axis=0)[:lags]
+        chroma = np.fft.irfft(clips.chroma @ rolled.transpose(2, 1, 0), size, axis=0)[:lags]
+        onset = np.fft.irfft(clips.onset * reversed_piece[KEYS][:, None], size, axis=0)[:lags]
+        ones = np.fft.rfft(np.ones(query), size)
+        overlap = np.fft.irfft(clips.present * ones[:, None], size, axis=0)[:lags]
         chroma_norm = _norm(piece[:KEYS], clips.chroma_energy, clips.present, size, lags)
         onset_norm = _norm(piece[KEYS:], clips.onset_energy, clips.present, size, lags)
         both = (chroma / chroma_norm[..., None] + (onset / onset_norm)[..., None]) / 2
@@ -150,11 +153,11 @@ class _Spectra:
         energy = np.square(chroma, dtype=np.float64).sum(axis=1)
         present = (np.arange(features.shape[2]) < frames[:, None]).astype(np.float64)
         return _Spectra(
-            chroma=np.ascontiguousarray(rfft(chroma, size, axis=-1).transpose(2, 0, 1)),
-            onset=rfft(onset, size, axis=-1).T,
-            chroma_energy=rfft(energy, size, axis=-1).T,
-            onset_energy=rfft(np.square(onset, dtype=np.float64), size, axis=-1).T,
-            present=rfft(present, size, axis=-1).T,
+            chroma=np.ascontiguousarray(np.fft.rfft(chroma, size, axis=-1).transpose(2, 0, 1)),
+            onset=np.fft.rfft(onset, size, axis=-1).T,
+            chroma_energy=np.fft.rfft(energy, size, axis=-1).T,
+            onset_energy=np.fft.rfft(np.square(onset, dtype=np.float64), size, axis=-1).T,
+            present=np.fft.rfft(present, size, axis=-1).T,
         )
 
 
@@ -167,8 +170,8 @@ def _norm(
 ) -> Float[np.ndarray, "lag clip"]:
     """Root of the product of both energies over the overlap; infinite where one is silent, so that nothing correlates."""
     own = np.square(piece[:, ::-1], dtype=np.float64).sum(axis=0)
-    mine = irfft(present * rfft(own, size)[:, None], size, axis=0)[:lags]
-    theirs = irfft(energy * rfft(np.ones(len(own)), size)[:, None], size, axis=0)[:lags]
+    mine = np.fft.irfft(present * np.fft.rfft(own, size)[:, None], size, axis=0)[:lags]
+    theirs = np.fft.irfft(energy * np.fft.rfft(np.ones(len(own)), size)[:, None], size, axis=0)[:lags]
     product = np.maximum(mine, 0) * np.maximum(theirs, 0)
     return np.where(product > 1e-6, np.sqrt(np.maximum(product, 1e-6)), np.inf)
 

@@ -6,6 +6,7 @@ the results through `name`, `version`, `licence` and `settings`, because a score
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from importlib import metadata
 
 import librosa
 import numpy as np
@@ -92,7 +93,7 @@ class LibrosaTracker(Tracker):
     @property
     def version(self) -> str:
         """2 with padding, 1 without; and librosa's own."""
-        return f"{2 if self.padding_s else 1} (librosa {librosa.__version__})"
+        return f"{2 if self.padding_s else 1} (librosa {metadata.version('librosa')})"
 
     @property
     def settings(self) -> dict[str, str | int | float | bool]:

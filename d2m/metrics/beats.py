@@ -9,6 +9,7 @@ Conventions: times are sorted, finite and not negative; when either list is empt
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mir_eval
 import numpy as np
@@ -269,7 +270,8 @@ def _phase_line(
     centre = float(np.angle(mean_vector)) / (2 * np.pi)
     around = (phases - centre - slope * at_s + 0.5) % 1 - 0.5
     with np.errstate(invalid="ignore"):  # of its confidence interval, which is not used
-        rest, start, _, _ = theilslopes(around, at_s)
+        fit: Any = theilslopes(around, at_s)
+        rest, start = float(fit.slope), float(fit.intercept)
     left = around - start - rest * at_s
     coherence = float(np.abs(np.mean(np.exp(2j * np.pi * left))))
-    return slope + float(rest), (centre + float(start) + 0.5) % 1 - 0.5, coherence
+    return slope + rest, (centre + start + 0.5) % 1 - 0.5, coherence

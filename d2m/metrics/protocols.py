@@ -7,6 +7,7 @@ with an onset in every second has all of its one-second bins on, whatever its te
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import librosa
 import numpy as np
@@ -113,7 +114,7 @@ def protocol_samples(music: Music) -> Float[np.ndarray, " sample"]:
 def hear_events(music: Music) -> ProtocolEvents:
     """All that the published protocols hear in a piece of music; empty lists and 0 BPM for digital silence."""
     samples = protocol_samples(music)
-    rate = {"sr": PROTOCOL_SAMPLE_RATE, "hop_length": PROTOCOL_HOP_SAMPLES}
+    rate: dict[str, Any] = {"sr": PROTOCOL_SAMPLE_RATE, "hop_length": PROTOCOL_HOP_SAMPLES}
     if samples.size == 0 or not samples.any():
         return ProtocolEvents.of_times(np.zeros(0), samples.size / PROTOCOL_SAMPLE_RATE)
     mean = librosa.onset.onset_strength(y=samples, **rate)

@@ -8,6 +8,7 @@ call the strict count accuracy 1).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -51,7 +52,8 @@ def fit_tempo_bpm(beats_s: Float[np.ndarray, " beat"]) -> float | None:
     numbers, kept_s = _numbered(beats_s, float(np.median(np.diff(beats_s))))
     if len(kept_s) < 3:
         return None
-    period_s, start_s, _, _ = theilslopes(kept_s, numbers)
+    fit: Any = theilslopes(kept_s, numbers)
+    period_s, start_s = fit.slope, fit.intercept
     residual_s = np.abs(kept_s - start_s - period_s * numbers)
     near = residual_s <= max(_NEAR_S, _NEAR_DEVIATIONS * float(np.median(residual_s)))
     if near.sum() >= 3:

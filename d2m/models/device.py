@@ -136,6 +136,6 @@ def prefers_bfloat16(device: torch.device) -> bool:
     for _ in range(6):  # in turns, the fastest of each; the first ones load the kernels
         for kind, (left, right) in pairs.items():
             started = time.perf_counter()
-            left @ right
+            torch.mm(left, right)
             seconds[kind] = min(seconds[kind], time.perf_counter() - started)
     return seconds[torch.float32] > _FASTER * seconds[torch.bfloat16]

@@ -270,7 +270,7 @@ class TokenDecoder(nn.Module):
         self.norm = nn.LayerNorm(features)
         self.heads = nn.ModuleList(nn.Linear(features, codebook_size) for _ in range(codebooks))
         for embedding in self.embeddings:
-            nn.init.normal_(embedding.weight, std=0.5 / codebooks**0.5)
+            nn.init.normal_(embedding.get_parameter("weight"), std=0.5 / codebooks**0.5)
 
     def condition(
         self,

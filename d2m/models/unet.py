@@ -63,7 +63,7 @@ class CrossAttention(Attention):
         """[batch token features] → keys and values side by side, [batch token 2 * heads * head_features]."""
         return self.to_kv(self.norm_context(tokens))
 
-    def forward(self, x: Tensor, context: Tensor | tuple[Tensor, ...]) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | tuple[Tensor, ...]) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """[batch frame features] → the same; `context`: tokens, or keys and values for every cross-attention."""
         both = context[self.number] if isinstance(context, tuple) else self.keys_values(context)
         k, v = both.chunk(2, dim=-1)
@@ -185,6 +185,10 @@ class ConditionedUNet(nn.Module):
         )
         for number, attention in enumerate(self._cross_attentions()):
             attention.number = number
+        blocks: Any = self.net.blocks
+        self._null_embedding: list[nn.Module] = (
+            [blocks[2].blocks[0]] if self.told_tokens else []
+        )  # not registered twice
         self._null_keys_values: tuple[Any, tuple[Tensor, ...]] | None = None
         use_onednn(self)
 
@@ -212,7 +216,7 @@ class ConditionedUNet(nn.Module):
         if not self.told_tokens or condition.tokens is None or condition.keys_values is not None:
             return condition
         tokens, rows = condition.tokens, len(condition.dropped)
-        null = self.net.blocks[2].blocks[0](tokens[:1]).to(tokens)
+        null = self._null_embedding[0](tokens[:1]).to(tokens)
         if not condition.dropped.all():
             tokens = torch.where(condition.dropped[:, None, None], null, tokens)
             return replace(condition, keys_values=self._keys_values(tokens))
@@ -242,7 +246,7 @@ class ConditionedUNet(nn.Module):
 
     def _fingerprint(self) -> tuple[float, ...]:
         """Changes with the weights that make keys and values, however they are changed (version counters miss `.data`)."""
-        weights = [*self.net.blocks[2].blocks[0].parameters()]
+        weights = [*self._null_embedding[0].parameters()]
         for attention in self._cross_attentions():
             weights += [*attention.norm_context.parameters(), attention.to_kv.weight]
         return tuple(torch.stack([weight.sum(dtype=torch.float64) for weight in weights]).tolist())

@@ -154,7 +154,8 @@ class WaveNet(nn.Module):
         with torch.no_grad():
             self.levels.weight.copy_(torch.stack(waves, dim=1) * torch.randn(self.channels) * 0.5)
             self.logits.weight.mul_(0.1)
-            self.logits.bias.zero_()
+            if self.logits.bias is not None:
+                self.logits.bias.zero_()
 
     @property
     def dilations(self) -> list[int]:

@@ -115,10 +115,10 @@ def _run(
 
 # run-time checkers of annotations wrap every function of this package; numba must be given what they wrapped
 _options = {"cache": True, "fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "error_model": "numpy"}
-tanh = njit(inspect.unwrap(_tanh), **_options)
-add_product = njit(inspect.unwrap(_add_product), **_options)
-drawn_code = njit(inspect.unwrap(_drawn), **_options)
-run = njit(inspect.unwrap(_run), **_options)
+tanh: Any = njit(inspect.unwrap(_tanh), **_options)
+add_product: Any = njit(inspect.unwrap(_add_product), **_options)
+drawn_code: Any = njit(inspect.unwrap(_drawn), **_options)
+run: Any = njit(inspect.unwrap(_run), **_options)
 
 
 # Sample after sample of a WaveNet with cached activations (fast WaveNet: Le Paine et al., arXiv:1611.09482).

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
+from av.stream import Disposition
 from jaxtyping import UInt8
 
 from d2m.core.files import atomic_write
@@ -226,7 +227,7 @@ def _opened(source: Path) -> InputContainer:
 
 def _pictures_of(container: InputContainer) -> av.VideoStream:
     """The first stream of moving pictures; the cover of a song is none."""
-    return next(s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
+    return next(s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
 
 
 def _first_pts(container: InputContainer) -> int:

@@ -43,6 +43,7 @@ class MultiResolutionSpectralLoss(nn.Module):
         for length in self.windows:
             self.register_buffer(f"window_{length}", torch.hann_window(length), persistent=False)
         bank = melscale_fbanks(513, 0.0, sample_rate / 2, mels, sample_rate, norm="slaney")
+        self.mel_bank: Tensor
         self.register_buffer("mel_bank", bank * 40, persistent=False)  # brings slaney's areas back to about unit height
 
     def _magnitude(self, wave: Tensor, length: int) -> Tensor:

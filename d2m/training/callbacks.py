@@ -35,7 +35,7 @@ heard_beat_f = tracked_beat_f
 def evenly_spread(names: Sequence[str], count: int) -> list[str]:
     """At most `count` of `names`, evenly spread, first and last among them."""
     indices = np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)
-    return [names[index] for index in np.unique(indices)]
+    return [names[int(index)] for index in np.unique(indices)]
 
 
 class BeatValidation(lightning.Callback):
@@ -78,7 +78,13 @@ class BeatValidation(lightning.Callback):
 
     @torch.no_grad()
     def on_validation_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Mapping[str, Any], *place: int
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Mapping[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Read the beats of a batch's windows and score them."""
         read = pl_module.read_rhythm(batch) if hasattr(pl_module, "read_rhythm") else None

@@ -229,8 +229,8 @@ class BestCheckpoint(Checkpoint):
         """
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        metrics = trainer.callback_metrics
-        promised = {name for callback in trainer.callbacks for name in getattr(callback, "promised", ())}
+        metrics, callbacks = trainer.callback_metrics, getattr(trainer, "callbacks", [])
+        promised = {name for callback in callbacks for name in getattr(callback, "promised", ())}
         known = {name for name in metrics if name.startswith("val/")} | promised
         if self.monitor not in (known if trainer.sanity_checking else metrics):
             listed = ", ".join(sorted(known))
@@ -243,7 +243,7 @@ class BestCheckpoint(Checkpoint):
             return
         self.score = score
         state = trainer.strategy.lightning_module_state_dict()
-        averages = [callback.full_average() for callback in trainer.callbacks if isinstance(callback, EMA)]
+        averages = [callback.full_average() for callback in callbacks if isinstance(callback, EMA)]
         if not trainer.is_global_zero:
             return
         average = {"EMA": {"average": averages[0]}} if averages else {}

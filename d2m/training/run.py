@@ -56,7 +56,8 @@ def check_same_settings(out: Path, config: DictConfig) -> None:
     try:
         before = plain(OmegaConf.load(path))  # pyright: ignore[reportArgumentType]
         now = plain(config)
-        found = differences(*({key: run.get(key) for key in ("system", "data", "seed")} for run in (before, now)))
+        old, new = ({key: run.get(key) for key in ("system", "data", "seed")} for run in (before, now))
+        found = differences(old, new)
     except (yaml.YAMLError, AttributeError, OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: not the config of a training run ({type(error).__name__}); {_WAYS_OUT}.") from error
     if found:

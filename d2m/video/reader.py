@@ -16,6 +16,8 @@ from typing import SupportsFloat
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
 from jaxtyping import UInt8
 
 from d2m.core.errors import BadInput
@@ -172,7 +174,7 @@ def frames(
             )
 
 
-def _opened(path: Path) -> av.container.InputContainer:
+def _opened(path: Path) -> InputContainer:
     if not path.exists():
         raise BadInput(f"{path}: no such file, expected a video; check the path.")
     if not path.is_file():
@@ -190,9 +192,9 @@ def _opened(path: Path) -> av.container.InputContainer:
         ) from error
 
 
-def _picture_stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+def _picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
     """The first stream of moving pictures; the cover of a song is none."""
-    cover = av.stream.Disposition.attached_pic
+    cover = Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams or streams[0].codec_context is None:
         raise BadInput(f"{path}: found no pictures (only sound or data), expected a video; give a file with a picture.")
@@ -229,7 +231,7 @@ def _scanned(path: Path) -> tuple[float, int]:
         return span_s * len(stamps) / (len(stamps) - 1), len(stamps)
 
 
-def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
     """Pictures as stored; packets that are damaged are passed over."""
     try:
         for packet in container.demux(stream):

@@ -198,6 +198,8 @@ def _locked(path: Path) -> IO[bytes]:
 def _is_abandoned(folder: Path) -> bool:
     try:
         with (folder / _LOCK_FILE).open("rb") as file:
+            if fcntl is None:
+                return True
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
     except FileNotFoundError:

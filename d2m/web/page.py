@@ -112,7 +112,7 @@ def takes_uploads_only(component: gr.File | gr.Video) -> None:
         return await to_cache(url_or_file_path)
 
     component.async_move_resource_to_block_cache = refuse_addresses
-    component.preprocess = lambda payload: payload.path if payload else None
+    setattr(component, "preprocess", lambda payload: payload.path if payload else None)  # noqa: B010
 
 
 _PROBED_TOGETHER = 2
@@ -223,7 +223,7 @@ class Page:
     def _dance(self, tab: str, upload: str | None, film: str | None, example: int | None) -> Upload:
         """What the open tab holds."""
         if tab == "examples":
-            if example not in range(len(self.dances)):
+            if example is None or not 0 <= example < len(self.dances):
                 raise BadConfig("No dance yet: tap one of the examples first.")
             chosen = self.dances[example]
             return self.jobs.take_in(chosen.path)

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.container import InputContainer, OutputContainer
+from av.stream import Stream
+from av.video.frame import PictureType
 from jaxtyping import Float
 
 from d2m.audio.soundtrack import NoSound, read_soundtrack
@@ -68,9 +72,7 @@ def cut_film(path: Path, start_s: float, end_s: float | None, out: Path) -> Vide
         ) from error
 
 
-def _write_part(
-    path: Path, film: VideoInfo, start_s: float, end_s: float, target: av.container.OutputContainer
-) -> None:
+def _write_part(path: Path, film: VideoInfo, start_s: float, end_s: float, target: OutputContainer) -> None:
     with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as source:
         pictures, sound = source.streams.video[0], source.streams.audio[0] if source.streams.audio else None
         origin_s = _seconds(pictures.start_time, pictures)
@@ -80,7 +82,7 @@ def _write_part(
         coder.width, coder.height = _size(film, pictures)
         if film.rotation_deg:
             coder.set_display_rotation(-film.rotation_deg)
-        sound_coder = target.add_stream("pcm_s16le", rate=sound.sample_rate, layout="stereo") if sound else None
+        sound_coder: Any = target.add_stream("pcm_s16le", rate=sound.sample_rate, layout="stereo") if sound else None
         last = -1
         for frame in _pictures(source, pictures, origin_s + start_s, origin_s + end_s):
             stamp = round(max(0.0, float(frame.time or 0) - origin_s - start_s) * _TICKS)
@@ -88,7 +90,7 @@ def _write_part(
                 continue
             plain = frame.reformat(coder.width, coder.height, "yuv420p", interpolation="AREA")
             plain.pts, plain.time_base, last = stamp, Fraction(1, _TICKS), stamp
-            plain.pict_type = av.video.frame.PictureType.NONE  # key frames are the coder's own choice
+            plain.pict_type = PictureType.NONE  # key frames are the coder's own choice
             target.mux(coder.encode(plain))
         target.mux(coder.encode())
         if sound is not None and sound_coder is not None:
@@ -107,9 +109,7 @@ def _size(film: VideoInfo, pictures: av.VideoStream) -> tuple[int, int]:
     return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
 
 
-def _pictures(
-    source: av.container.InputContainer, stream: av.VideoStream, from_s: float, until_s: float
-) -> Iterator[av.VideoFrame]:
+def _pictures(source: InputContainer, stream: av.VideoStream, from_s: float, until_s: float) -> Iterator[av.VideoFrame]:
     """The picture that is shown at `from_s` and those that follow before `until_s`, of the container's time."""
     _seek(source, stream, from_s)
     shown: av.VideoFrame | None = None
@@ -126,7 +126,7 @@ def _pictures(
 
 
 def _sound(
-    source: av.container.InputContainer, stream: av.AudioStream, from_s: float, until_s: float
+    source: InputContainer, stream: av.AudioStream, from_s: float, until_s: float
 ) -> Float[np.ndarray, "2 sample"]:
     """Sound between two times of the container's; silence where there is none."""
     rate = stream.sample_rate
@@ -145,7 +145,7 @@ def _sound(
     return wave
 
 
-def _decoded(source: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[object]:
+def _decoded(source: InputContainer, stream: Stream) -> Iterator[object]:
     """Frames of a stream from where the container stands; damaged packets are passed over."""
     for packet in source.demux(stream):
         try:
@@ -154,7 +154,7 @@ def _decoded(source: av.container.InputContainer, stream: av.stream.Stream) -> I
             continue
 
 
-def _seek(source: av.container.InputContainer, stream: av.stream.Stream, time_s: float) -> None:
+def _seek(source: InputContainer, stream: Stream, time_s: float) -> None:
     """Go to the last key frame at or before a time."""
     base = stream.time_base or Fraction(1, 1_000_000)
     try:
@@ -163,7 +163,7 @@ def _seek(source: av.container.InputContainer, stream: av.stream.Stream, time_s:
         source.seek(0)
 
 
-def _seconds(ticks: int | None, stream: av.stream.Stream) -> float:
+def _seconds(ticks: int | None, stream: Stream) -> float:
     return float(ticks * stream.time_base) if ticks is not None and stream.time_base else 0.0
 
 
