@@ -1,6 +1,7 @@
 """Commands that make music: sample, demo, trial, pareto."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,9 @@ def sample(config: DictConfig) -> None:
 
 
 def demo(config: DictConfig) -> None:
-    """The whole path on held-out dances: data, music, videos, scores, report."""
+    """The whole path on held-out dances: data, music, videos, scores, report; says where the first music is."""
+    from tqdm import tqdm
+
     from d2m.core.music import Music
     from d2m.data.synthetic.write import write_data_set
     from d2m.evaluation.report.page import write_report
@@ -65,13 +68,22 @@ def demo(config: DictConfig) -> None:
     from d2m.pipeline import Dance2Music, generate_all
     from d2m.render.skeleton import render_dance
 
+    started = time.monotonic()
     out = writable_folder(config.out)
     with atomic_write(out / "config.yaml") as temporary:
         OmegaConf.save(config, temporary)
     layout = write_data_set(out / "data", splits=list(config.splits))
     names = [name for split in config.splits for name in layout.names(split)[:: config.every]]
     model = Dance2Music.load(config.checkpoint)
-    result = generate_all(model, [layout.motion(n) for n in names], out / "music", config.seed, steps=config.steps)
+    first: list[Path] = []
+
+    def say_first(dance: Dance, wav: Path) -> None:
+        if not first:
+            tqdm.write(f"first music after {time.monotonic() - started:.0f} s, listen: {wav.resolve()}")
+            first.append(wav)
+
+    motions = [layout.motion(name) for name in names]
+    result = generate_all(model, motions, out / "music", config.seed, on_wav=say_first, steps=config.steps)
     roundtrip = round_trip_folder(model.music_generator.dmae, out / "music", layout.root / "wavs", out / "roundtrip")
     scores = score_folders(out / "music", layout.root / "wavs", layout.root / "motions", roundtrip=roundtrip)
     scores.write(out)

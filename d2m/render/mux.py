@@ -55,12 +55,12 @@ def write_video(
     return path
 
 
-def write_timed_video(pictures: Iterable[Frame], music: Music, path: Path) -> Path:
+def write_timed_video(pictures: Iterable[Frame], music: Music | None, path: Path) -> Path:
     """Write an mp4 whose pictures keep their own, perhaps uneven times; whole or not at all.
 
     Args:
         pictures: all of one size; an odd width or height is made even by repeating the last column or row.
-        music: sound track, cut or padded with silence to the pictures' duration.
+        music: sound track, cut or padded with silence to the pictures' duration; None for a silent film.
         path: ends in `.mp4`.
     """
     with atomic_write(path) as temporary, av.open(f"file:{temporary}", "w", options={"movflags": "faststart"}) as film:
@@ -68,17 +68,21 @@ def write_timed_video(pictures: Iterable[Frame], music: Music, path: Path) -> Pa
         video.codec_context.time_base, video.pix_fmt = _TIME_BASE, "yuv420p"
         # HD players take untagged pictures for BT.709: converted and tagged as that, colours stay as they were
         video.codec_context.color_primaries = video.codec_context.color_trc = video.codec_context.colorspace = 1
-        sound, last_s, lasts_s = SoundTrack(film, music), 0.0, 1 / 30
+        sound, last_s, lasts_s = SoundTrack(film, music) if music else None, 0.0, 1 / 30
         for number, picture in enumerate(pictures):
             frame = _even_yuv(picture)
             if number == 0:
                 video.width, video.height = frame.width, frame.height
             film.mux(video.encode(frame))
-            sound.write_until(picture.time_s)
+            if sound:
+                sound.write_until(picture.time_s)
             lasts_s = picture.time_s - last_s if picture.time_s > last_s else lasts_s
             last_s = picture.time_s
-        film.mux(video.encode())
-        sound.finish(last_s + lasts_s)
+        for packet in video.encode():
+            packet.duration = round(lasts_s / packet.time_base)  # the last picture is shown as long as the one before it
+            film.mux(packet)
+        if sound:
+            sound.finish(last_s + lasts_s)
     return path
 
 

@@ -296,25 +296,28 @@ class JobQueue:
         self.steps, self.guidance = steps, guidance
         self._turn = threading.Lock()
         self._taken_in: dict[Path, Upload] = {}
+        self._opening: dict[Path, threading.Lock] = {}
 
     def take_in(self, sent: Path, name: str | None = None) -> Upload:
-        """The checked copy of a file that was sent, made once.
+        """What is kept of a file that was sent; it is opened once, also where it is asked for twice at a time.
 
         Raises:
             BadInput: see `d2m.web.uploads.take_in`; also for a path outside the page's own folder.
         """
-        known = self._taken_in.get(sent)
-        if known is None or not known.path.is_file():
-            if not sent.resolve().is_relative_to(self.folder.path):
-                raise BadConfig("This file was not uploaded here; upload it, or choose an example.")
-            known = self._taken_in[sent] = take_in(sent, self.folder.work, self.limits, name)
-            self._forget_removed()
+        if not sent.resolve().is_relative_to(self.folder.path):
+            raise BadConfig("This file was not uploaded here; upload it, or choose an example.")
+        with self._opening.setdefault(sent, threading.Lock()):
+            known = self._taken_in.get(sent)
+            if known is None or not known.path.is_file():
+                known = self._taken_in[sent] = take_in(sent, self.folder.work, self.limits, name)
+                self._forget_removed()
         return known
 
     def _forget_removed(self) -> None:
         for sent, upload in list(self._taken_in.items()):
             if not upload.path.is_file():
                 self._taken_in.pop(sent, None)
+                self._opening.pop(sent, None)
 
     def run(self, upload: Upload, settings: PageSettings, progress: Progress) -> list[TakeFiles]:
         """Make the takes, best first, with all their files.

@@ -2,10 +2,10 @@
 
 The name that came with a file is only ever shown. Size and ending are checked first, then the first bytes (so that no
 decoder is asked to guess: a playlist named .mp4 can make one read other files), then a child process with little memory
-and little time opens it. Whatever the file does to the child (fill the memory, never end, crash a decoder), the page's
-own process stays alive. Of a motion file only what the child read is kept, as plain features: the page never opens the
-upload itself. The child is `python -m d2m.web.uploads PATH MAX_SECONDS`; it prints one line of JSON: `{"seconds": …}` or
-`{"error": sentence}`.
+and little time opens it, once. Whatever the file does to the child (fill the memory, never end, crash a decoder), the
+page's own process stays alive. Only what the child read is kept: a motion file's features, a film's pictures encoded
+again; the page never opens the upload itself. The child is `python -m d2m.web.uploads PATH MAX_SECONDS`; it prints one
+line of JSON: `{"seconds": …}` or `{"error": sentence}`.
 """
 
 import json
@@ -29,7 +29,13 @@ MEMORY_BYTES = 3 * 2**30
 """Address space of the child."""
 
 CPU_SECONDS = 20
-"""Processor time of the child."""
+"""Processor time in which the child must have opened a file."""
+
+CPU_SECONDS_PER_SECOND = 5
+"""Further processor time for a second of a film, in which its pictures are encoded again."""
+
+MAX_LINES = 1080
+"""Shorter side of the pictures that are kept, in pixels; larger ones are scaled down."""
 
 MAX_PIXELS = 4096 * 2304
 """A little over 4K; a picture of 30,000 x 30,000 would take gigabytes."""
@@ -39,7 +45,7 @@ _MAX_FPS = 250
 
 
 def convert_motion(path: Path, max_seconds: float | int) -> float:
-    """Read a motion file and write its features beside it as `.npy`; returns its length in seconds.
+    """Read a motion file and write its features as `kept_copy`; returns its length in seconds.
 
     Nothing is written for one that is longer than `max_seconds`.
 
@@ -48,26 +54,28 @@ def convert_motion(path: Path, max_seconds: float | int) -> float:
     """
     seconds = read_recording(path).seconds
     if MIN_SECONDS <= seconds <= max_seconds:
-        np.save(_features_of(path), Dance.load(path).features, allow_pickle=False)
+        np.save(kept_copy(path), Dance.load(path).features, allow_pickle=False)
     return seconds
 
 
-def _features_of(path: Path) -> Path:
-    """Where the features of a motion file are written; an upload that is an `.npy` itself is replaced."""
-    return path.with_suffix(".npy")
+def kept_copy(path: Path) -> Path:
+    """Where what was read of an upload is written; an upload of that suffix is replaced."""
+    return path.with_suffix(".npy" if path.suffix in READERS else ".mp4")
 
 
-def video_seconds(path: Path, max_seconds: float | int) -> float:
-    """Length of a video: what it declares, or what its packets last where that is longer.
+def convert_video(path: Path, max_seconds: float | int) -> float:
+    """Encode a video's pictures again, upright and each at its own time, as `kept_copy`; returns its length in seconds.
 
-    Infinity where there are more packets than a film of `max_seconds` has; counting ends once it is longer.
+    The length is what it declares, or what its packets last where that is longer; infinity where there are more packets than
+    a film of `max_seconds` has. Nothing is written for one that is longer than `max_seconds`.
 
     Raises:
         BadInput: when it isn't readable, has no pictures, or too large ones.
     """
     import av
 
-    from d2m.video.reader import read_info
+    from d2m.render.mux import write_timed_video
+    from d2m.video.reader import frames, read_info
 
     info = read_info(path)
     if info.width * info.height > MAX_PIXELS:
@@ -81,15 +89,28 @@ def video_seconds(path: Path, max_seconds: float | int) -> float:
                     break
             if count > max_seconds * _MAX_FPS:
                 return math.inf
-    return max(info.seconds, max(times_s, default=0.0) - min(times_s, default=0.0))
+    seconds = max(info.seconds, max(times_s, default=0.0) - min(times_s, default=0.0))
+    if MIN_SECONDS <= seconds <= max_seconds:
+        _limit_processor_time(CPU_SECONDS + CPU_SECONDS_PER_SECOND * seconds)
+        lines = math.ceil(info.height * min(1.0, MAX_LINES / min(info.width, info.height)))
+        write_timed_video(frames(path, lines, max_seconds), None, kept_copy(path))
+    return seconds
 
 
-def _limit_this_process() -> None:
+def _limit_processor_time(seconds: float) -> None:
     with suppress(ImportError):  # not on Windows
         import resource
 
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def _limit_this_process(max_seconds: float) -> None:
+    with suppress(ImportError):
+        import resource
+
+        at_most = math.ceil(CPU_SECONDS + CPU_SECONDS_PER_SECOND * max_seconds)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, at_most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -131,7 +152,7 @@ class Upload:
     """A checked upload.
 
     Args:
-        path: our own copy, under a random name; of a motion file its features, as `.npy`.
+        path: what was read of it, under a random name: a film's pictures as `.mp4`, a motion file's features as `.npy`.
         shown_name: what the user called it, fit to be shown, never a path.
         seconds: length.
         is_motion: a motion file, not a video.
@@ -151,11 +172,11 @@ def shown_name_of(name: str) -> str:
 
 
 def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None = None) -> Upload:
-    """Check a file and copy it into `folder` under a random name.
+    """Check a file and write what a child process reads of it into `folder` under a random name.
 
     Args:
         source: where the server has put what was sent.
-        folder: of the copy; made where it doesn't exist.
+        folder: of what is kept; made where it doesn't exist.
         limits: of size and length.
         name: what the user called it; None: the name of `source`.
 
@@ -188,12 +209,12 @@ def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None =
         seconds = _probe(copy, shown, limits.max_seconds)
         _expect_length(shown, seconds, limits.max_seconds)
     except BaseException:
-        copy.unlink(missing_ok=True)
-        _features_of(copy).unlink(missing_ok=True)
+        for left in folder.glob(f"*{copy.stem}*"):
+            left.unlink(missing_ok=True)
         raise
-    if is_motion and copy != _features_of(copy):
+    if copy != kept_copy(copy):
         copy.unlink()
-    return Upload(_features_of(copy) if is_motion else copy, shown, seconds, is_motion)
+    return Upload(kept_copy(copy), shown, seconds, is_motion)
 
 
 def _begins_like_a_video(path: Path) -> bool:
@@ -206,12 +227,14 @@ def _begins_like_a_video(path: Path) -> bool:
 
 
 def _probe(path: Path, shown: str, max_seconds: float | int) -> float:
-    """Length in seconds of the file at `path`, found by a child process, which also converts a motion file."""
+    """Length in seconds of the file at `path`, found by a child process, which writes what is kept of it."""
     command = [sys.executable, "-m", "d2m.web.uploads", str(path), str(max_seconds)]
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    encoding_s = 0.0 if path.suffix in READERS else 2 * CPU_SECONDS_PER_SECOND * max_seconds
+    timeout_s = _OPENING_TIMEOUT_S + encoding_s
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=_OPENING_TIMEOUT_S, env={**os.environ, **threads}, check=False
+            command, capture_output=True, timeout=timeout_s, env={**os.environ, **threads}, check=False
         )
         answer = json.loads(done.stdout.splitlines()[-1])
     except (subprocess.TimeoutExpired, ValueError, IndexError) as error:
@@ -231,11 +254,10 @@ def _expect_length(shown: str, seconds: float, max_seconds: float | int) -> None
 
 
 if __name__ == "__main__":
-    _limit_this_process()
+    upload, at_most_s = Path(sys.argv[1]), float(sys.argv[2])
+    _limit_this_process(at_most_s)
     try:
-        upload, at_most_s = Path(sys.argv[1]), float(sys.argv[2])
-        is_motion_file = upload.suffix in READERS
-        answer = {"seconds": (convert_motion if is_motion_file else video_seconds)(upload, at_most_s)}
+        answer = {"seconds": (convert_motion if upload.suffix in READERS else convert_video)(upload, at_most_s)}
     except BadInput as bad_input:
         answer = {"error": str(bad_input)}
     except Exception as unexpected:

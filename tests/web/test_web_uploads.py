@@ -9,17 +9,21 @@ import sys
 import tempfile
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from tests_support_video import write_clip
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.motion.dance import Dance
 from d2m.motion.readers import READERS
-from d2m.web.jobs import PageFolder, remove_abandoned_folders
-from d2m.web.uploads import UploadLimits, shown_name_of, take_in
+from d2m.pipeline import Dance2Music
+from d2m.video.reader import frames, read_info
+from d2m.web.jobs import JobQueue, PageFolder, remove_abandoned_folders
+from d2m.web.uploads import Upload, UploadLimits, shown_name_of, take_in
 
 LIMITS = UploadLimits(max_mb=2, max_seconds=10)
 
@@ -90,6 +94,61 @@ def test_of_a_motion_file_only_what_the_child_read_is_kept(tmp_path: Path, monke
     assert upload.is_motion and upload.seconds == 3.0 and upload.shown_name == "a dance.pkl"
     assert [path for path in (tmp_path / "work").iterdir()] == [upload.path] and upload.path.suffix == ".npy"
     np.testing.assert_array_equal(np.load(upload.path, allow_pickle=False), expected)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_of_a_film_only_the_pictures_that_the_child_read_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """The page's own process opens no film while it takes one in, and has none of its bytes afterwards."""
+    source = tmp_path / f"film{suffix}"
+    times_s = np.array([0, 0.03, 0.1, 0.5, 0.52, 0.9, 1.2, 1.3])  # as uneven as a phone's
+    pictures = [np.full((90, 120, 3), 20 * number, np.uint8) for number in range(len(times_s))]
+    write_clip(source, pictures, times_s, clockwise_deg=90, has_sound=True)
+    expected = [(frame.time_s, frame.picture.shape, frame.picture.mean()) for frame in frames(source)]
+
+    def must_not_be_called(file: str, **options: object) -> None:
+        raise AssertionError(f"{file} was opened by the page")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(av, "open", must_not_be_called)
+        upload = take_in(source, tmp_path / "work", LIMITS)
+    assert list((tmp_path / "work").iterdir()) == [upload.path] and upload.path.suffix == ".mp4"
+    assert upload.path.read_bytes() != source.read_bytes()
+    with av.open(str(upload.path)) as kept:
+        assert [stream.type for stream in kept.streams] == ["video"] and kept.streams.video[0].codec.name == "h264"
+    found = [(frame.time_s, frame.picture.shape, frame.picture.mean()) for frame in frames(upload.path)]
+    assert [shape for _, shape, _ in found] == [(120, 90, 3)] * len(times_s)
+    np.testing.assert_allclose([time_s for time_s, _, _ in found], [time_s for time_s, _, _ in expected], atol=1e-3)
+    np.testing.assert_allclose([mean for _, _, mean in found], [mean for _, _, mean in expected], atol=6)
+
+
+def test_large_pictures_are_kept_smaller(tmp_path: Path) -> None:
+    film = take_in(write_film(tmp_path / "tall.mp4", 1.0, (1440, 2560), fps=4), tmp_path / "work", LIMITS)
+    info = read_info(film.path)
+    assert (info.width, info.height) == (1080, 1920)
+    assert abs(info.seconds - film.seconds) < 0.01
+
+
+def test_a_film_is_opened_once_by_two_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    def slowly(sent: Path, folder: Path, limits: UploadLimits, name: str | None) -> Upload:
+        opened.append(sent)
+        time.sleep(0.2)
+        (folder / "kept.mp4").touch()
+        return Upload(folder / "kept.mp4", "film.mp4", 2.0, is_motion=False)
+
+    monkeypatch.setattr("d2m.web.jobs.take_in", slowly)
+    folder = PageFolder()
+    try:
+        sent = folder.served / "film.mp4"
+        jobs = JobQueue(Dance2Music.__new__(Dance2Music), folder, LIMITS)  # makes no music here
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(jobs.take_in, [sent, sent]))
+        assert found[0] is found[1] and opened == [sent]
+    finally:
+        folder.close()
 
 
 def test_folders_of_killed_pages_go_at_the_next_start_and_those_of_running_ones_stay(
