@@ -79,7 +79,9 @@ def write_timed_video(pictures: Iterable[Frame], music: Music | None, path: Path
             lasts_s = picture.time_s - last_s if picture.time_s > last_s else lasts_s
             last_s = picture.time_s
         for packet in video.encode():
-            packet.duration = round(lasts_s / packet.time_base)  # the last picture is shown as long as the one before it
+            packet.duration = round(
+                lasts_s / packet.time_base
+            )  # the last picture is shown as long as the one before it
             film.mux(packet)
         if sound:
             sound.finish(last_s + lasts_s)

@@ -194,7 +194,12 @@ class Page:
         for name in ("upload", "film", "examples"):
             tab = getattr(self, f"{name}_tab")
             tab.select(lambda chosen=name: (chosen, ""), None, [self.open_tab, self.dance_note], queue=False, **quiet)
-        probing: dict[str, Any] = {**quiet, "show_progress": "minimal", "concurrency_limit": _PROBED_TOGETHER, "concurrency_id": "probe"}
+        probing: dict[str, Any] = {
+            **quiet,
+            "show_progress": "minimal",
+            "concurrency_limit": _PROBED_TOGETHER,
+            "concurrency_id": "probe",
+        }
         self.upload.change(self._probe, self.upload, self.dance_note, **probing)
         self.film.change(self._probe, self.film, self.dance_note, **probing)
         self.gallery.select(self._choose_example, None, [self.example, self.dance_note], queue=False, **quiet)
