@@ -1,4 +1,4 @@
-"""What is heard in a piece of music, once per file: beats, onsets, spectra, levels, and what each protocol hears."""
+"""Analysis of a piece of music, once per file: beats, onsets, spectra, levels, and the events of each protocol."""
 
 import sys
 import time
@@ -18,9 +18,9 @@ from tqdm import tqdm
 from d2m.core.errors import BadInput
 from d2m.core.music import Music
 from d2m.evaluation.embeddings import level_log_mel, mfcc_statistics
-from d2m.metrics.audio_quality import SoundCheck, check_sound, log_mel
+from d2m.metrics.audio_quality import AudioQuality, check_audio_quality, log_mel
 from d2m.metrics.beat_tracker import TRACKER_SAMPLE_RATE, LibrosaTracker, Tracker, track_onsets_s
-from d2m.metrics.protocols import ProtocolEvents, hear_events
+from d2m.metrics.protocols import ProtocolEvents, extract_events
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class GenreGuess:
 
 @dataclass(frozen=True)
 class AudioAnalysis:
-    """What is judged of a piece of music.
+    """What is measured in a piece of music.
 
     Args:
         beats_s: beat times in seconds, by the first tracker.
-        onsets_s: onset times in seconds, None where nobody listened for them (a bare beat list).
+        onsets_s: onset times in seconds, None for a bare beat list.
         log_mel: log-mel spectrogram for `sound_distance`, None where there is no sound.
-        protocols: what the published protocols hear, None where nobody listened; see `protocol_events`.
+        protocols: events that the published protocols detect, None for a bare beat list; see `protocol_events`.
         tracked: beat times in seconds by tracker name, the first one included; empty for a bare beat list.
-        sound: loudness, clipping and the like, None where there is no sound.
+        quality: loudness, clipping and the like, None where there is no sound.
         timbre: vector of the embedding `mfcc-statistics-1`, None where there is no sound.
         level_mel: spectrogram that a genre classifier reads; dropped once it was read.
         genre: what the genre classifier says, None where none was asked.
@@ -52,14 +52,14 @@ class AudioAnalysis:
     log_mel: Float[np.ndarray, "mel frame"] | None = None
     protocols: ProtocolEvents | None = None
     tracked: Mapping[str, np.ndarray] = field(default_factory=dict)
-    sound: SoundCheck | None = None
+    quality: AudioQuality | None = None
     timbre: Float[np.ndarray, " dimension"] | None = None
     level_mel: Float[np.ndarray, "64 frame"] | None = None
     genre: GenreGuess | None = None
 
     @property
     def seconds(self) -> float | None:
-        """Duration of the sound, None where nobody listened."""
+        """Duration of the sound, None for a bare beat list."""
         return self.protocols.seconds if self.protocols else None
 
     def until(self, seconds: float | int) -> "AudioAnalysis":
@@ -73,14 +73,14 @@ class AudioAnalysis:
         )
 
     def protocol_events(self, seconds: float | int) -> ProtocolEvents:
-        """What the protocols hear; for a bare list of times lasting `seconds`, each time is beat and onset."""
+        """Events that the protocols detect; for a bare list of times lasting `seconds`, each time is beat and onset."""
         return self.protocols or ProtocolEvents.of_times(self.beats_s, seconds)
 
     def by(self, tracker: str) -> "AudioAnalysis":
-        """The same, judged by the beats of another tracker; one that did not listen leaves a bare list as it is.
+        """The same with the beats of another tracker; a bare beat list stays as it is.
 
         Raises:
-            KeyError: when others listened and this one did not.
+            KeyError: when other trackers ran and this one did not.
         """
         return replace(self, beats_s=self.tracked[tracker]) if self.tracked else self
 
@@ -117,8 +117,8 @@ class Passage:
     seconds: float | int | None = None
 
 
-def hear(passage: Passage, trackers: Sequence[Tracker] = (LibrosaTracker(),)) -> AudioAnalysis:
-    """Everything that is judged of a passage, but for the genre.
+def analyze(passage: Passage, trackers: Sequence[Tracker] = (LibrosaTracker(),)) -> AudioAnalysis:
+    """Everything that is measured in a passage, but for the genre.
 
     Raises:
         BadInput: when the file cannot be read.
@@ -129,7 +129,7 @@ def hear(passage: Passage, trackers: Sequence[Tracker] = (LibrosaTracker(),)) ->
         samples = max(1, round(passage.seconds * music.sample_rate))
         music = Music(np.ascontiguousarray(music.waveform[:, :samples]), music.sample_rate)
     tracked = {tracker.name: tracker.track(music) for tracker in trackers}
-    protocols, sound = hear_events(music), check_sound(music)
+    protocols, quality = extract_events(music), check_audio_quality(music)
     music = music.mono().resampled(TRACKER_SAMPLE_RATE)
     level_mel = level_log_mel(music)
     return AudioAnalysis(
@@ -138,27 +138,24 @@ def hear(passage: Passage, trackers: Sequence[Tracker] = (LibrosaTracker(),)) ->
         log_mel=log_mel(music),
         protocols=protocols,
         tracked=tracked,
-        sound=sound,
+        quality=quality,
         timbre=mfcc_statistics(level_mel),
         level_mel=level_mel,
     )
 
 
-def require_beats(heard: AudioAnalysis, path: Path) -> AudioAnalysis:
-    """`heard`, when it may serve as a reference.
+def require_beats(analysis: AudioAnalysis, path: Path) -> AudioAnalysis:
+    """`analysis`, when it may serve as a reference.
 
     Raises:
-        BadInput: when the tracker heard no beat in it, so that there is nothing to compare with.
+        BadInput: when the tracker found no beat in it, so that there is nothing to compare with.
     """
-    if heard.beats_s.size == 0:
+    if analysis.beats_s.size == 0:
         raise BadInput(
             f"{path}: the tracker hears no beat in this reference, expected music with beats; give a beat list"
             " NAME.txt beside it, or leave it out."
         )
-    return heard
-
-
-# Many files heard, each once: in this process or in several, with a word about the warm-up.
+    return analysis
 
 
 GenreReader = Callable[[Float[np.ndarray, "64 frame"]], GenreGuess]
@@ -166,7 +163,7 @@ GenreReader = Callable[[Float[np.ndarray, "64 frame"]], GenreGuess]
 
 
 def warm_up(trackers: Sequence[Tracker] = (LibrosaTracker(),), say: bool = True) -> None:
-    """Run every listener once on a second of noise, so that compilation is over before the first file.
+    """Run every detector once on a second of noise, so that compilation is over before the first file.
 
     librosa's beat tracker is compiled on first use: up to a minute on a new installation, seconds in a new process.
     """
@@ -177,7 +174,7 @@ def warm_up(trackers: Sequence[Tracker] = (LibrosaTracker(),), say: bool = True)
     music = Music(noise, TRACKER_SAMPLE_RATE)
     for tracker in trackers:
         tracker.track(music)
-    hear_events(music)
+    extract_events(music)
     track_onsets_s(music)
     level_log_mel(music)
     if say:
@@ -194,15 +191,15 @@ def pool_context(trackers: Sequence[Tracker]) -> BaseContext:
     return get_context("fork" if copies else "spawn")
 
 
-def _hear_or_error(passage: Passage, trackers: Sequence[Tracker]) -> AudioAnalysis | BadInput:
+def _analyze_or_error(passage: Passage, trackers: Sequence[Tracker]) -> AudioAnalysis | BadInput:
     try:
-        return hear(passage, trackers)
+        return analyze(passage, trackers)
     except BadInput as error:
         return error
 
 
 class AudioAnalyzer:
-    """Hears every passage once: later questions are answered from memory."""
+    """Analyzes every passage once: later questions are answered from memory."""
 
     def __init__(
         self,
@@ -213,9 +210,9 @@ class AudioAnalyzer:
     ) -> None:
         """
         Args:
-            workers: processes that listen.
+            workers: processes that analyze.
             progress: show a progress bar, and say what takes long.
-            trackers: who listens; the first one's beats are the headline.
+            trackers: the beat trackers; the first one's beats are the headline.
             genre_reader: asked in this process about each piece; None leaves genres out.
         """
         self.workers = workers
@@ -231,20 +228,20 @@ class AudioAnalyzer:
             warm_up(self.trackers, say=self.progress)
             self._warm = True
 
-    def hear_all(self, passages: Iterable[Passage], what: str) -> None:
-        """Hear what was not heard yet; unreadable files are remembered and raised when asked for."""
+    def analyze_all(self, passages: Iterable[Passage], what: str) -> None:
+        """Analyze what is not in memory yet; unreadable files are remembered and raised when asked for."""
         new = [passage for passage in dict.fromkeys(passages) if passage not in self._memory]
         bar = {"desc": what, "total": len(new), "unit": "file", "disable": not self.progress or not new}
-        listen = partial(_hear_or_error, trackers=self.trackers)
+        analyze_one = partial(_analyze_or_error, trackers=self.trackers)
         if new and (self.progress or self.workers > 1):
             self.warm_up()
         if self.workers > 1 and len(new) > self.workers:
             with ProcessPoolExecutor(self.workers, mp_context=pool_context(self.trackers)) as pool:
-                for passage, answer in tqdm(zip(new, pool.map(listen, new), strict=True), **bar):
+                for passage, answer in tqdm(zip(new, pool.map(analyze_one, new), strict=True), **bar):
                     self._memory[passage] = self._with_genre(answer)
         else:
             for passage in tqdm(new, **bar):
-                self._memory[passage] = self._with_genre(listen(passage))
+                self._memory[passage] = self._with_genre(analyze_one(passage))
 
     def _with_genre(self, answer: AudioAnalysis | BadInput) -> AudioAnalysis | BadInput:
         if isinstance(answer, BadInput) or answer.level_mel is None:
@@ -259,7 +256,7 @@ class AudioAnalyzer:
             BadInput: when the file cannot be read.
         """
         if passage not in self._memory:
-            self._memory[passage] = self._with_genre(_hear_or_error(passage, self.trackers))
+            self._memory[passage] = self._with_genre(_analyze_or_error(passage, self.trackers))
         answer = self._memory[passage]
         if isinstance(answer, BadInput):
             raise answer

@@ -55,13 +55,13 @@ def score_autoencoder(
     }
     makers["other_song"] = lambda name: originals[_other_song(name, list(originals))]
     makers["white_noise"] = noise
-    heard = {
-        name: (track_beats_s(m), track_onsets_s(m), log_mel(m)) for name, m in tqdm(originals.items(), desc="listening")
+    originals_analyzed = {
+        name: (track_beats_s(m), track_onsets_s(m), log_mel(m)) for name, m in tqdm(originals.items(), desc="analyzing")
     }
     rows = {}
     for title, make in makers.items():
         scores, seconds = [], []
-        for name, (beats_s, onsets_s, mel) in tqdm(heard.items(), desc=title):
+        for name, (beats_s, onsets_s, mel) in tqdm(originals_analyzed.items(), desc=title):
             started = time.perf_counter()
             music = make(name)
             seconds.append(time.perf_counter() - started)

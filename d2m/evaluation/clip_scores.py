@@ -1,4 +1,4 @@
-"""One clip, judged: everything that is measured between what was heard and the truth about a piece."""
+"""Scores of one clip: everything that is measured between an analysis and its reference; baselines and toplines."""
 
 import json
 import zlib
@@ -21,7 +21,7 @@ from d2m.metrics.tempo import fit_tempo_bpm, judge_tempo
 
 NOT_MEASURED = float("nan")
 _SILENT_LOG_MEL = float(np.log(1e-3))
-_SOUND = ("loudness_lufs", "clipped_share", "silent_share", "dc_offset", "stereo_correlation")
+_QUALITY = ("loudness_lufs", "clipped_share", "silent_share", "dc_offset", "stereo_correlation")
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class ClipScore:
         metrics: by the keys of `d2m.metrics.registry.METRICS`; NaN marks what could not be measured (no dance, no
             sound, no tempo).
         protocols: the clip under all published protocols.
-        length: what was judged of the file, None for floors.
+        length: how much of the file was judged, None for baselines.
         genre_said: genre that the generator read out of the motion, None where it says none.
     """
 
     clip: str
-    truth: Reference
-    heard: AudioAnalysis
+    reference: Reference
+    analysis: AudioAnalysis
     tempo_bpm: float | int | None
     metrics: dict[str, float]
     protocols: ProtocolScores
@@ -58,39 +58,48 @@ class ClipScore:
 
 
 def score_clip(
-    truth: Reference,
-    heard: AudioAnalysis,
+    reference: Reference,
+    analysis: AudioAnalysis,
     clip: str = "",
     seed: int | None = None,
     genre_said: str | None = None,
     length: JudgedLength | None = None,
     notes: list[str] | None = None,
 ) -> ClipScore:
-    """Evaluator what was heard against the truth; every system, floor and ceiling goes through here."""
-    heard = heard.until(truth.seconds)
-    tempo_bpm = fit_tempo_bpm(heard.beats_s)
-    known = truth.genre is not None and genre_said is not None
+    """Score an analysis against its reference; every system, baseline and topline goes through here."""
+    analysis = analysis.until(reference.seconds)
+    tempo_bpm = fit_tempo_bpm(analysis.beats_s)
+    known = reference.genre is not None and genre_said is not None
     metrics = (
         dict.fromkeys(METRICS, NOT_MEASURED)
-        | beat_metrics(truth, heard)
-        | _tempo_metrics(truth, tempo_bpm)
-        | _sequence_metrics(truth, heard)
-        | _motion_metrics(truth, heard)
-        | _sound_metrics(truth, heard)
-        | _genre_metrics(truth, heard)
-        | {"motion_genre_accuracy": float(genre_said == truth.genre) if known else NOT_MEASURED}
+        | beat_metrics(reference, analysis)
+        | _tempo_metrics(reference, tempo_bpm)
+        | _sequence_metrics(reference, analysis)
+        | _motion_metrics(reference, analysis)
+        | _audio_metrics(reference, analysis)
+        | _genre_metrics(reference, analysis)
+        | {"motion_genre_accuracy": float(genre_said == reference.genre) if known else NOT_MEASURED}
     )
-    protocols = score_protocols(truth.protocol_events(), heard.protocol_events(truth.seconds))
+    protocols = score_protocols(reference.protocol_events(), analysis.protocol_events(reference.seconds))
     return ClipScore(
-        clip or truth.name, truth, heard, tempo_bpm, metrics, protocols, seed, genre_said, length, list(notes or [])
+        clip or reference.name,
+        reference,
+        analysis,
+        tempo_bpm,
+        metrics,
+        protocols,
+        seed,
+        genre_said,
+        length,
+        list(notes or []),
     )
 
 
-def beat_metrics(truth: Reference, heard: AudioAnalysis) -> dict[str, float]:
+def beat_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
     """Beat F, precision and recall at all tolerances."""
     metrics = {}
     for tolerance_s in TOLERANCES_S:
-        score = beat_scores(truth.beats_s, heard.beats_s, tolerance_s)
+        score = beat_scores(reference.beats_s, analysis.beats_s, tolerance_s)
         milliseconds = round(tolerance_s * 1000)
         metrics[f"beat_f_{milliseconds}"] = score.f
         metrics[f"beat_precision_{milliseconds}"] = score.precision
@@ -98,59 +107,65 @@ def beat_metrics(truth: Reference, heard: AudioAnalysis) -> dict[str, float]:
     return metrics
 
 
-def _tempo_metrics(truth: Reference, tempo_bpm: float | int | None) -> dict[str, float]:
-    if truth.tempo_bpm is None:
+def _tempo_metrics(reference: Reference, tempo_bpm: float | int | None) -> dict[str, float]:
+    if reference.tempo_bpm is None:
         return {}
-    verdict = judge_tempo(truth.tempo_bpm, tempo_bpm)
+    verdict = judge_tempo(reference.tempo_bpm, tempo_bpm)
     return {"tempo_within_2_percent": float(verdict.within), "tempo_octave_errors": float(verdict.octave_error)}
 
 
-def _sequence_metrics(truth: Reference, heard: AudioAnalysis) -> dict[str, float]:
-    steady = continuity(truth.beats_s, heard.beats_s)
-    drift = abs(beat_drift(truth.beats_s, heard.beats_s).ms_per_second)  # signed, a system's slides would cancel out
+def _sequence_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
+    steady = continuity(reference.beats_s, analysis.beats_s)
+    drift = abs(
+        beat_drift(reference.beats_s, analysis.beats_s).ms_per_second
+    )  # signed, a system's slides would cancel out
     return {"continuity_cmlt": steady.cml_t, "continuity_amlt": steady.aml_t, "drift_ms_per_second": drift}
 
 
-def _motion_metrics(truth: Reference, heard: AudioAnalysis) -> dict[str, float]:
-    if truth.motion_beats is None:
+def _motion_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
+    if reference.motion_beats is None:
         return {}
-    minima_s = truth.motion_beats.minima_s[truth.motion_beats.minima_s < truth.seconds]
-    both = alignment(minima_s, heard.beats_s)
+    minima_s = reference.motion_beats.minima_s[reference.motion_beats.minima_s < reference.seconds]
+    both = alignment(minima_s, analysis.beats_s)
     metrics = {
         "alignment_motion": both.over_motion,
         "alignment_music": both.over_music,
         "alignment_harmonic": both.harmonic,
     }
-    if (seen_s := truth.motion_beats.picture_minima_s) is not None:
-        metrics["alignment_image_plane"] = alignment(seen_s[seen_s < truth.seconds], heard.beats_s).harmonic
+    if (picture_s := reference.motion_beats.picture_minima_s) is not None:
+        metrics["alignment_image_plane"] = alignment(
+            picture_s[picture_s < reference.seconds], analysis.beats_s
+        ).harmonic
     return metrics
 
 
-def _sound_metrics(truth: Reference, heard: AudioAnalysis) -> dict[str, float]:
-    reference = truth.heard
-    metrics = {key: value for key, value in heard.sound.metrics.items() if key in _SOUND} if heard.sound else {}
-    if reference and reference.onsets_s is not None and heard.onsets_s is not None:
-        metrics["onset_f"] = onset_f(reference.onsets_s, heard.onsets_s)
-    if reference and reference.log_mel is not None and heard.log_mel is not None:
+def _audio_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
+    own = reference.analysis
+    metrics = (
+        {key: value for key, value in analysis.quality.metrics.items() if key in _QUALITY} if analysis.quality else {}
+    )
+    if own and own.onsets_s is not None and analysis.onsets_s is not None:
+        metrics["onset_f"] = onset_f(own.onsets_s, analysis.onsets_s)
+    if own and own.log_mel is not None and analysis.log_mel is not None:
         # Only what is judged: the song of a floor may be shorter than the reference, which is cut to it.
-        judged = reference.log_mel[:, : log_mel_frames(truth.seconds)]
+        compared = own.log_mel[:, : log_mel_frames(reference.seconds)]
         # What a short output lacks is silence, or stopping early would bring it nearer to the reference.
-        missing = max(0, judged.shape[1] - heard.log_mel.shape[1])
-        filled = np.pad(heard.log_mel, ((0, 0), (0, missing)), constant_values=_SILENT_LOG_MEL)
-        metrics["log_mel_l1"] = log_mel_l1(judged, filled)
+        missing = max(0, compared.shape[1] - analysis.log_mel.shape[1])
+        filled = np.pad(analysis.log_mel, ((0, 0), (0, missing)), constant_values=_SILENT_LOG_MEL)
+        metrics["log_mel_l1"] = log_mel_l1(compared, filled)
     return metrics
 
 
-def _genre_metrics(truth: Reference, heard: AudioAnalysis) -> dict[str, float]:
-    if heard.genre is None:
+def _genre_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
+    if analysis.genre is None:
         return {}
     metrics = {}
-    if truth.genre is not None:
-        metrics["genre_accuracy"] = float(heard.genre.genre == truth.genre)
-    if truth.heard and truth.heard.genre:
+    if reference.genre is not None:
+        metrics["genre_accuracy"] = float(analysis.genre.genre == reference.genre)
+    if reference.analysis and reference.analysis.genre:
         from d2m.evaluation.genre_classifier import kl_divergence
 
-        metrics["genre_kl"] = kl_divergence(truth.heard.genre.probabilities, heard.genre.probabilities)
+        metrics["genre_kl"] = kl_divergence(reference.analysis.genre.probabilities, analysis.genre.probabilities)
     return metrics
 
 
@@ -180,7 +195,7 @@ def checkpoints_of(sounds: Iterable[Path]) -> list[str]:
     return sorted(found)
 
 
-# Floors and ceilings, judged by the same `score_clip` as the system.
+# Baselines (the report's floors) and toplines (its ceilings), scored by the same `score_clip` as the system.
 #
 # Floors ignore the dance: another song, the system's music for another dance, a metronome, silence, or a tracker that
 # sees only how fast the body moves. Ceilings cannot be beaten by a generator: the reference through the same
@@ -224,61 +239,73 @@ def draw_other_songs(name: str, pool: Sequence[str], count: int, seed: int = 0, 
 
 
 def random_song_scores(
-    truths: Sequence[Reference], drawn: Mapping[str, Sequence[str]], hear_other: Callable[[str], AudioAnalysis]
+    references: Sequence[Reference], drawn: Mapping[str, Sequence[str]], analysis_of: Callable[[str], AudioAnalysis]
 ) -> list[ClipScore]:
-    """Each truth judged on the music of other clips, over the length that both have.
+    """Each reference against the music of other clips, over the length that both have.
 
     Args:
-        drawn: for each truth's name, the names of other clips.
-        hear_other: what is heard in a clip of that name.
+        drawn: for each reference's name, the names of other clips.
+        analysis_of: the analysis of a clip of that name.
     """
     scores = []
-    for truth in truths:
-        for other in drawn[truth.name]:
-            heard = hear_other(other)
-            scores.append(score_clip(truth.until(heard.seconds or truth.seconds), heard, clip=other))
+    for reference in references:
+        for other in drawn[reference.name]:
+            analysis = analysis_of(other)
+            scores.append(score_clip(reference.until(analysis.seconds or reference.seconds), analysis, clip=other))
     return scores
 
 
-def shuffled_pair_scores(truths: Sequence[Reference], system: Sequence[ClipScore], seed: int = 0) -> list[ClipScore]:
-    """Each truth judged on the system's own music for dances to other songs: what a deaf but musical system scores.
+def shuffled_pair_scores(
+    references: Sequence[Reference], system: Sequence[ClipScore], seed: int = 0
+) -> list[ClipScore]:
+    """Each reference against the system's music for dances to other songs: the score of a system that ignores motion.
 
     Empty when all music was made for one song.
     """
     made: dict[str, list[ClipScore]] = {}
     for score in system:
-        made.setdefault(score.truth.name, []).append(score)
-    drawn = {truth.name: draw_other_songs(truth.name, list(made), RANDOM_SONGS, seed) for truth in truths}
-    return random_song_scores(truths, drawn, lambda name: made[name][0].heard)
+        made.setdefault(score.reference.name, []).append(score)
+    drawn = {
+        reference.name: draw_other_songs(reference.name, list(made), RANDOM_SONGS, seed) for reference in references
+    }
+    return random_song_scores(references, drawn, lambda name: made[name][0].analysis)
 
 
-def metronome_scores(truth: Reference, bpm: float | int, seed: int = 0) -> list[ClipScore]:
+def metronome_scores(reference: Reference, bpm: float | int, seed: int = 0) -> list[ClipScore]:
     """A metronome at several random phases."""
-    phases = _rng(truth.name, seed).random(RANDOM_SONGS)
-    return [score_clip(truth, metronome(bpm, truth.seconds, float(phase))) for phase in phases]
+    phases = _rng(reference.name, seed).random(RANDOM_SONGS)
+    return [score_clip(reference, metronome(bpm, reference.seconds, float(phase))) for phase in phases]
 
 
-def plain_floors(truths: Sequence[Reference], seed: int = 0) -> dict[str, list[ClipScore]]:
+def plain_baselines(references: Sequence[Reference], seed: int = 0) -> dict[str, list[ClipScore]]:
     """`metronome_120`, `metronome_reference_tempo`, `silence`; with dances `motion_speed`, `motion_minima`."""
     nothing = np.zeros(0)
-    floors = {
-        "metronome_120": [score for truth in truths for score in metronome_scores(truth, METRONOME_BPM, seed)],
-        "metronome_reference_tempo": [
-            score for truth in truths if truth.tempo_bpm for score in metronome_scores(truth, truth.tempo_bpm, seed)
+    baselines = {
+        "metronome_120": [
+            score for reference in references for score in metronome_scores(reference, METRONOME_BPM, seed)
         ],
-        "silence": [score_clip(truth, AudioAnalysis(nothing, nothing)) for truth in truths],
+        "metronome_reference_tempo": [
+            score
+            for reference in references
+            if reference.tempo_bpm
+            for score in metronome_scores(reference, reference.tempo_bpm, seed)
+        ],
+        "silence": [score_clip(reference, AudioAnalysis(nothing, nothing)) for reference in references],
     }
-    motion_beats = [(truth, truth.motion_beats) for truth in truths if truth.motion_beats is not None]
+    motion_beats = [
+        (reference, reference.motion_beats) for reference in references if reference.motion_beats is not None
+    ]
     if motion_beats:
-        floors["motion_speed"] = [
-            score_clip(truth, AudioAnalysis(seen.speed_beats_s, seen.speed_beats_s)) for truth, seen in motion_beats
+        baselines["motion_speed"] = [
+            score_clip(reference, AudioAnalysis(motion.speed_beats_s, motion.speed_beats_s))
+            for reference, motion in motion_beats
         ]
-        floors["motion_minima"] = [
-            score_clip(truth, AudioAnalysis(seen.minima_s, seen.minima_s)) for truth, seen in motion_beats
+        baselines["motion_minima"] = [
+            score_clip(reference, AudioAnalysis(motion.minima_s, motion.minima_s)) for reference, motion in motion_beats
         ]
-    return floors
+    return baselines
 
 
-def reference_ceiling(truths: Sequence[Reference]) -> list[ClipScore]:
+def reference_topline(references: Sequence[Reference]) -> list[ClipScore]:
     """The reference's own sound through the same tracker, judged against its beats."""
-    return [score_clip(truth, truth.heard) for truth in truths if truth.heard is not None]
+    return [score_clip(reference, reference.analysis) for reference in references if reference.analysis is not None]

@@ -5,7 +5,6 @@ a clip easy or hard cancels out: the interval of the difference is much narrower
 Songs are resampled, as everywhere.
 """
 
-import html
 import json
 import math
 from collections import Counter
@@ -20,6 +19,7 @@ import numpy as np
 from d2m.core.errors import BadInput
 from d2m.core.files import atomic_write
 from d2m.evaluation.clip_scores import ClipScore
+from d2m.evaluation.report.values import render
 from d2m.evaluation.scores import VERSION
 from d2m.evaluation.summary import plain_number, value_in
 from d2m.evaluation.tables import markdown, printed, with_interval
@@ -89,7 +89,7 @@ def _by_name(scores: Sequence[ClipScore], key: str) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for score in scores:
         if not math.isnan(score.metrics[key]):
-            values.setdefault(score.truth.name, []).append(score.metrics[key])
+            values.setdefault(score.reference.name, []).append(score.metrics[key])
     return {name: float(np.mean(found)) for name, found in values.items()}
 
 
@@ -98,7 +98,7 @@ def _difference(
 ) -> Difference:
     ours, theirs = _by_name(first, key), _by_name(second, key)
     names = [name for name in ours if name in theirs]
-    songs = {score.truth.name: score.truth.song for score in first}
+    songs = {score.reference.name: score.reference.song for score in first}
     before, after = (np.array([side[name] for name in names], dtype=np.float64) for side in (ours, theirs))
     interval = bootstrap_mean(after - before, [songs[name] for name in names], resamples, seed=seed)
     better = METRICS[key].better
@@ -127,7 +127,7 @@ def compare(
     seed: int = 0,
 ) -> Comparison:
     """Compare two systems, each a name and its scores, metric by metric; metrics that neither measured are left out."""
-    one, other = ({score.truth.name for score in scores} for _, scores in (first, second))
+    one, other = ({score.reference.name for score in scores} for _, scores in (first, second))
     differences = {key: _difference(key, first[1], second[1], resamples, seed) for key in METRICS}
     return Comparison(
         first=first[0],
@@ -202,7 +202,7 @@ class Run:
 
     @property
     def references(self) -> dict[str, tuple]:
-        """ReferenceFiles beats in seconds and judged length by reference name: what the run was judged against."""
+        """Reference beats in seconds and judged length by reference name: what the run was scored against."""
         return {
             clip["name"]: (tuple(clip["reference_beats_s"]), clip["judged_seconds"]) for clip in self.scores["clips"]
         }
@@ -339,29 +339,6 @@ def write_leaderboard(runs: Sequence[Run], out: Path) -> list[Path]:
     return written
 
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Dance to music: leaderboard</title>
-<meta name="viewport" content="width=device-width"><style>
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem;color:#222;background:#fff}
-div{overflow-x:auto}table{border-collapse:collapse}
-th,td{padding:.35em .7em;text-align:right;border-bottom:1px solid #ddd}
-th:first-child,td:first-child{text-align:left}th{cursor:pointer;vertical-align:bottom}tr.odd{color:#888}
-tr.baseline{background:#f4f4f4;color:#555}td{white-space:nowrap}td:last-child{white-space:normal;text-align:left}
-</style><h1>Leaderboard</h1><div><table><thead>HEAD</thead><tbody>BODY</tbody></table></div><ul>FOOT</ul><script>
-document.querySelectorAll("th").forEach((head,column)=>{let down=false;head.onclick=()=>{down=!down;
-const body=document.querySelector("tbody"),of=row=>{const text=row.cells[column].textContent,n=parseFloat(text);
-return isNaN(n)?text:n};[...body.rows].sort((a,b)=>{const x=of(a),y=of(b);
-const order=typeof x==="number"&&typeof y==="number"?x-y:String(x).localeCompare(String(y));return down?-order:order})
-.forEach(row=>body.append(row))}})</script></html>
-"""
-
-
 def leaderboard_page(rows: Sequence[Sequence[str]], lines: Sequence[str]) -> str:
     """The table as one HTML page; a click on a head sorts."""
-    body = []
-    for row in rows[1:]:
-        kind = "baseline" if not row[0].startswith("**") else "odd" if row[-1] else "system"
-        cells = "".join(f"<td>{html.escape(cell.replace('**', ''))}</td>" for cell in row)
-        body.append(f'<tr class="{kind}">{cells}</tr>')
-    head = "<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0]) + "</tr>"
-    listed = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return _PAGE.replace("HEAD", head).replace("BODY", "".join(body)).replace("FOOT", listed)
+    return render("leaderboard.html.j2", rows=rows, lines=lines)

@@ -1,4 +1,4 @@
-"""Songs moved onto dances, judged: are the new dance's beats heard, and is the old song's harmony still there?
+"""Scores of songs moved onto dances: are the new dance's beats found, and is the old song's harmony still there?
 
 Every edited wav is held against the true beats of its dance (by name) and against the song that its record
 (`NAME.json` beside `NAME.wav`, key `edit`) says it came from. The same is measured of floors and ceilings: the song itself
@@ -58,7 +58,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class EditEvaluation:
-    """What to judge.
+    """What to score.
 
     Args:
         edited: folder of NAME.wav or NAME_seedK.wav, with the records of scripts/sample.py beside them.
@@ -91,7 +91,7 @@ class EditedClip:
 
 @dataclass
 class Outcome:
-    """Measurements by row and clip, and a sentence for each file that could not be judged."""
+    """Measurements by row and clip, and a sentence for each file that could not be scored."""
 
     rows: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     songs: dict[str, str] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class Outcome:
 
 
 def evaluate_editing(evaluation: EditEvaluation) -> dict[str, Any]:
-    """Evaluator all, write `editing.json` and `editing.md`, return the former's content.
+    """Score all, write `editing.json` and `editing.md`, return the former's content.
 
     Raises:
         BadInput: when a folder is missing, or no clip can be judged.
@@ -115,11 +115,11 @@ def evaluate_editing(evaluation: EditEvaluation) -> dict[str, Any]:
             clips.append(_clip(pair, evaluation.songs))
         except UserError as error:
             outcome.failed[pair.clip] = str(error)
-    listen = _listener(evaluation.autoencoder)
+    analyze = _analyzer(evaluation.autoencoder)
     songs = sorted({clip.song for clip in clips})
-    for clip in tqdm(clips, desc="listening", unit="clip"):
+    for clip in tqdm(clips, desc="analyzing", unit="clip"):
         try:
-            _judge(clip, songs, generated, listen, evaluation.autoencoder is not None, outcome)
+            _score(clip, songs, generated, analyze, evaluation.autoencoder is not None, outcome)
         except UserError as error:
             outcome.failed[clip.pair.clip] = str(error)
     if not outcome.rows["edited"]:
@@ -186,11 +186,11 @@ def _by_name(folder: Path | None) -> dict[str, Path]:
     return {stem.rpartition("_seed")[0] or stem: path for stem, path in reversed(found.items())}
 
 
-def _listener(autoencoder: str | None) -> Any:
+def _analyzer(autoencoder: str | None) -> Any:
     dmae = load_dmae(autoencoder) if autoencoder else None
 
     @cache
-    def listen(path: Path, samples: int, sample_rate: int, through: bool = False) -> tuple[Any, Any]:
+    def analyze(path: Path, samples: int, sample_rate: int, through: bool = False) -> tuple[Any, Any]:
         """Beats and chroma of a file at a length; a shorter one begins again, as songs do that are edited."""
         music = Music.load(path).mono().resampled(sample_rate)
         music = Music(np.resize(music.waveform, (1, samples)), sample_rate)
@@ -198,32 +198,32 @@ def _listener(autoencoder: str | None) -> Any:
             music = round_trip(music, dmae)
         return track_beats_s(music), chroma(music)
 
-    return listen
+    return analyze
 
 
-def _judge(
+def _score(
     clip: EditedClip,
     songs: Sequence[Path],
     generated: Mapping[str, Path],
-    listen: Any,
+    analyze: Any,
     through: bool,
     outcome: Outcome,
 ) -> None:
     music = Music.load(clip.pair.generated)
     length = (music.waveform.shape[1], music.sample_rate)
     beats_s = clip.beats_s[clip.beats_s < music.seconds]
-    _, old = listen(clip.song, *length)
+    _, old = analyze(clip.song, *length)
     others = [song for song in songs if song_of(song.stem) != song_of(clip.song.stem)]
-    heard = {"edited": (clip.pair.generated, False), "song": (clip.song, False)}
+    sources = {"edited": (clip.pair.generated, False), "song": (clip.song, False)}
     if through:
-        heard["song_through_autoencoder"] = (clip.song, True)
+        sources["song_through_autoencoder"] = (clip.song, True)
     if clip.pair.name in generated:
-        heard["generated"] = (generated[clip.pair.name], False)
+        sources["generated"] = (generated[clip.pair.name], False)
     if others:
-        heard["other_song"] = (others[sum(clip.pair.clip.encode()) % len(others)], False)
+        sources["other_song"] = (others[sum(clip.pair.clip.encode()) % len(others)], False)
     measured = {}
-    for row, (path, sent) in heard.items():
-        tracked_s, new = listen(path, *length, sent)
+    for row, (path, sent) in sources.items():
+        tracked_s, new = analyze(path, *length, sent)
         similarity = chroma_similarity(new, old)
         measured[row] = {
             "beat_f": beat_f(beats_s, tracked_s),

@@ -1,4 +1,4 @@
-"""Audio analysis, motion beats and scores: pairs of files in, scores of the system, its floors and its ceilings out."""
+"""From pairs of files to scores of the system, its baselines (floors) and its toplines (ceilings)."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from d2m.evaluation.clip_scores import (
     ClipScore,
     draw_other_songs,
     genre_said,
-    plain_floors,
+    plain_baselines,
     random_song_scores,
-    reference_ceiling,
+    reference_topline,
     score_clip,
     shuffled_pair_scores,
 )
@@ -36,7 +36,7 @@ from d2m.metrics.alignment import MotionBeats, motion_beats_of
 from d2m.metrics.beats import load_beats_s
 
 SAME_GENRE_SONGS = 2
-"""Other songs of the genre drawn per clip; they are seldom among the paired ones, so each costs a file more to hear."""
+"""Other songs of the genre drawn per clip; they are seldom among the paired ones, so each costs a file more to analyze."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Failed:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Scores of the system, its floors and its ceilings, with the pairs and truths behind them."""
+    """Scores of the system, its baselines and its toplines, with the pairs and references behind them."""
 
     system: list[ClipScore]
-    truths: list[Reference]
-    floors: dict[str, list[ClipScore]]
-    ceilings: dict[str, list[ClipScore]]
+    references: list[Reference]
+    baselines: dict[str, list[ClipScore]]
+    toplines: dict[str, list[ClipScore]]
     pairs: list[Pair]
 
     @property
@@ -68,17 +68,17 @@ class Evaluator:
 
     Attributes:
         failed: clips that could not be scored.
-        bad_files: one sentence for each other file that could not be used (dances, round trips, songs of a floor).
+        bad_files: one sentence for each other file that could not be used (dances, round trips, songs of a baseline).
     """
 
-    def __init__(self, pairing: Pairing, ear: AudioAnalyzer) -> None:
+    def __init__(self, pairing: Pairing, analyzer: AudioAnalyzer) -> None:
         self.pairing = pairing
-        self.ear = ear
+        self.analyzer = analyzer
         self.failed: list[Failed] = []
         self.bad_files: list[str] = []
         self._motion_beats: dict[Path, MotionBeats] = {}
         self._bad_dances: dict[Path, str] = {}
-        self._heard_references: dict[str, AudioAnalysis] = {}
+        self._reference_analyses: dict[str, AudioAnalysis] = {}
 
     def _note_bad(self, error: BadInput) -> None:
         if str(error) not in self.bad_files:
@@ -90,7 +90,7 @@ class Evaluator:
         return list(dict.fromkeys([*(failure.reason for failure in self.failed), *self.bad_files]))
 
     def everything(self, roundtrip: Path | None, seed: int) -> Evaluated:
-        """Score the system, then all floors and ceilings.
+        """Score the system, then all baselines and toplines.
 
         Args:
             roundtrip: folder of the references through the autoencoder, or None.
@@ -100,11 +100,11 @@ class Evaluator:
             BadInput: when no pair can be scored.
         """
         system = self.system_scores()
-        truths = list({score.truth.name: score.truth for score in reversed(system)}.values())[::-1]
-        floors = self.floor_scores(truths, system, seed)
+        references = list({score.reference.name: score.reference for score in reversed(system)}.values())[::-1]
+        baselines = self.baseline_scores(references, system, seed)
         scored = {score.clip for score in system}
         pairs = [pair for pair in self.pairing.pairs if pair.clip in scored]
-        return Evaluated(system, truths, floors, self.ceiling_scores(truths, roundtrip), pairs)
+        return Evaluated(system, references, baselines, self.topline_scores(references, roundtrip), pairs)
 
     def system_scores(self) -> list[ClipScore]:
         """Scores of all pairs that can be scored.
@@ -121,9 +121,9 @@ class Evaluator:
                 self.failed.append(Failed(pair.clip, str(error)))
         pairs = [pair for pair in self.pairing.pairs if pair.clip in lengths]
         sounds = [(path, pair) for pair in pairs for path in (pair.reference.audio, pair.generated) if path]
-        self.ear.hear_all([_passage(path, lengths[pair.clip].seconds) for path, pair in sounds], "hearing")
+        self.analyzer.analyze_all([_passage(path, lengths[pair.clip].seconds) for path, pair in sounds], "analyzing")
         scores = []
-        for pair in tqdm(pairs, desc="scoring", unit="clip", disable=not self.ear.progress):
+        for pair in tqdm(pairs, desc="scoring", unit="clip", disable=not self.analyzer.progress):
             try:
                 scores.append(self._pair_score(pair, lengths[pair.clip]))
             except BadInput as error:
@@ -142,103 +142,107 @@ class Evaluator:
 
     def _pair_score(self, pair: Pair, length: JudgedLength) -> ClipScore:
         audio, beats = pair.reference.audio, pair.reference.beats
-        heard = self.ear(_passage(audio, length.seconds)) if audio else None
+        analysis = self.analyzer(_passage(audio, length.seconds)) if audio else None
         true_beats_s = load_beats_s(beats) if beats else None
-        if audio and heard and true_beats_s is None:
-            require_beats(heard, audio)
+        if audio and analysis and true_beats_s is None:
+            require_beats(analysis, audio)
         motion_beats = self._motion_beats.get(pair.dance) if pair.dance else None
-        truth = Reference.of(pair.name, length.seconds, true_beats_s, heard, motion_beats)
-        if truth.beats_s.size == 0:
+        reference = Reference.of(pair.name, length.seconds, true_beats_s, analysis, motion_beats)
+        if reference.beats_s.size == 0:
             raise BadInput(
                 f"{beats or audio}: no beat lies in the {length.seconds:.2f} s that are judged; correct the list."
             )
-        self._heard_references.setdefault(pair.name, truth.heard or AudioAnalysis(truth.beats_s))
+        self._reference_analyses.setdefault(pair.name, reference.analysis or AudioAnalysis(reference.beats_s))
         notes = list(length.notes)
         if pair.dance in self._bad_dances:
             notes.append(f"scored without its dance: {self._bad_dances[pair.dance]}")
-        heard_generated = self.ear(_passage(pair.generated, length.seconds))
-        if heard_generated.beats_s.size == 0:
+        generated_analysis = self.analyzer(_passage(pair.generated, length.seconds))
+        if generated_analysis.beats_s.size == 0:
             notes.append("the tracker hears no beat in the generated music.")
         said = genre_said(pair.generated)
-        return score_clip(truth, heard_generated, pair.clip, pair.seed, said, length, notes)
+        return score_clip(reference, generated_analysis, pair.clip, pair.seed, said, length, notes)
 
     def _read_motion_beats(self) -> None:
         dances = list(dict.fromkeys(pair.dance for pair in self.pairing.pairs if pair.dance))
         if not dances:
             return
-        self.ear.warm_up()
-        bar = {"desc": "reading dances", "unit": "dance", "total": len(dances), "disable": not self.ear.progress}
-        if self.ear.workers > 1 and len(dances) > self.ear.workers:
-            with ProcessPoolExecutor(self.ear.workers, mp_context=pool_context(self.ear.trackers)) as pool:
-                seen = list(tqdm(pool.map(_motion_beats_or_error, dances), **bar))
+        self.analyzer.warm_up()
+        bar = {"desc": "reading dances", "unit": "dance", "total": len(dances), "disable": not self.analyzer.progress}
+        if self.analyzer.workers > 1 and len(dances) > self.analyzer.workers:
+            with ProcessPoolExecutor(self.analyzer.workers, mp_context=pool_context(self.analyzer.trackers)) as pool:
+                found = list(tqdm(pool.map(_motion_beats_or_error, dances), **bar))
         else:
-            seen = [_motion_beats_or_error(path) for path in tqdm(dances, **bar)]
-        for path, answer in zip(dances, seen, strict=True):
+            found = [_motion_beats_or_error(path) for path in tqdm(dances, **bar)]
+        for path, answer in zip(dances, found, strict=True):
             if isinstance(answer, BadInput):
                 self._bad_dances[path] = str(answer)
                 self._note_bad(answer)
             else:
                 self._motion_beats[path] = answer
 
-    def floor_scores(
-        self, truths: Sequence[Reference], system: Sequence[ClipScore], seed: int
+    def baseline_scores(
+        self, references: Sequence[Reference], system: Sequence[ClipScore], seed: int
     ) -> dict[str, list[ClipScore]]:
-        """All floors that can be made from these files."""
-        if self.ear.progress:
-            print("scoring floors and ceilings ...", file=sys.stderr)
-        paired = [truth.name for truth in truths]
-        enough = len({truth.song for truth in truths}) > 1
+        """All baselines that can be made from these files."""
+        if self.analyzer.progress:
+            print("scoring baselines and toplines ...", file=sys.stderr)
+        paired = [reference.name for reference in references]
+        enough = len({reference.song for reference in references}) > 1
         pool = paired if enough else list(self.pairing.references)
         drawn = {name: draw_other_songs(name, pool, RANDOM_SONGS, seed) for name in paired}
         sounding = [name for name, known in self.pairing.references.items() if known.audio]
         akin = {name: draw_other_songs(name, sounding, SAME_GENRE_SONGS, seed, same_genre=True) for name in paired}
-        self._hear_others([other for others in [*drawn.values(), *akin.values()] for other in others])
-        floors = {
-            "random_song": self._other_song_scores(truths, drawn),
-            "random_song_of_genre": self._other_song_scores(truths, akin),
-            "shuffled_pairs": shuffled_pair_scores(truths, system, seed),
-        } | plain_floors(truths, seed)
-        return {name: scores for name, scores in floors.items() if scores}
+        self._analyze_others([other for others in [*drawn.values(), *akin.values()] for other in others])
+        baselines = {
+            "random_song": self._other_song_scores(references, drawn),
+            "random_song_of_genre": self._other_song_scores(references, akin),
+            "shuffled_pairs": shuffled_pair_scores(references, system, seed),
+        } | plain_baselines(references, seed)
+        return {name: scores for name, scores in baselines.items() if scores}
 
-    def _hear_others(self, names: Sequence[str]) -> None:
-        new = [name for name in dict.fromkeys(names) if name not in self._heard_references]
+    def _analyze_others(self, names: Sequence[str]) -> None:
+        new = [name for name in dict.fromkeys(names) if name not in self._reference_analyses]
         sounds = {name: audio for name in new if (audio := self.pairing.references[name].audio)}
-        self.ear.hear_all([Passage(path) for path in sounds.values()], "hearing other songs")
+        self.analyzer.analyze_all([Passage(path) for path in sounds.values()], "analyzing other songs")
         for name in new:
             try:
-                self._heard_references[name] = self._hear_reference(self.pairing.references[name])
+                self._reference_analyses[name] = self._analyze_reference(self.pairing.references[name])
             except BadInput as error:
                 self._note_bad(error)
 
-    def _hear_reference(self, reference: ReferenceFiles) -> AudioAnalysis:
+    def _analyze_reference(self, reference: ReferenceFiles) -> AudioAnalysis:
         if reference.audio:
-            return self.ear(Passage(reference.audio))
+            return self.analyzer(Passage(reference.audio))
         assert reference.beats is not None
         return AudioAnalysis(load_beats_s(reference.beats))
 
-    def _other_song_scores(self, truths: Sequence[Reference], drawn: Mapping[str, Sequence[str]]) -> list[ClipScore]:
-        known = {name: [other for other in others if other in self._heard_references] for name, others in drawn.items()}
-        return random_song_scores(truths, known, self._heard_references.__getitem__)
+    def _other_song_scores(
+        self, references: Sequence[Reference], drawn: Mapping[str, Sequence[str]]
+    ) -> list[ClipScore]:
+        known = {
+            name: [other for other in others if other in self._reference_analyses] for name, others in drawn.items()
+        }
+        return random_song_scores(references, known, self._reference_analyses.__getitem__)
 
-    def ceiling_scores(self, truths: Sequence[Reference], roundtrip: Path | None) -> dict[str, list[ClipScore]]:
+    def topline_scores(self, references: Sequence[Reference], roundtrip: Path | None) -> dict[str, list[ClipScore]]:
         """`reference`, and `reference_through_dmae` where a folder of round trips is given."""
-        ceilings = {"reference": reference_ceiling(truths), "reference_through_dmae": []}
+        toplines = {"reference": reference_topline(references), "reference_through_dmae": []}
         decoded = files_by_stem(roundtrip, AUDIO_SUFFIXES) if roundtrip else {}
-        there = {truth.name: truth for truth in truths if truth.name in decoded}
+        there = {reference.name: reference for reference in references if reference.name in decoded}
         for name in list(there):
             try:
                 audio_seconds(decoded[name])
             except BadInput as error:
                 self._note_bad(error)
                 del there[name]
-        passages = {name: _passage(decoded[name], truth.seconds) for name, truth in there.items()}
-        self.ear.hear_all(passages.values(), "hearing round trips")
-        for name, truth in there.items():
+        passages = {name: _passage(decoded[name], reference.seconds) for name, reference in there.items()}
+        self.analyzer.analyze_all(passages.values(), "analyzing round trips")
+        for name, reference in there.items():
             try:
-                ceilings["reference_through_dmae"].append(score_clip(truth, self.ear(passages[name])))
+                toplines["reference_through_dmae"].append(score_clip(reference, self.analyzer(passages[name])))
             except BadInput as error:
                 self._note_bad(error)
-        return {name: scores for name, scores in ceilings.items() if scores}
+        return {name: scores for name, scores in toplines.items() if scores}
 
 
 def _motion_beats_or_error(path: Path) -> MotionBeats | BadInput:

@@ -173,12 +173,12 @@ class _Excerpts:
         rng: np.random.Generator,
     ) -> None:
         self.by_genre = {genre: [mels[e.name] for e in examples if e.genre == genre] for genre in genres}
-        self.heard = [number for number, genre in enumerate(genres) if self.by_genre[genre]]
+        self.with_clips = [number for number, genre in enumerate(genres) if self.by_genre[genre]]
         self.genres, self.settings, self.rng = genres, settings, rng
 
     def draw(self) -> tuple[Float[Tensor, "batch 64 frame"], Int[Tensor, " batch"]]:
         """One batch with its labels."""
-        labels = self.rng.choice(self.heard, size=self.settings.batch)
+        labels = self.rng.choice(self.with_clips, size=self.settings.batch)
         excerpts = np.stack([self._excerpt(self.genres[label]) for label in labels])
         return torch.from_numpy(excerpts), torch.from_numpy(labels)
 

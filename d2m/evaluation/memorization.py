@@ -50,7 +50,7 @@ class Nearest:
     start_s: float
 
 
-def copy_features(music: Music) -> Float[np.ndarray, "13 frame"]:
+def similarity_features(music: Music) -> Float[np.ndarray, "13 frame"]:
     """12 chroma channels and one onset channel, each group of mean 0 over time and energy 1 a frame on average.
 
     The chroma of a frame is taken without its mean over the classes (drums raise all alike), near unit length.
@@ -188,7 +188,7 @@ def build_index(files: Mapping[str, Path], cache: Path | None = None) -> Trainin
     names, rows, failed = [], [], {}
     for name, path in files.items():
         try:
-            rows.append(copy_features(Music.load(path)))
+            rows.append(similarity_features(Music.load(path)))
             names.append(name)
         except UserError as error:
             failed[name] = str(error)
@@ -289,7 +289,7 @@ def _nearest_of(
     found = {}
     for name, path in sounds.items():
         try:
-            found[name] = index.nearest(copy_features(first_seconds(Music.load(path), seconds)))
+            found[name] = index.nearest(similarity_features(first_seconds(Music.load(path), seconds)))
         except UserError as error:
             failed[name] = str(error)
     return found

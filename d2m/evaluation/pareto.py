@@ -111,7 +111,7 @@ def make_clip(model: Dance2Music, dance: Dance, setting: Setting, seed: int = 0)
     return Made(music, seconds, sum(rows) / len(model.system.window_plan(frames).starts))
 
 
-# Quality against network evaluations: one split's dances under a list of generation settings, each made, heard and scored.
+# Quality against network evaluations: one split's dances under a list of generation settings, each generated and scored.
 #
 # An evaluation is one pass of one window through the denoising U-Net: a guided step is two, a step outside the guidance
 # interval one. The first setting is the reference that the others are held against. A row that is already in the output
@@ -173,13 +173,13 @@ def run_sweep(sweep: Sweep) -> list[dict[str, Any]]:
         resolved = setting.resolved(models[name])
         planned[label_of(Path(name).stem, resolved)] = (models[name], resolved)
     dances, rows = _dances(layout, names), []
-    ear = make_analyzer(genre_classifier="none", progress=False)
+    analyzer = make_analyzer(genre_classifier="none", progress=False)
     for label, (model, setting) in planned.items():
         folder = writable_folder(out / "rows" / label)
         made_of = _made_of(sweep, model, setting, names)
         row = _kept(folder / "row.json", made_of)
         if row is None:
-            row = {"label": label, "made_of": made_of, **_row(sweep, model, setting, dances, folder, ear)}
+            row = {"label": label, "made_of": made_of, **_row(sweep, model, setting, dances, folder, analyzer)}
             with atomic_write(folder / "row.json") as temporary:
                 temporary.write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
         rows.append(row)
@@ -223,7 +223,7 @@ def _kept(path: Path, made_of: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _row(
-    sweep: Sweep, model: Dance2Music, setting: Setting, dances: Sequence[Dance], folder: Path, ear: Any
+    sweep: Sweep, model: Dance2Music, setting: Setting, dances: Sequence[Dance], folder: Path, analyzer: Any
 ) -> dict[str, Any]:
     seconds, evaluations = [], []
     for old in folder.glob("*.wav"):  # of another list of dances
@@ -240,14 +240,17 @@ def _row(
         resamples=sweep.resamples,
         progress=False,
         protocols="none",
-        ear=ear,
+        analyzer=analyzer,
     )
     content = scores.to_json()
     kernel = (content["distribution"] or {}).get("kernel") or {}
     kad = {key: None if kernel.get(name) is None else KAD_SCALE * kernel[name] for key, name in _KAD.items()}
     timbre = {
-        "generated": {score.clip: score.heard.timbre for score in scores.system},
-        "reference": {score.truth.name: score.truth.heard and score.truth.heard.timbre for score in scores.system},
+        "generated": {score.clip: score.analysis.timbre for score in scores.system},
+        "reference": {
+            score.reference.name: score.reference.analysis and score.reference.analysis.timbre
+            for score in scores.system
+        },
     }
     return {
         "evaluations": float(np.mean(evaluations)),
@@ -260,7 +263,7 @@ def _row(
         "kad": kad,
         "by_clip": {
             score.clip: {
-                "song": score.truth.song,
+                "song": score.reference.song,
                 **{key: _plain(score.metrics[name]) for key, name in MEASURES.items()},
             }
             for score in scores.system
@@ -310,15 +313,17 @@ def _kad_difference(row: Mapping[str, Any], reference: Mapping[str, Any]) -> dic
     """Paired difference of KAD over the dances that both have made; None where vectors lack."""
     ours, theirs = row["timbre"]["generated"], reference["timbre"]["generated"]
     both = [name for name in theirs if name in ours]
-    truths = reference["timbre"]["reference"]
-    if not both or not truths:
+    reference_names = reference["timbre"]["reference"]
+    if not both or not reference_names:
         return {"mean": None, "low": None, "high": None, "clips": 0, "songs": 0}
     first, second, real = (
         np.array([side[name] for name in names], dtype=np.float64)
-        for side, names in ((ours, both), (theirs, both), (truths, truths))
+        for side, names in ((ours, both), (theirs, both), (reference_names, reference_names))
     )
     songs = [str(reference["by_clip"][name]["song"]) for name in both]
-    found = kernel_distance_difference(first, second, real, songs, [str(song_of(name)) for name in truths]).to_json()
+    found = kernel_distance_difference(
+        first, second, real, songs, [str(song_of(name)) for name in reference_names]
+    ).to_json()
     scaled = {key: None if found[key] is None else KAD_SCALE * found[key] for key in ("mean", "low", "high")}
     return {**found, **scaled}
 

@@ -1,4 +1,4 @@
-"""What is true of one clip: the side that everything is judged against."""
+"""References: what is true of a clip, which files belong together, and how much of a clip is scored."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -25,9 +25,9 @@ class Reference:
         genre: genre code of an AIST++ name, else None.
         seconds: length judged.
         beats_s: reference beats, in seconds.
-        beats_from: `"true"` for given beats, `"tracked"` for beats that the tracker heard in the reference.
+        beats_from: `"true"` for given beats, `"tracked"` for beats that the tracker found in the reference.
         tempo_bpm: the tempo that the song code says, else fitted from `beats_s`; None when it cannot be told.
-        heard: what the tracker hears in the reference, None where there is only a beat list.
+        analysis: of the reference's sound, None where there is only a beat list.
         motion_beats: what the dance shows, None where there is no dance.
     """
 
@@ -38,7 +38,7 @@ class Reference:
     beats_s: Float[np.ndarray, " beat"]
     beats_from: str
     tempo_bpm: float | int | None
-    heard: AudioAnalysis | None = None
+    analysis: AudioAnalysis | None = None
     motion_beats: MotionBeats | None = None
 
     @staticmethod
@@ -46,7 +46,7 @@ class Reference:
         name: str,
         seconds: float | int,
         true_beats_s: Float[np.ndarray, " beat"] | None,
-        heard: AudioAnalysis | None,
+        analysis: AudioAnalysis | None,
         motion_beats: MotionBeats | None = None,
     ) -> "Reference":
         """Cut to `seconds` and fill in what the name says.
@@ -54,10 +54,10 @@ class Reference:
         Raises:
             ValueError: when there are neither true beats nor a sound to track them in.
         """
-        if true_beats_s is None and heard is None:
-            raise ValueError(f"{name}: a truth needs beats or a sound.")
+        if true_beats_s is None and analysis is None:
+            raise ValueError(f"{name}: a reference needs beats or a sound.")
         parsed = parse_sequence_name(name)
-        beats_s = true_beats_s if true_beats_s is not None else heard.beats_s if heard else np.zeros(0)
+        beats_s = true_beats_s if true_beats_s is not None else analysis.beats_s if analysis else np.zeros(0)
         beats_s = beats_s[beats_s < seconds]
         return Reference(
             name=name,
@@ -67,7 +67,7 @@ class Reference:
             beats_s=beats_s,
             beats_from="true" if true_beats_s is not None else "tracked",
             tempo_bpm=song_tempo_bpm(parsed.song) if parsed else fit_tempo_bpm(beats_s),
-            heard=heard.until(seconds) if heard else None,
+            analysis=analysis.until(seconds) if analysis else None,
             motion_beats=motion_beats,
         )
 
@@ -75,21 +75,21 @@ class Reference:
         """The same, judged over no more than `seconds`."""
         if seconds >= self.seconds:
             return self
-        heard = self.heard.until(seconds) if self.heard else None
-        return replace(self, seconds=seconds, beats_s=self.beats_s[self.beats_s < seconds], heard=heard)
+        analysis = self.analysis.until(seconds) if self.analysis else None
+        return replace(self, seconds=seconds, beats_s=self.beats_s[self.beats_s < seconds], analysis=analysis)
 
     def by(self, tracker: str) -> "Reference":
         """The same, with another tracker's beats where they are tracked; true beats stay."""
-        heard = self.heard.by(tracker) if self.heard else None
-        if self.beats_from == "true" or heard is None:
-            return replace(self, heard=heard)
+        analysis = self.analysis.by(tracker) if self.analysis else None
+        if self.beats_from == "true" or analysis is None:
+            return replace(self, analysis=analysis)
         parsed = parse_sequence_name(self.name)
-        tempo_bpm = self.tempo_bpm if parsed else fit_tempo_bpm(heard.beats_s)
-        return replace(self, heard=heard, beats_s=heard.beats_s, tempo_bpm=tempo_bpm)
+        tempo_bpm = self.tempo_bpm if parsed else fit_tempo_bpm(analysis.beats_s)
+        return replace(self, analysis=analysis, beats_s=analysis.beats_s, tempo_bpm=tempo_bpm)
 
     def protocol_events(self) -> ProtocolEvents:
-        """What the published protocols hear in the reference; beats stand in where it has no sound."""
-        return self.heard.protocol_events(self.seconds) if self.heard else ProtocolEvents.of_times(
+        """Events that the published protocols detect in the reference; beats stand in where it has no sound."""
+        return self.analysis.protocol_events(self.seconds) if self.analysis else ProtocolEvents.of_times(
             self.beats_s, self.seconds
         )  # fmt: skip
 

@@ -76,7 +76,7 @@ def round_trip_folder(
 # One evaluation per folder of generated music: scores, tables and report in its own folder, then a comparison.
 
 
-_LISTENING = ("trackers", "tracker_settings", "workers", "genre_classifier")
+_ANALYSIS_SETTINGS = ("trackers", "tracker_settings", "workers", "genre_classifier")
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def evaluate_all(evaluation: Evaluation) -> dict[str, Scores]:
     several = len(names) > 1
     settings = dict(evaluation.settings)
     _check(evaluation, settings)
-    listening = {key: settings[key] for key in _LISTENING if key in settings}
-    settings["ear"] = make_analyzer(**listening, progress=settings.get("progress", True))
+    analysis_settings = {key: settings[key] for key in _ANALYSIS_SETTINGS if key in settings}
+    settings["analyzer"] = make_analyzer(**analysis_settings, progress=settings.get("progress", True))
     out = writable_folder(evaluation.out)
     if evaluation.autoencoder:
         settings["roundtrip"] = _round_trips(evaluation)

@@ -20,10 +20,10 @@ from d2m.evaluation.references import find_pairs, find_references
 from d2m.evaluation.set_metrics import (
     SetMetrics,
     check_embedding,
-    copying,
     distribution,
     diversity,
     embed_sets,
+    memorization,
     training_songs,
 )
 from d2m.evaluation.summary import (
@@ -48,11 +48,11 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a system beside its floors and ceilings.
+    """Scores of a system beside its baselines (floors) and toplines (ceilings).
 
     Args:
         system: one score per generated clip.
-        floors, ceilings: by name, one or more scores per reference clip.
+        baselines, toplines: by name, one or more scores per reference clip.
         failed: generated clips that could not be scored.
         bad_files: one sentence for each file that could not be used, those of failed clips included.
         about: versions, settings, protocols, notes and names without a partner.
@@ -64,8 +64,8 @@ class Scores:
     """
 
     system: Sequence[ClipScore]
-    floors: Mapping[str, Sequence[ClipScore]]
-    ceilings: Mapping[str, Sequence[ClipScore]]
+    baselines: Mapping[str, Sequence[ClipScore]]
+    toplines: Mapping[str, Sequence[ClipScore]]
     failed: Sequence[Failed]
     bad_files: Sequence[str]
     about: Mapping[str, Any]
@@ -90,10 +90,10 @@ class Scores:
             "protocols": summarize_protocols(self.system, self.protocols),
             **{key: self.over_all.get(key) for key in ("distribution", "diversity", "copying")},
             "trackers": dict(self.trackers),
-            "floors": {name: system_json(rows, **settings) for name, rows in self.floors.items()},
-            "ceilings": {name: system_json(rows, **settings) for name, rows in self.ceilings.items()},
-            "genres": genre_rows(self.system, self.floors, self.ceilings),
-            "tempi": tempo_rows(self.system, self.ceilings),
+            "floors": {name: system_json(rows, **settings) for name, rows in self.baselines.items()},
+            "ceilings": {name: system_json(rows, **settings) for name, rows in self.toplines.items()},
+            "genres": genre_rows(self.system, self.baselines, self.toplines),
+            "tempi": tempo_rows(self.system, self.toplines),
             "clips": [clip_json(score, self.protocols) for score in self.system],
             "failed": [{"clip": failure.clip, "reason": failure.reason} for failure in self.failed],
             "about": dict(self.about),
@@ -121,9 +121,6 @@ class Scores:
             temporary.write_text(markdown_table(self.to_json()))
 
 
-# From folders to `Scores`: pair by name, hear every file once, judge the system, its floors and its ceilings.
-
-
 def make_analyzer(
     trackers: Sequence[str] = ("librosa",),
     tracker_settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -131,7 +128,7 @@ def make_analyzer(
     genre_classifier: str | Path | None = None,
     progress: bool = True,
 ) -> tuple[AudioAnalyzer, dict[str, Any]]:
-    """Who listens, and what to note about it in `about.settings`.
+    """An analyzer, and what to note about it in `about.settings`.
 
     Raises:
         BadConfig: for a tracker that is unknown or cannot run here.
@@ -182,7 +179,7 @@ def score_folders(
     embedding: str | Path | None = MFCC_STATISTICS,
     training: str | Path | None = None,
     genre_classifier: str | Path | None = None,
-    ear: tuple[AudioAnalyzer, dict[str, Any]] | None = None,
+    analyzer: tuple[AudioAnalyzer, dict[str, Any]] | None = None,
 ) -> Scores:
     """Score a folder of generated music against references of the same names.
 
@@ -195,14 +192,14 @@ def score_folders(
         true_beats: False judges against beats tracked in the reference even where true ones are known.
         seed: of the bootstrap, the random songs and the metronomes' phases.
         resamples: of the bootstrap.
-        workers: processes that listen.
+        workers: processes that analyze.
         progress: show progress bars, and say what takes long.
         protocols: published protocols to print: `"all"`, `"none"`, or names.
-        trackers, tracker_settings: see `evaluate.trackers.make_trackers`; the first one's beats are the headline.
+        trackers, tracker_settings: see `d2m.metrics.trackers.make_trackers`; the first one's beats are the headline.
         embedding: of the distances between sets; see `d2m.evaluation.set_metrics.embed_sets`.
         training: folder of the training set's songs; adds `copying`.
-        genre_classifier: weights file, None for the shipped ones, `"none"` for no heard genres.
-        ear: who listens, made by `make_analyzer`, when several folders share references; then the arguments that it has in
+        genre_classifier: weights file, None for the shipped ones, `"none"` for no genre metrics.
+        analyzer: made by `make_analyzer`, when several folders share references; then the arguments that it has in
             common with this function are not looked at.
 
     Raises:
@@ -214,47 +211,47 @@ def score_folders(
     references = find_references(Path(reference), Path(beats) if beats else None, true_beats)
     pairing = find_pairs(Path(generated), references, *(Path(f) if f else None for f in (dances, roundtrip)))
     songs = training_songs(Path(training)) if training else {}
-    listener, noted = ear or make_analyzer(trackers, tracker_settings, workers, genre_classifier, progress)
-    judge = Evaluator(pairing, listener)
-    judged = judge.everything(Path(roundtrip) if roundtrip else None, seed)
-    corpus = SetMetrics(
-        judged.system,
-        judged.ceilings.get("reference_through_dmae", []),
-        judged.audio,
-        {pair.name: pair.reference.audio for pair in judged.pairs if pair.reference.audio},
+    audio_analyzer, noted = analyzer or make_analyzer(trackers, tracker_settings, workers, genre_classifier, progress)
+    evaluator = Evaluator(pairing, audio_analyzer)
+    evaluated = evaluator.everything(Path(roundtrip) if roundtrip else None, seed)
+    sets = SetMetrics(
+        evaluated.system,
+        evaluated.toplines.get("reference_through_dmae", []),
+        evaluated.audio,
+        {pair.name: pair.reference.audio for pair in evaluated.pairs if pair.reference.audio},
         Path(generated),
     )
     folders = {"generated": generated, "reference": reference, "dances": dances, "training": training}
     settings = {name: str(folder) if folder else None for name, folder in folders.items()}
-    settings |= {"embedding": made_of, "checkpoints": checkpoints_of(judged.audio.values())}
+    settings |= {"embedding": made_of, "checkpoints": checkpoints_of(evaluated.audio.values())}
     return Scores(
-        system=judged.system,
-        floors=judged.floors,
-        ceilings=judged.ceilings,
-        failed=judge.failed,
-        bad_files=judge.reasons,
+        system=evaluated.system,
+        baselines=evaluated.baselines,
+        toplines=evaluated.toplines,
+        failed=evaluator.failed,
+        bad_files=evaluator.reasons,
         about={
             "versions": versions(),
             "settings": measuring_settings(seed, resamples) | noted | settings,
             "protocols": about_protocols(shown),
-            "notes": notes_on(judged.truths, judged.floors, judged.system),
+            "notes": notes_on(evaluated.references, evaluated.baselines, evaluated.system),
             "unpaired": pairing.unpaired,
-            "bad_files": judge.reasons,
+            "bad_files": evaluator.reasons,
         },
         protocols=shown,
-        over_all=_over_all(corpus, embedding, songs, seed),
-        trackers=tracker_table(judged.system, [tracker.name for tracker in listener.trackers]),
-        audio=judged.audio,
-        dances={pair.clip: pair.dance for pair in judged.pairs if pair.dance},
+        over_all=_over_all(sets, embedding, songs, seed),
+        trackers=tracker_table(evaluated.system, [tracker.name for tracker in audio_analyzer.trackers]),
+        audio=evaluated.audio,
+        dances={pair.clip: pair.dance for pair in evaluated.pairs if pair.dance},
         resamples=resamples,
         seed=seed,
     )
 
 
-def _over_all(corpus: SetMetrics, embedding: str | Path | None, songs: Mapping[str, Path], seed: int) -> dict[str, Any]:
-    embedded = embed_sets(corpus, embedding)
+def _over_all(sets: SetMetrics, embedding: str | Path | None, songs: Mapping[str, Path], seed: int) -> dict[str, Any]:
+    embedded = embed_sets(sets, embedding)
     return {
-        "distribution": distribution(embedded, corpus.songs, seed) if embedded else None,
-        "diversity": diversity(embedded, corpus.system) if embedded else None,
-        "copying": copying(corpus, songs) if songs else None,
+        "distribution": distribution(embedded, sets.songs, seed) if embedded else None,
+        "diversity": diversity(embedded, sets.system) if embedded else None,
+        "copying": memorization(sets, songs) if songs else None,
     }

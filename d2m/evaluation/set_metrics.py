@@ -48,12 +48,12 @@ class SetMetrics:
     @property
     def shortest_s(self) -> float:
         """The shortest length that is judged."""
-        return float(min(score.truth.seconds for score in self.system))
+        return float(min(score.reference.seconds for score in self.system))
 
     @property
     def songs(self) -> dict[str, str]:
         """Song of each generated clip."""
-        return {score.clip: score.truth.song for score in self.system}
+        return {score.clip: score.reference.song for score in self.system}
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,15 @@ class EmbeddedSets:
     generated: EmbeddingSet
     reference: EmbeddingSet
     through_dmae: EmbeddingSet | None = None
-    floors: Mapping[str, EmbeddingSet] = field(default_factory=dict)
+    baselines: Mapping[str, EmbeddingSet] = field(default_factory=dict)
 
 
 def _set(scores: Mapping[str, Any], embedding: str = MFCC_STATISTICS) -> EmbeddingSet:
-    known = {name: heard.timbre for name, heard in scores.items() if heard is not None and heard.timbre is not None}
+    known = {
+        name: analysis.timbre
+        for name, analysis in scores.items()
+        if analysis is not None and analysis.timbre is not None
+    }
     rows = np.stack(list(known.values())) if known else np.zeros((0, 0))
     return EmbeddingSet(embedding, list(known), rows)
 
@@ -88,13 +92,13 @@ def check_embedding(embedding: str | Path | None) -> str:
     return str(embedding)
 
 
-def _sound_floors(corpus: SetMetrics) -> dict[str, EmbeddingSet]:
+def _noise_baselines(sets: SetMetrics) -> dict[str, EmbeddingSet]:
     """White noise and silence, one clip of the judged length for each reference that has a sound."""
     vectors: dict[str, list[np.ndarray]] = {"white_noise": [], "silence": []}
     rng, lengths = np.random.default_rng(0), {}
-    for score in corpus.system:
-        if score.truth.heard and score.truth.heard.timbre is not None:
-            lengths[score.truth.name] = score.truth.seconds
+    for score in sets.system:
+        if score.reference.analysis and score.reference.analysis.timbre is not None:
+            lengths[score.reference.name] = score.reference.seconds
     for seconds in lengths.values():
         noise = rng.normal(size=(1, max(1, round(seconds * SAMPLE_RATE)))).astype(np.float32)
         for name, waveform in (("white_noise", noise), ("silence", np.zeros_like(noise))):
@@ -104,7 +108,7 @@ def _sound_floors(corpus: SetMetrics) -> dict[str, EmbeddingSet]:
     }
 
 
-def embed_sets(corpus: SetMetrics, embedding: str | Path | None) -> EmbeddedSets | None:
+def embed_sets(sets: SetMetrics, embedding: str | Path | None) -> EmbeddedSets | None:
     """Vectors in the embedding that is named; None for `none`.
 
     Args:
@@ -119,21 +123,19 @@ def embed_sets(corpus: SetMetrics, embedding: str | Path | None) -> EmbeddedSets
         return None
     if str(embedding) == MFCC_STATISTICS:
         return EmbeddedSets(
-            _set({score.clip: score.heard for score in corpus.system}),
-            _set({score.truth.name: score.truth.heard for score in corpus.system}),
-            _set({score.truth.name: score.heard for score in corpus.through_dmae}) if corpus.through_dmae else None,
-            _sound_floors(corpus),
+            _set({score.clip: score.analysis for score in sets.system}),
+            _set({score.reference.name: score.reference.analysis for score in sets.system}),
+            _set({score.reference.name: score.analysis for score in sets.through_dmae}) if sets.through_dmae else None,
+            _noise_baselines(sets),
         )
     folder = Path(embedding)
     if not (folder / "config.json").is_file():
-        made = folder / corpus.folder.name
-        names = list(dict.fromkeys(score.truth.name for score in corpus.system))
-        generated = read_embeddings(made if made.is_dir() else folder / "generated", [s.clip for s in corpus.system])
+        made = folder / sets.folder.name
+        names = list(dict.fromkeys(score.reference.name for score in sets.system))
+        generated = read_embeddings(made if made.is_dir() else folder / "generated", [s.clip for s in sets.system])
         return EmbeddedSets(generated, read_embeddings(folder / "reference", names))
-    embedder, seconds = load_embedder(folder), corpus.shortest_s
-    return EmbeddedSets(
-        embed_files(corpus.generated, embedder, seconds), embed_files(corpus.references, embedder, seconds)
-    )
+    embedder, seconds = load_embedder(folder), sets.shortest_s
+    return EmbeddedSets(embed_files(sets.generated, embedder, seconds), embed_files(sets.references, embedder, seconds))
 
 
 def distribution(embedded: EmbeddedSets, songs: Mapping[str, str], seed: int) -> dict[str, Any] | None:
@@ -153,27 +155,27 @@ def distribution(embedded: EmbeddedSets, songs: Mapping[str, str], seed: int) ->
     reference_songs = [song_of(name) for name in reference.names]
     order = {song: number for number, song in enumerate(sorted(set(reference_songs)))}
     half = np.array([order[song] % 2 == 0 for song in reference_songs])
-    ceilings = {}
+    toplines = {}
     if 2 <= half.sum() <= len(half) - 2:
         names = np.array(reference_songs)
-        ceilings["reference_halves"] = _distances(
+        toplines["reference_halves"] = _distances(
             reference.vectors[half], reference.vectors[~half], list(names[half]), list(names[~half]), seed
         )
-    others = dict(embedded.floors)
+    others = dict(embedded.baselines)
     if embedded.through_dmae is not None and len(embedded.through_dmae.vectors):
         others["reference_through_dmae"] = embedded.through_dmae
     found = {
         name: _distances(made.vectors, reference.vectors, [song_of(n) for n in made.names], reference_songs, seed)
         for name, made in others.items()
     }
-    ceilings |= {name: row for name, row in found.items() if name not in embedded.floors}
+    toplines |= {name: row for name, row in found.items() if name not in embedded.baselines}
     return {
         "embedding": generated.embedding,
         **_distances(
             generated.vectors, reference.vectors, [songs[name] for name in generated.names], reference_songs, seed
         ),
-        "floors": {name: row for name, row in found.items() if name in embedded.floors},
-        "ceilings": ceilings,
+        "floors": {name: row for name, row in found.items() if name in embedded.baselines},
+        "ceilings": toplines,
         "failed": {**generated.failed, **reference.failed},
     }
 
@@ -197,7 +199,7 @@ def _distances(
 
 def diversity(embedded: EmbeddedSets, system: Sequence[ClipScore]) -> dict[str, Any] | None:
     """Between-seed diversity; None where no dance has two pieces, or clips have no vector."""
-    dance_of = {score.clip: score.truth.name for score in system}
+    dance_of = {score.clip: score.reference.name for score in system}
     dances = [dance_of[name] for name in embedded.generated.names]
     if len(set(dances)) == len(dances) or not len(embedded.reference.vectors):
         return None
@@ -219,7 +221,7 @@ def training_songs(training: Path) -> dict[str, Path]:
     return files
 
 
-def copying(corpus: SetMetrics, files: Mapping[str, Path], cache: Path | None = None) -> dict[str, Any]:
+def memorization(sets: SetMetrics, files: Mapping[str, Path], cache: Path | None = None) -> dict[str, Any]:
     """Nearest training song of every clip, judged by how near references of other songs come.
 
     All are cut to the shortest judged length. References of songs that are themselves among the training `files` are no
@@ -229,9 +231,9 @@ def copying(corpus: SetMetrics, files: Mapping[str, Path], cache: Path | None = 
         BadInput: when none of `files` is a readable sound.
     """
     known = {song_of(name) for name in files}
-    held_out = {name: path for name, path in corpus.references.items() if song_of(name) not in known}
+    held_out = {name: path for name, path in sets.references.items() if song_of(name) not in known}
     index = build_index(files, cache)
-    found = find_memorized(corpus.generated, index, held_out, corpus.shortest_s)
+    found = find_memorized(sets.generated, index, held_out, sets.shortest_s)
     warning = None
     if not held_out:
         warning = "no reference is of a song outside the training set, so nothing says how near honest music comes"
@@ -239,7 +241,7 @@ def copying(corpus: SetMetrics, files: Mapping[str, Path], cache: Path | None = 
         "warning": warning,
         "training_clips": len(index.names),
         "held_out": len(held_out),
-        "seconds": round(corpus.shortest_s, 3),
+        "seconds": round(sets.shortest_s, 3),
         **found.to_json(),
         "failed": {**index.failed, **found.failed},
     }

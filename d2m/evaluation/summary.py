@@ -41,21 +41,21 @@ def about_protocols(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def notes_on(
-    truths: Sequence[Reference], floors: Mapping[str, Sequence[ClipScore]], system: Sequence[ClipScore]
+    references: Sequence[Reference], baselines: Mapping[str, Sequence[ClipScore]], system: Sequence[ClipScore]
 ) -> list[str]:
     """Sentences on what makes these scores less than they seem: tracked references, one song, other lengths."""
     notes = []
-    tracked = sum(truth.beats_from == "tracked" for truth in truths)
+    tracked = sum(reference.beats_from == "tracked" for reference in references)
     if tracked:
         notes.append(
-            f"{tracked} of {len(truths)} references have no true beats: theirs are tracked, and the ceiling"
+            f"{tracked} of {len(references)} references have no true beats: theirs are tracked, and the ceiling"
             " `reference` is 1 for them by construction."
         )
-    if "random_song" not in floors:
+    if "random_song" not in baselines:
         notes.append("there is only one song, so the floors random_song and shuffled_pairs could not be made.")
-    if len({score.truth.song for score in system}) < 2:
+    if len({score.reference.song for score in system}) < 2:
         notes.append("there is only one song, so no interval over songs can be given.")
-    mute = sum(score.heard.beats_s.size == 0 for score in system)
+    mute = sum(score.analysis.beats_s.size == 0 for score in system)
     if mute:
         notes.append(f"in {mute} of {len(system)} generated clips the tracker hears no beat.")
     lengths = [score.length for score in system if score.length]
@@ -87,7 +87,7 @@ def summarize(scores: Sequence[ClipScore], resamples: int, seed: int) -> dict[st
 
     `mean` is None where nothing could be measured.
     """
-    songs = [score.truth.song for score in scores]
+    songs = [score.reference.song for score in scores]
     summary: dict[str, Any] = {}
     for key, metric in METRICS.items():
         values = np.array([score.metrics[key] for score in scores], dtype=np.float64)
@@ -137,8 +137,12 @@ def plain_number(value: float | None, digits: int = 6) -> float | None:
 
 def clip_json(score: ClipScore, protocols: Sequence[str]) -> dict[str, Any]:
     """One row of `clips`: what the clip is, its scores (None where not measured), and its event times in seconds."""
-    truth, heard, length = score.truth, score.heard, score.length
-    minima_s = truth.motion_beats.minima_s[truth.motion_beats.minima_s < truth.seconds] if truth.motion_beats else None
+    reference, analysis, length = score.reference, score.analysis, score.length
+    minima_s = (
+        reference.motion_beats.minima_s[reference.motion_beats.minima_s < reference.seconds]
+        if reference.motion_beats
+        else None
+    )
     chosen = {
         key: value for key, value in score.protocol_metrics.items() if key.split("_", 1)[0] in protocols
     }  # fmt: skip
@@ -148,21 +152,21 @@ def clip_json(score: ClipScore, protocols: Sequence[str]) -> dict[str, Any]:
 
     return {
         "clip": score.clip,
-        "name": truth.name,
-        "song": truth.song,
-        "genre": truth.genre,
-        "genre_heard": heard.genre.genre if heard.genre else None,
+        "name": reference.name,
+        "song": reference.song,
+        "genre": reference.genre,
+        "genre_heard": analysis.genre.genre if analysis.genre else None,
         "genre_said": score.genre_said,
         "seed": score.seed,
-        "seconds": plain_number(length.generated_seconds if length else truth.seconds, 4),
-        "reference_seconds": plain_number(length.reference_seconds if length else truth.seconds, 4),
-        "judged_seconds": plain_number(truth.seconds, 4),
+        "seconds": plain_number(length.generated_seconds if length else reference.seconds, 4),
+        "reference_seconds": plain_number(length.reference_seconds if length else reference.seconds, 4),
+        "judged_seconds": plain_number(reference.seconds, 4),
         "tempo_bpm": plain_number(score.tempo_bpm, 3),
-        "reference_tempo_bpm": plain_number(truth.tempo_bpm, 3),
-        "reference_beats_from": truth.beats_from,
+        "reference_tempo_bpm": plain_number(reference.tempo_bpm, 3),
+        "reference_beats_from": reference.beats_from,
         "metrics": {key: plain_number(value) for key, value in (score.metrics | chosen).items()},
         "notes": list(score.notes),
-        "beats_s": times(heard.beats_s),
-        "reference_beats_s": times(truth.beats_s),
+        "beats_s": times(analysis.beats_s),
+        "reference_beats_s": times(reference.beats_s),
         "kinematic_beats_s": times(minima_s),
     }

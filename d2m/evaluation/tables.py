@@ -18,54 +18,53 @@ from d2m.metrics.trackers import tracker_spread
 
 def genre_rows(
     system: Sequence[ClipScore],
-    floors: Mapping[str, Sequence[ClipScore]],
-    ceilings: Mapping[str, Sequence[ClipScore]],
+    baselines: Mapping[str, Sequence[ClipScore]],
+    toplines: Mapping[str, Sequence[ClipScore]],
 ) -> dict[str, Any]:
     """Per genre code: title, number of clips, plain means of all metrics, and the headline of its floor and ceiling."""
     genres = {}
-    for genre in sorted({row.truth.genre for row in system if row.truth.genre}):
+    for genre in sorted({row.reference.genre for row in system if row.reference.genre}):
 
         def headline(rows: Sequence[ClipScore], genre: str = genre) -> float | None:
-            return mean_metrics([row for row in rows if row.truth.genre == genre])[HEADLINE]
+            return mean_metrics([row for row in rows if row.reference.genre == genre])[HEADLINE]
 
-        rows = [row for row in system if row.truth.genre == genre]
+        rows = [row for row in system if row.reference.genre == genre]
         genres[genre] = {
             "title": GENRE_TITLES[genre],
             "clips": len(rows),
             **mean_metrics(rows),
-            f"random_song_{HEADLINE}": headline(floors.get("random_song", [])),
-            f"reference_{HEADLINE}": headline(ceilings.get("reference", [])),
+            f"random_song_{HEADLINE}": headline(baselines.get("random_song", [])),
+            f"reference_{HEADLINE}": headline(toplines.get("reference", [])),
         }
     return genres
 
 
-def tempo_rows(system: Sequence[ClipScore], ceilings: Mapping[str, Sequence[ClipScore]]) -> list[dict[str, Any]]:
+def tempo_rows(system: Sequence[ClipScore], toplines: Mapping[str, Sequence[ClipScore]]) -> list[dict[str, Any]]:
     """Per song of known tempo, slowest first: plain means of all metrics, and the ceiling's headline."""
-    songs = {row.truth.song: row.truth.tempo_bpm for row in system if row.truth.tempo_bpm is not None}
+    songs = {row.reference.song: row.reference.tempo_bpm for row in system if row.reference.tempo_bpm is not None}
     table = []
     for song, tempo_bpm in sorted(songs.items(), key=lambda item: (item[1] or 0, item[0])):
-        rows = [row for row in system if row.truth.song == song]
-        ceiling = [row for row in ceilings.get("reference", []) if row.truth.song == song]
+        rows = [row for row in system if row.reference.song == song]
+        topline = [row for row in toplines.get("reference", []) if row.reference.song == song]
         table.append(
             {
                 "tempo_bpm": plain_number(tempo_bpm, 3),
                 "song": song,
-                "genre": rows[0].truth.genre,
+                "genre": rows[0].reference.genre,
                 "clips": len(rows),
                 **mean_metrics(rows),
-                f"reference_{HEADLINE}": mean_metrics(ceiling)[HEADLINE],
+                f"reference_{HEADLINE}": mean_metrics(topline)[HEADLINE],
             }
         )
     return table
 
 
-# The headline under every tracker that listened: how much of a score belongs to the one who counts the beats.
-
-
-def _metrics(truth: Reference, heard: AudioAnalysis) -> dict[str, float]:
-    metrics = beat_metrics(truth, heard)
-    if truth.tempo_bpm is not None:
-        metrics["tempo_within_2_percent"] = float(judge_tempo(truth.tempo_bpm, fit_tempo_bpm(heard.beats_s)).within)
+def _metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
+    metrics = beat_metrics(reference, analysis)
+    if reference.tempo_bpm is not None:
+        metrics["tempo_within_2_percent"] = float(
+            judge_tempo(reference.tempo_bpm, fit_tempo_bpm(analysis.beats_s)).within
+        )
     return metrics
 
 
@@ -77,15 +76,17 @@ def _means(rows: Sequence[dict[str, float]]) -> dict[str, float | None]:
 def tracker_table(system: Sequence[ClipScore], trackers: Sequence[str]) -> dict[str, Any]:
     """Beat scores and tempo by tracker, and with two or more the `spread` of beat F at 70 ms.
 
-    Where a reference has no true beats, each tracker is judged against what it hears in the reference itself.
+    Where a reference has no true beats, each tracker is scored against its own beats in the reference.
     `reference_beat_f_70` is the ceiling under the same tracker.
     """
     table: dict[str, Any] = {}
     for name in trackers:
-        pairs = [(score.truth.by(name), score.heard.by(name)) for score in system]
-        table[name] = _means([_metrics(truth, heard) for truth, heard in pairs])
-        ceiling = [beat_metrics(truth, truth.heard)[HEADLINE] for truth, _ in pairs if truth.heard]
-        table[name][f"reference_{HEADLINE}"] = plain_number(float(np.mean(ceiling))) if ceiling else None
+        pairs = [(score.reference.by(name), score.analysis.by(name)) for score in system]
+        table[name] = _means([_metrics(reference, analysis) for reference, analysis in pairs])
+        topline = [
+            beat_metrics(reference, reference.analysis)[HEADLINE] for reference, _ in pairs if reference.analysis
+        ]
+        table[name][f"reference_{HEADLINE}"] = plain_number(float(np.mean(topline))) if topline else None
     if len(trackers) > 1:
         spread = tracker_spread({name: table[name][HEADLINE] for name in trackers})
         table["spread"] = {
@@ -132,9 +133,9 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 def lines_of(scores: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
     """Kind, name, summary and protocols of each floor, the system, each ceiling, in reading order."""
-    floors = [("floor", name, row, row["protocols"]) for name, row in scores["floors"].items()]
-    ceilings = [("ceiling", name, row, row["protocols"]) for name, row in scores["ceilings"].items()]
-    return [*floors, ("system", "this system", scores["summary"], scores["protocols"]), *ceilings]
+    baselines = [("floor", name, row, row["protocols"]) for name, row in scores["floors"].items()]
+    toplines = [("ceiling", name, row, row["protocols"]) for name, row in scores["ceilings"].items()]
+    return [*baselines, ("system", "this system", scores["summary"], scores["protocols"]), *toplines]
 
 
 def _title(kind: str, name: str) -> str:

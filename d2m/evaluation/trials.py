@@ -1,4 +1,4 @@
-"""A system's trial: trained within a budget, then heard on held-out splits; one row of a table that compares systems.
+"""A system's trial: trained within a budget, then scored on held-out splits; one row of a table that compares systems.
 
 Training runs in a process of its own, so that its processor time can be told; a trial that was interrupted goes on.
 """

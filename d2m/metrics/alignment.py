@@ -48,34 +48,6 @@ def _mean_nearness(
     return float(np.exp(-(distance_s**2) / (2 * sigma_s**2)).mean())
 
 
-def alignment_over_motion(
-    motion_beats_s: Float[np.ndarray, " motion"],
-    music_beats_s: Float[np.ndarray, " music"],
-    sigma_s: float | int = SIGMA_S,
-) -> float:
-    """AIST++ beat alignment: every motion beat asks for a music beat near it. In [0, 1].
-
-    Raises:
-        ValueError: for improper times, or a sigma that is not positive.
-    """
-    motion_beats_s, music_beats_s = checked_times(motion_beats_s), checked_times(music_beats_s)
-    return _mean_nearness(motion_beats_s, music_beats_s, sigma_s)
-
-
-def alignment_over_music(
-    motion_beats_s: Float[np.ndarray, " motion"],
-    music_beats_s: Float[np.ndarray, " music"],
-    sigma_s: float | int = SIGMA_S,
-) -> float:
-    """Bailando's beat alignment: every music beat asks for a motion beat near it. In [0, 1].
-
-    Raises:
-        ValueError: for improper times, or a sigma that is not positive.
-    """
-    motion_beats_s, music_beats_s = checked_times(motion_beats_s), checked_times(music_beats_s)
-    return _mean_nearness(music_beats_s, motion_beats_s, sigma_s)
-
-
 def alignment(
     motion_beats_s: Float[np.ndarray, " motion"],
     music_beats_s: Float[np.ndarray, " music"],
@@ -83,23 +55,20 @@ def alignment(
 ) -> Alignment:
     """Both readings and their harmonic mean, which is 0 where both are.
 
+    Over motion (AIST++) every motion beat asks for a music beat near it, over music (Bailando) the other way round.
+
     Raises:
         ValueError: for improper times, or a sigma that is not positive.
     """
-    over_motion = alignment_over_motion(motion_beats_s, music_beats_s, sigma_s)
-    over_music = alignment_over_music(motion_beats_s, music_beats_s, sigma_s)
+    motion_beats_s, music_beats_s = checked_times(motion_beats_s), checked_times(music_beats_s)
+    over_motion = _mean_nearness(motion_beats_s, music_beats_s, sigma_s)
+    over_music = _mean_nearness(music_beats_s, motion_beats_s, sigma_s)
     total = over_motion + over_music
     return Alignment(over_motion, over_music, 2 * over_motion * over_music / total if total > 0 else 0.0)
 
 
-# Kinematic beats seen in a picture: local minima of the summed speed of 2-D keypoints.
-#
-# The 2-D motion-music alignment of DabFusion (arXiv:2405.09266) is the alignment score on image-plane motion: take the
-# beats from here to `alignment.alignment`. It serves dances of which there is only a video, and tells how much of a 3-D
-# score the third dimension makes. What moves towards the camera stands still in a picture.
-#
-# Keypoints come from any pose estimator, or from a dance through a camera that stands still, as in AIST.
-
+# Kinematic beats of keypoints in a picture, for the 2-D alignment of DabFusion (arXiv:2405.09266): what moves towards the
+# camera stands still in a picture. Keypoints come from a pose estimator, or from a dance through a standing camera.
 
 PICTURE_WIDTH, PICTURE_HEIGHT = 1920, 1080
 """Pixels of AIST's pictures; beats do not depend on the scale."""
@@ -159,20 +128,6 @@ def image_plane_beats_s(
     return np.array(halts, dtype=np.float64) / fps
 
 
-def image_plane_alignment(
-    keypoints: Float[np.ndarray, "time joint 2"],
-    music_beats_s: Float[np.ndarray, " music"],
-    fps: float | int = MOTION_FPS,
-    sigma_s: float | int = SIGMA_S,
-) -> Alignment:
-    """2-D motion-music alignment (DabFusion): alignment of music with the beats of keypoints, read both ways.
-
-    Raises:
-        ValueError: for improper times, or an fps or sigma that is not positive.
-    """
-    return alignment(image_plane_beats_s(keypoints, fps), music_beats_s, sigma_s)
-
-
 def keypoints_of(features: Float[np.ndarray, "time 219"]) -> Float[np.ndarray, "time 24 2"]:
     """A dance's 24 joints as a standing camera in front of it sees them: pixel columns and rows at 60 fps."""
     positions = np.asarray(joint_positions_of(features), dtype=np.float64)
@@ -201,18 +156,16 @@ def load_keypoints(path: Path) -> Float[np.ndarray, "time joint 2"]:
     return keypoints
 
 
-# What a dance alone says about the beat: kinematic beats, and beats tracked on joint speed.
-#
-# Both are also floors: a generator must know more about the music than a tracker that only sees how fast the body moves.
+# Beats that a dance alone shows, which are also baselines: a generator must know more about the music.
 
 
 @dataclass(frozen=True)
 class MotionBeats:
-    """Beats seen in a dance.
+    """Beats of a dance.
 
     Args:
         minima_s: kinematic beats, local minima of summed joint speed, in seconds.
-        speed_beats_s: beats tracked on joint speed by the tracker that also hears the music, in seconds.
+        speed_beats_s: beats tracked on joint speed by the tracker that is also used on the music, in seconds.
         picture_minima_s: kinematic beats of the joints as a standing camera sees them, in seconds.
         seconds: length of the dance, None where it is not known.
     """
@@ -228,13 +181,13 @@ def speed_drop(speed: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
 
     A move arrives by braking, so the fall of speed is to motion what the rise of energy is to sound. Of several simple
     envelopes (speed inverted, smoothed, made local, its rise) this one gave beats away best on procedural dances: a
-    floor should be as high as it can be made without learning.
+    baseline should be as high as it can be made without learning.
     """
     return np.maximum(0.0, -np.diff(speed, prepend=speed[:1]))
 
 
 def motion_beats_of(path: Path) -> MotionBeats:
-    """Beats seen in a dance file.
+    """Beats of a dance file.
 
     Raises:
         BadInput: when the file is not a usable dance.

@@ -29,7 +29,7 @@ _OVERSAMPLING = 4
 
 
 @dataclass(frozen=True)
-class SoundCheck:
+class AudioQuality:
     """Technical measurements of one clip.
 
     Args:
@@ -55,9 +55,9 @@ class SoundCheck:
         return dict(self.__dict__)
 
 
-def check_sound(music: Music) -> SoundCheck:
+def check_audio_quality(music: Music) -> AudioQuality:
     """Measure everything; a clip without samples is silent."""
-    return SoundCheck(
+    return AudioQuality(
         loudness_lufs=loudness_lufs(music),
         clipped_share=clipped_share(music.waveform),
         silent_share=silent_share(music),

@@ -46,7 +46,7 @@ def harmonic_mean(first: float, second: float) -> float:
     return 2 * first * second / (first + second) if first + second > 0 else 0.0
 
 
-# What the published protocols hear, with their own detectors and settings, once per file.
+# Events of the published protocols, with their own detectors and settings, once per file.
 #
 # They load audio by `librosa.load`: the mean of the channels, resampled to 22,050 Hz by soxr at high quality. The same
 # calls are made here on a `Music`, so that the samples are equal to those of `librosa.load` bit for bit; nothing is
@@ -111,8 +111,8 @@ def protocol_samples(music: Music) -> Float[np.ndarray, " sample"]:
     )
 
 
-def hear_events(music: Music) -> ProtocolEvents:
-    """All that the published protocols hear in a piece of music; empty lists and 0 BPM for digital silence."""
+def extract_events(music: Music) -> ProtocolEvents:
+    """All events that the published protocols detect in a piece of music; empty lists and 0 BPM for digital silence."""
     samples = protocol_samples(music)
     rate: dict[str, Any] = {"sr": PROTOCOL_SAMPLE_RATE, "hop_length": PROTOCOL_HOP_SAMPLES}
     if samples.size == 0 or not samples.any():
@@ -168,7 +168,7 @@ def d2mgan(
     filled up with empty bins to the reference's length, so that stopping early costs.
 
     Args:
-        reference_s: onsets of the reference, in seconds; see `listening.hear_events`.
+        reference_s: onsets of the reference, in seconds; see `extract_events`.
         generated_s: onsets of the generated music, in seconds.
         seconds: duration of the reference.
 
@@ -268,7 +268,7 @@ def loris(
     that a short output is not punished; longer generated music, which the published code refuses, is cut.
 
     Args:
-        reference_s: onsets of the reference, in seconds; see `listening.hear_events`.
+        reference_s: onsets of the reference, in seconds; see `extract_events`.
         generated_s: onsets of the generated music, in seconds.
         reference_seconds: duration of the reference.
         generated_seconds: duration of the generated music.
@@ -314,7 +314,7 @@ def inversion(
     0; music without a tempo has 0 BPM; the difference is NaN where the reference has none.
 
     Args:
-        reference_s: onsets of the reference, in seconds; see `listening.hear_events`.
+        reference_s: onsets of the reference, in seconds; see `extract_events`.
         generated_s: onsets of the generated music, in seconds.
         seconds: duration of the reference.
         reference_bpm, generated_bpm: global tempi in BPM, 0 where there is none.
@@ -443,7 +443,7 @@ class ProtocolScores:
 
 
 def score_protocols(reference: ProtocolEvents, generated: ProtocolEvents) -> ProtocolScores:
-    """One clip under all published protocols, each with the events that its own detector heard.
+    """One clip under all published protocols, each with the events of its own detector.
 
     Raises:
         ValueError: for improper times.

@@ -19,9 +19,9 @@ def scored(shifts_s: dict[str, float], seeds: int = 1) -> list[ClipScore]:
     scores = []
     for name, shift_s in shifts_s.items():
         beats_s = np.arange(0.2, 12.0, 0.45 + 0.01 * (sum(name.encode()) % 9))
-        truth = Reference.of(name, 12.5, beats_s, None)
+        reference = Reference.of(name, 12.5, beats_s, None)
         for seed in range(seeds):
-            scores.append(score_clip(truth, AudioAnalysis(beats_s + shift_s), f"{name}_seed{seed}", seed))
+            scores.append(score_clip(reference, AudioAnalysis(beats_s + shift_s), f"{name}_seed{seed}", seed))
     return scores
 
 

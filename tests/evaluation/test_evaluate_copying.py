@@ -12,9 +12,9 @@ from d2m.evaluation.memorization import (
     KEYS,
     TrainingIndex,
     build_index,
-    copy_features,
     find_memorized,
     p_value,
+    similarity_features,
 )
 
 RATE = 22050
@@ -54,7 +54,7 @@ def index(sounds):
 
 
 def test_a_training_song_finds_itself(index):
-    nearest = index.nearest(copy_features(Music(tune(3)[None], RATE)))
+    nearest = index.nearest(similarity_features(Music(tune(3)[None], RATE)))
     assert nearest.name == "3" and nearest.similarity > 0.98
     assert nearest.transposition == 0 and nearest.start_s == pytest.approx(0, abs=FRAME_S)
 
@@ -62,7 +62,7 @@ def test_a_training_song_finds_itself(index):
 def test_key_start_loudness_and_noise_do_not_hide_a_copy(index):
     dirty = tune(5, semitones=-4)[2 * RATE : 7 * RATE] * 0.2
     dirty = dirty + np.random.default_rng(0).normal(size=dirty.size).astype(np.float32) * 0.002
-    nearest = index.nearest(copy_features(Music(dirty[None], RATE)))
+    nearest = index.nearest(similarity_features(Music(dirty[None], RATE)))
     assert nearest.name == "5" and nearest.similarity > 0.8
     assert nearest.transposition == 4 and nearest.start_s == pytest.approx(2, abs=1.5 * FRAME_S)
 
@@ -123,10 +123,10 @@ def test_similarity_is_in_range_and_knows_its_own_transposition(seed, key, frame
 
 
 def test_silence_resembles_nothing(index):
-    features = copy_features(Music(np.zeros((1, 3 * RATE), np.float32), RATE))
+    features = similarity_features(Music(np.zeros((1, 3 * RATE), np.float32), RATE))
     assert not features.any() and index.nearest(features).similarity == 0
     for samples in (0, 1, 500):
-        assert np.isfinite(copy_features(Music(np.ones((1, samples), np.float32), RATE))).all()
+        assert np.isfinite(similarity_features(Music(np.ones((1, samples), np.float32), RATE))).all()
 
 
 def test_the_index_is_made_once(sounds, tmp_path):

@@ -125,12 +125,12 @@ def test_anybodys_wavs_need_no_names_of_ours(tmp_path):
 
 
 def test_silent_generated_music_scores_zero():
-    truth = Reference.of("song", 6.0, np.arange(0.5, 6, 0.5), None)
-    score = score_clip(truth, AudioAnalysis(np.zeros(0), np.zeros(0)))
+    reference = Reference.of("song", 6.0, np.arange(0.5, 6, 0.5), None)
+    score = score_clip(reference, AudioAnalysis(np.zeros(0), np.zeros(0)))
     metrics = score.metrics | score.protocol_metrics
     assert metrics["beat_f_200"] == metrics["d2md_hit"] == metrics["tempo_within_2_percent"] == 0
     assert metrics["d2mgan_hit"] == metrics["inversion_f1"] == 0
-    assert truth.tempo_bpm == pytest.approx(120) and truth.song == "song"
+    assert reference.tempo_bpm == pytest.approx(120) and reference.song == "song"
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,10 @@ def test_a_shorter_song_of_a_floor_is_compared_over_what_both_have():
     mels = [log_mel(Music(noise[:, : seconds * RATE], RATE))[:, : seconds * RATE // 512 - 2] for seconds in (6, 3)]
     beats_s = np.arange(0.5, 6, 0.5)
     short, long = (AudioAnalysis(beats_s, log_mel=mel) for mel in (mels[1], mels[0]))
-    truth = Reference.of("a", 6.0, beats_s, long)
-    cut = truth.until(mels[1].shape[1] * 512 / RATE - 0.03)
+    reference = Reference.of("a", 6.0, beats_s, long)
+    cut = reference.until(mels[1].shape[1] * 512 / RATE - 0.03)
     assert score_clip(cut, short).metrics["log_mel_l1"] < 1e-6
-    assert score_clip(truth, short).metrics["log_mel_l1"] > 1  # a system's own music that stops early
+    assert score_clip(reference, short).metrics["log_mel_l1"] > 1  # a system's own music that stops early
     assert log_mel(Music(noise, RATE)).shape[1] == log_mel_frames(6.0)
 
 

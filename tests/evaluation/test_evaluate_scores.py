@@ -83,9 +83,9 @@ def test_right_music_scores_and_late_music_does_not(scores):
 def test_floors_lie_below_and_ceilings_above(scores):
     content = scores.to_json()
     system = content["summary"]["beat_f"]["70"]["mean"]
-    ceiling = content["ceilings"]["reference"]["beat_f"]["70"]["mean"]
+    topline = content["ceilings"]["reference"]["beat_f"]["70"]["mean"]
     assert content["floors"]["silence"]["beat_f"]["70"]["mean"] == 0
-    assert content["floors"]["random_song"]["beat_f"]["70"]["mean"] < 0.5 < system < ceiling
+    assert content["floors"]["random_song"]["beat_f"]["70"]["mean"] < 0.5 < system < topline
     assert content["floors"]["random_song"]["beat_f"]["70"]["clips"] == 6
     assert content["ceilings"]["reference_through_dmae"]["beat_f"] == content["ceilings"]["reference"]["beat_f"]
     assert content["ceilings"]["reference"]["onset_f"]["mean"] == 1
@@ -190,9 +190,9 @@ def test_spread_over_trackers(root):
     class Unpadded(LibrosaTracker):
         name = "unpadded"
 
-    ear = AudioAnalyzer(progress=False, trackers=(LibrosaTracker(), Unpadded(padding_s=0.0)))
+    analyzer = AudioAnalyzer(progress=False, trackers=(LibrosaTracker(), Unpadded(padding_s=0.0)))
     noted = make_analyzer(progress=False)[1]
-    content = score_folders(root / "generated", root / "wavs", resamples=50, ear=(ear, noted)).to_json()
+    content = score_folders(root / "generated", root / "wavs", resamples=50, analyzer=(analyzer, noted)).to_json()
     table = content["trackers"]
     assert table["librosa"]["beat_f_70"] == pytest.approx(content["summary"]["beat_f"]["70"]["mean"], abs=1e-5)
     values = [table[name]["beat_f_70"] for name in ("librosa", "unpadded")]

@@ -7,7 +7,6 @@ from d2m.core.errors import BadInput
 from d2m.data.synthetic.dances import choreograph
 from d2m.metrics.alignment import (
     alignment,
-    image_plane_alignment,
     image_plane_beats_s,
     image_plane_speed,
     keypoints_of,
@@ -28,7 +27,7 @@ def test_halts_are_beats_at_any_frame_rate(fps):
     beats_s = image_plane_beats_s(swing(fps), fps)
     halts_s = np.arange(0.5, 5.9, 0.5)
     assert np.abs(beats_s[:, None] - halts_s).min(axis=0).max() <= 0.5 / fps + 1e-9
-    score = image_plane_alignment(swing(fps), halts_s, fps)
+    score = alignment(image_plane_beats_s(swing(fps), fps), halts_s)
     assert score.over_music > 0.9 and score.over_motion > 0.9 and score.harmonic > 0.9
 
 
@@ -45,7 +44,7 @@ def test_nothing_to_see_is_no_beat():
     for keypoints in (np.zeros((0, 3, 2)), np.zeros((1, 3, 2)), np.zeros((50, 3, 2)), np.full((50, 3, 2), np.nan)):
         assert image_plane_beats_s(keypoints).size == 0
         assert image_plane_speed(keypoints).shape == (len(keypoints),)
-    assert image_plane_alignment(np.zeros((50, 3, 2)), np.array([0.5])).harmonic == 0
+    assert alignment(image_plane_beats_s(np.zeros((50, 3, 2))), np.array([0.5])).harmonic == 0
     with pytest.raises(ValueError):
         image_plane_beats_s(swing(60), 0)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from d2m.metrics.alignment import SIGMA_S, alignment_over_motion, alignment_over_music
+from d2m.metrics.alignment import SIGMA_S, alignment
 from d2m.metrics.beats import TOLERANCES_S, beat_f, beat_scores, onset_f
 from d2m.metrics.intervals import bootstrap_mean
 from d2m.metrics.protocols import D2MD_TOLERANCE_S, d2md
@@ -40,7 +40,7 @@ def test_matching_is_one_to_one():
 @pytest.mark.parametrize(
     "bad", [np.array([1.0, np.nan]), np.array([1.0, np.inf]), np.array([2.0, 1.0]), np.array([-0.1, 1.0])]
 )
-@pytest.mark.parametrize("metric", [beat_f, onset_f, d2md, alignment_over_motion, alignment_over_music])
+@pytest.mark.parametrize("metric", [beat_f, onset_f, d2md, alignment])
 def test_improper_times_raise(metric, bad):
     with pytest.raises(ValueError):
         metric(BEATS_S, bad)
@@ -92,17 +92,17 @@ def test_tempo_verdict_keeps_octaves_apart():
 
 
 def test_alignment_reads_density_both_ways():
-    assert alignment_over_motion(BEATS_S, BEATS_S) == alignment_over_music(BEATS_S, BEATS_S) == 1.0
+    assert alignment(BEATS_S, BEATS_S).over_motion == alignment(BEATS_S, BEATS_S).over_music == 1.0
     dense = np.arange(0, 6, 0.125)
-    assert alignment_over_motion(BEATS_S, dense) == 1.0 > alignment_over_music(BEATS_S, dense)
+    assert alignment(BEATS_S, dense).over_motion == 1.0 > alignment(BEATS_S, dense).over_music
     sparse = BEATS_S[:1]
-    assert alignment_over_music(BEATS_S, sparse) == 1.0 > alignment_over_motion(BEATS_S, sparse)
-    assert alignment_over_motion(BEATS_S, NONE) == alignment_over_music(NONE, BEATS_S) == 0.0
+    assert alignment(BEATS_S, sparse).over_music == 1.0 > alignment(BEATS_S, sparse).over_motion
+    assert alignment(BEATS_S, NONE).over_motion == alignment(NONE, BEATS_S).over_music == 0.0
 
 
 def test_alignment_is_a_gaussian_of_three_frames():
     assert pytest.approx(0.05) == SIGMA_S
-    assert alignment_over_motion(np.array([1.0]), np.array([1.05])) == pytest.approx(np.exp(-0.5))
+    assert alignment(np.array([1.0]), np.array([1.05])).over_motion == pytest.approx(np.exp(-0.5))
 
 
 def test_d2md_counts_all_pairs_and_can_exceed_one():

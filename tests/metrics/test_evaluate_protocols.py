@@ -24,7 +24,7 @@ from d2m.metrics.protocols import (
     ProtocolEvents,
     d2md,
     d2mgan,
-    hear_events,
+    extract_events,
     inversion,
     inversion_mean,
     loris,
@@ -145,7 +145,7 @@ def test_protocols_hear_the_samples_of_librosa_load(tmp_path: Path):
     samples, _ = librosa.load(path)
     music = Music.load(path)
     assert np.array_equal(protocol_samples(music), samples)
-    events = hear_events(music)
+    events = extract_events(music)
     assert events.seconds == len(samples) / 22050
     d2mgan_s = librosa.onset.onset_detect(
         y=samples, sr=22050, wait=1, delta=0.2, pre_avg=1, post_avg=1, post_max=1, units="time"
@@ -162,12 +162,12 @@ def test_protocols_hear_the_samples_of_librosa_load(tmp_path: Path):
 
 
 def test_golden_clips_from_sound_to_score():
-    reference, generated = hear_events(bursts([0.5, 1.5, 3.5, 5.1])), hear_events(bursts([0.5, 2.5, 3.5]))
+    reference, generated = extract_events(bursts([0.5, 1.5, 3.5, 5.1])), extract_events(bursts([0.5, 2.5, 3.5]))
     scores = score_protocols(reference, generated)
     assert scores.d2mgan == CoverageAndHit(3 / 4, 2 / 4)
     assert scores.loris == LorisClip(2 / 3, 2 / 4)
     assert (scores.inversion.precision, scores.inversion.recall) == (2 / 3, 2 / 4)
-    beat, half = hear_events(bursts(np.arange(0.25, 6, 0.5))), hear_events(bursts(np.arange(0.25, 6, 1.0)))
+    beat, half = extract_events(bursts(np.arange(0.25, 6, 0.5))), extract_events(bursts(np.arange(0.25, 6, 1.0)))
     same = score_protocols(beat, beat)
     assert same.d2md == CoverageAndHit(1.0, 1.0) and same.inversion.tempo_difference_bpm == 0
     assert score_protocols(beat, half).inversion.precision == 1.0
@@ -189,7 +189,7 @@ def test_golden_scores_have_not_moved():
     pairs = golden_pairs()
     assert stored.keys() == pairs.keys()
     for name, (reference, generated) in pairs.items():
-        found = asdict(score_protocols(hear_events(reference), hear_events(generated)))
+        found = asdict(score_protocols(extract_events(reference), extract_events(generated)))
         assert found.keys() == stored[name].keys() == PROTOCOLS.keys()
         for protocol, columns in found.items():
             assert columns == pytest.approx(stored[name][protocol], abs=1e-12, rel=0, nan_ok=True), (name, protocol)
@@ -197,9 +197,9 @@ def test_golden_scores_have_not_moved():
 
 @pytest.mark.parametrize("waveform", [np.zeros((2, 6 * RATE)), np.zeros((1, 3)), np.full((1, 3), 0.1)])
 def test_silence_and_crumbs_are_heard_without_events(waveform):
-    events = hear_events(Music(waveform.astype(np.float32), RATE))
+    events = extract_events(Music(waveform.astype(np.float32), RATE))
     assert events.d2mgan_onsets_s.size == events.loris_onsets_s.size == events.d2md_beats_s.size == 0
-    reference = hear_events(bursts([0.5, 1.5, 3.5]))
+    reference = extract_events(bursts([0.5, 1.5, 3.5]))
     scores = score_protocols(reference, events)
     assert scores.d2mgan == scores.d2md == CoverageAndHit(0.0, 0.0) and scores.loris.bcs == 0
 
@@ -210,7 +210,7 @@ def test_wrong_tempo_at_a_random_phase_saturates_the_binned_protocols_and_not_th
     for seed, (bpm, wrong_bpm) in enumerate([(90, 127), (100, 133), (110, 93), (120, 97), (130, 113), (95, 118)]):
         reference, beats_s = drums(bpm, rng.uniform(0, 1), 6.0, seed)
         generated, _ = drums(wrong_bpm, rng.uniform(0, 1), 6.0, seed + 100)
-        clips.append(score_protocols(hear_events(reference), hear_events(generated)))
+        clips.append(score_protocols(extract_events(reference), extract_events(generated)))
         headline.append(beat_f(beats_s, track_beats_s(generated), 0.07))
     summary = summarize_clips(clips)
     for name in [name for name, protocol in PROTOCOLS.items() if protocol.saturated]:

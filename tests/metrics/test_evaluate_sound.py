@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from d2m.core.music import Music
 from d2m.metrics.audio_quality import (
-    check_sound,
+    check_audio_quality,
     clipped_share,
     dc_offset,
     loudness_lufs,
@@ -94,7 +94,7 @@ def test_true_peak_sees_between_the_samples():
 @given(st.integers(0, 999), st.integers(1, 3), st.integers(0, 5000), st.sampled_from([0.0, 1e-8, 0.1, 1.0, 3.0]))
 def test_every_clip_has_every_number(seed, channels, samples, level):
     waveform = (np.random.default_rng(seed).normal(size=(channels, samples)) * level).astype(np.float32)
-    metrics = check_sound(Music(waveform, 8000)).metrics
+    metrics = check_audio_quality(Music(waveform, 8000)).metrics
     assert set(metrics) == {
         "loudness_lufs", "clipped_share", "silent_share", "dc_offset", "stereo_correlation", "sample_peak_dbfs",
         "true_peak_dbtp",

@@ -74,24 +74,24 @@ def test_envelope_at_sixty_frames_keeps_its_time():
 
 
 def test_heard_is_cut_at_a_time():
-    heard = AudioAnalysis(np.array([0.5, 1.0, 1.5]), np.array([0.4, 1.6])).until(1.5)
-    assert heard.beats_s.tolist() == [0.5, 1.0] and heard.onsets_s.tolist() == [0.4]
+    analysis = AudioAnalysis(np.array([0.5, 1.0, 1.5]), np.array([0.4, 1.6])).until(1.5)
+    assert analysis.beats_s.tolist() == [0.5, 1.0] and analysis.onsets_s.tolist() == [0.4]
 
 
 def test_ear_hears_a_passage_once_and_says_which_file_is_bad(tmp_path):
     music, _ = click_track(120, 6.0)
     path = music.save(tmp_path / "a.wav")
     (tmp_path / "b.wav").write_bytes(b"not audio")
-    ear = AudioAnalyzer(progress=False)
-    ear.hear_all([Passage(path), Passage(path, 3.0), Passage(tmp_path / "b.wav")], "hearing")
-    whole, half = ear(Passage(path)), ear(Passage(path, 3.0))
+    analyzer = AudioAnalyzer(progress=False)
+    analyzer.analyze_all([Passage(path), Passage(path, 3.0), Passage(tmp_path / "b.wav")], "hearing")
+    whole, half = analyzer(Passage(path)), analyzer(Passage(path, 3.0))
     path.unlink()
-    assert ear(Passage(path)) is whole
+    assert analyzer(Passage(path)) is whole
     assert half.beats_s.max() < 3.0 < whole.beats_s.max()
     assert half.protocols.seconds == 3.0 and half.protocols.d2mgan_onsets_s.max() < 3.0
     assert whole.protocol_events(6.0) is whole.protocols
     with pytest.raises(BadInput, match="b.wav"):
-        ear(Passage(tmp_path / "b.wav"))
+        analyzer(Passage(tmp_path / "b.wav"))
 
 
 def test_every_tracker_is_kept_and_can_take_the_lead(tmp_path):
@@ -104,14 +104,14 @@ def test_every_tracker_is_kept_and_can_take_the_lead(tmp_path):
         def track(self, music):
             return np.array([1.0, 5.0])
 
-    heard = AudioAnalyzer(progress=False, trackers=(LibrosaTracker(), Deaf()))(Passage(path))
-    assert set(heard.tracked) == {"librosa", "deaf"} and heard.beats_s is heard.tracked["librosa"]
-    assert heard.by("deaf").beats_s.tolist() == [1.0, 5.0]
-    assert heard.by("deaf").until(3.0).tracked["deaf"].tolist() == [1.0]
+    analysis = AudioAnalyzer(progress=False, trackers=(LibrosaTracker(), Deaf()))(Passage(path))
+    assert set(analysis.tracked) == {"librosa", "deaf"} and analysis.beats_s is analysis.tracked["librosa"]
+    assert analysis.by("deaf").beats_s.tolist() == [1.0, 5.0]
+    assert analysis.by("deaf").until(3.0).tracked["deaf"].tolist() == [1.0]
     bare = AudioAnalysis(np.array([1.0]))
     assert bare.by("deaf") is bare
     with pytest.raises(KeyError):
-        heard.by("madmom")
+        analysis.by("madmom")
 
 
 def bad_audio(path, kind):
@@ -136,9 +136,9 @@ def test_bad_audio_is_one_sentence(tmp_path, kind, says):
 
 def test_a_reference_without_beats_is_refused(tmp_path):
     Music(np.zeros((1, 6 * RATE), dtype=np.float32), RATE).save(tmp_path / "a.wav")
-    heard = AudioAnalyzer(progress=False)(Passage(tmp_path / "a.wav"))
+    analysis = AudioAnalyzer(progress=False)(Passage(tmp_path / "a.wav"))
     with pytest.raises(BadInput, match=r"a\.wav: the tracker hears no beat"):
-        require_beats(heard, tmp_path / "a.wav")
+        require_beats(analysis, tmp_path / "a.wav")
     with_beats = AudioAnalysis(np.array([1.0]))
     assert require_beats(with_beats, tmp_path) is with_beats
 

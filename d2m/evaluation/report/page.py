@@ -1,224 +1,68 @@
-"""The report's clips: a table to sort, and a card for each with player, beats over the waveform, notes and scores."""
+"""The report: one HTML file with players, beats, tables, floors and ceilings, that opens from disk with no network.
 
-import html
+What is printed is gathered here, plots come from `plots`, and `page.html.j2` lays them out.
+"""
+
+import base64
+import io
+import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from string import Template
 from typing import Any
+from urllib.parse import quote
+
+import av
+import numpy as np
 
 from d2m.core.aist_names import GENRE_TITLES
-from d2m.core.errors import UserError
+from d2m.core.errors import BadInput, UserError
 from d2m.core.files import atomic_write
 from d2m.core.music import Music
-from d2m.evaluation.report.audio import Sounds, films, readable
-from d2m.evaluation.report.plots import beat_legend, beat_plot, charts, genre_plot, tempo_plots, time_labels
-from d2m.evaluation.report.sections import (
-    breakable,
-    copying,
-    distribution,
-    diversity,
-    leftovers,
-    nearest_name,
-    settings,
-    sound_defects,
-    sound_warnings,
-    trackers,
+from d2m.evaluation.report.plots import BEAT_LEGEND, beat_plot, beats_of, genre_lines, tempo_plots
+from d2m.evaluation.report.values import (
+    BASELINE_TITLES,
+    GROUPS,
+    TOPLINE_TITLES,
+    Row,
+    Value,
+    clip_name,
+    highest_baseline,
+    measured,
+    metric,
+    render,
+    rows_of,
+    system_row,
+    value_at,
 )
-from d2m.evaluation.report.tables import (
-    genre_table,
-    headline,
-    measure_tables,
-    protocol_list,
-    protocol_table,
-    table,
-    verdict,
-)
-from d2m.evaluation.report.values import DASH, MEASURES, Row, Value, clip_name, metric, rows_of, value_at
 from d2m.evaluation.tables import markdown_table
-from d2m.metrics.registry import Metric
+from d2m.metrics.protocols import PROTOCOLS, Protocol
+from d2m.metrics.registry import HEADLINE, HEADLINES, METRICS, Metric
 from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import kinematic_beats_s
 
-_COLUMNS = (
+AUDIO_BUDGET_BYTES = 8_000_000
+"""All clips' sound together stays about below this in the page, by a lower bit rate where there are many."""
+VIDEO_BUDGET_BYTES = 6_000_000
+"""Videos beyond this, in the order given, are linked and not put into the page."""
+
+_CLIP_COLUMNS = (
     "beat_f_70", "beat_precision_70", "beat_recall_70", "tempo_within_2_percent", "tempo_octave_errors", "onset_f",
     "drift_ms_per_second", "alignment_motion", "alignment_music", "genre_accuracy", "log_mel_l1", "loudness_lufs",
     "clipped_share", "silent_share",
 )  # fmt: skip
-"""Measures in the table of clips, as far as any clip has them; all others are in `clips.csv`."""
+"""Metrics in the table of clips, as far as any clip has them; all others are in `clips.csv`."""
 
-_YES_OR_NO = {"tempo_within_2_percent", "tempo_octave_errors", "genre_accuracy"}
-_ROWS_AT_THE_FOOT = ("floor", "system", "ceiling")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the table of clips: the key to sort by, the title, what it means, and the digits printed."""
-
-    key: str
-    title: str
-    meaning: str
-    digits: int
-
-
-def sorted_clips(clips: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """By genre and name, which is the order in which a clip's number is counted."""
-    return sorted(clips, key=lambda clip: (clip.get("genre") or "", clip_name(clip)))
-
-
-def clip_table(clips: Sequence[Mapping[str, Any]], rows: Sequence[Row], copying: Mapping[str, Any] | None) -> str:
-    """All clips, one line each, with means of floors, the system and ceilings at the foot."""
-    shown = [MEASURES[key] for key in _COLUMNS if any(metric(clip, key) is not None for clip in clips)]
-    columns = [
-        Column("clip", "clip", "name of the generated file", 0),
-        Column("genre", "genre", "of the dance", 0),
-        Column("seconds", "seconds", "length of the generated file", 1),
-        Column("tempo_bpm", "BPM", "tempo heard in the generated music", 1),
-        Column("reference_tempo_bpm", "true BPM", "tempo of the reference", 1),
-        *(Column(measure.key, _title(measure), measure.meaning, measure.digits) for measure in shown),
-    ]
-    copies = (copying or {}).get("clips") or {}
-    if copies:
-        columns.append(Column("similarity", "nearest training song", "similarity of the nearest training song", 3))
-    head = "".join(
-        f'<th data-key="{column.key}" aria-sort="none" title="{html.escape(column.meaning)}"{_word(column)}>'
-        f'<button type="button">{html.escape(column.title)}</button></th>'
-        for column in columns
-    )
-    body = [_clip_row(number, clip, columns, copies) for number, clip in enumerate(clips)]
-    foot = [_foot(row, columns) for kind in _ROWS_AT_THE_FOOT for row in rows if row.kind == kind]
-    return table(f"<tr>{head}</tr>", body, foot, 'id="clips"')
-
-
-def _title(measure: Metric) -> str:
-    short = {"beat_f_70": "beat F", "beat_precision_70": "precision", "beat_recall_70": "recall"}
-    short |= {"tempo_octave_errors": "octave", "alignment_motion": "al. motion", "alignment_music": "al. music"}
-    return short.get(measure.key) or measure.alone
-
-
-def _word(column: Column) -> str:
-    return ' class="word"' if column.key == "genre" else ""
-
-
-def _clip_row(number: int, clip: Mapping[str, Any], columns: Sequence[Column], copies: Mapping[str, Any]) -> str:
-    name, genre = clip_name(clip), clip.get("genre") or ""
-    cells = (
-        f'<th scope="row" data-value="{html.escape(name)}"><button type="button" class="play" data-clip="{number}"'
-        f' aria-label="play {html.escape(name)}">▶</button> <a href="#clip-{number}">{breakable(name)}</a></th>'
-        f'<td class="word" data-value="{html.escape(genre)}">{html.escape(GENRE_TITLES.get(genre, genre) or DASH)}</td>'
-    )
-    for column in columns[2:]:
-        if column.key == "similarity":
-            found = copies.get(name) or {}
-            near = value_at(found, "similarity")
-            words = f" <small>{html.escape(nearest_name(found))}</small>" if near.mean is not None else ""
-            cells += f"<td{_sort_value(near.mean)}>{near.printed(column.digits)}{words}</td>"
-        else:
-            figure = metric(clip, column.key)
-            cells += f"<td{_sort_value(figure)}>{_printed(column, figure)}</td>"
-    return f'<tr data-genre="{html.escape(genre)}" data-clip="{number}">{cells}</tr>'
-
-
-def _sort_value(figure: float | None) -> str:
-    return "" if figure is None else f' data-value="{figure:.6g}"'
-
-
-def _printed(column: Column, figure: float | None) -> str:
-    if figure is not None and column.key in _YES_OR_NO:
-        return "yes" if figure == 1 else "no"
-    return Value(figure).printed(column.digits)
-
-
-def _foot(row: Row, columns: Sequence[Column]) -> str:
-    cells = "".join(
-        f"<td>{value_at(row.summary, *MEASURES[c.key].path).printed(c.digits)}</td>"
-        if c.key in MEASURES
-        else "<td></td>"
-        for c in columns[1:]
-    )
-    return f'<tr class="{row.kind}"><th scope="row">{html.escape(row.title)}, mean</th>{cells}</tr>'
-
-
-def cards(clips: Sequence[Mapping[str, Any]], audio: Mapping[str, Path], sounds: Sounds) -> str:
-    """A card for each clip, in the order given."""
-    return "".join(_card(number, clip, audio.get(clip_name(clip)), sounds) for number, clip in enumerate(clips))
-
-
-def genre_choices(clips: Sequence[Mapping[str, Any]]) -> str:
-    """Options of the filter by genre."""
-    genres = sorted({clip["genre"] for clip in clips if clip.get("genre")})
-    return "".join(
-        f'<option value="{html.escape(genre)}">{html.escape(GENRE_TITLES.get(genre, genre))}</option>'
-        for genre in genres
-    )
-
-
-def _card(number: int, clip: Mapping[str, Any], path: Path | None, sounds: Sounds) -> str:
-    name, genre = clip_name(clip), clip.get("genre") or ""
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in [*(clip.get("notes") or []), *sound_defects(clip)])
-    notes = f'<ul class="notes">{notes}</ul>' if notes else ""
-    return (
-        f'<article class="card" id="clip-{number}" data-genre="{html.escape(genre)}" data-clip="{number}">'
-        f"<header><h3>{breakable(name)}</h3><span>{html.escape(GENRE_TITLES.get(genre, genre))}</span></header>"
-        f"{_sound(clip, path, sounds)}{notes}<dl>{_figures(clip)}</dl></article>"
-    )
-
-
-def _sound(clip: Mapping[str, Any], path: Path | None, sounds: Sounds) -> str:
-    """Waveform and player, or a sentence where there is no readable sound."""
-    music = readable(path)
-    if not isinstance(music, Music) or path is None:
-        return f"<p>{html.escape(str(music))}</p>"
-    plot = f'<div class="plot">{beat_plot(music, beats_of(clip))}<i class="playhead"></i></div>'
-    player = f'<audio controls preload="none" src="{sounds.address(music, path)}"></audio>'
-    return f'{plot}<div class="times">{time_labels(music.seconds)}</div>{player}'
-
-
-def beats_of(clip: Mapping[str, Any]) -> dict[str, list[float]]:
-    """A clip's beats in seconds, by kind; kinds without any are left out."""
-    keys = {
-        "reference": ("reference_beats_s",),
-        "generated": ("beats_s", "generated_beats_s"),
-        "kinematic": ("kinematic_beats_s",),
-    }
-    found = {kind: next((clip[key] for key in names if clip.get(key)), []) for kind, names in keys.items()}
-    return {kind: [float(time_s) for time_s in times] for kind, times in found.items() if times}
-
-
-def _figures(clip: Mapping[str, Any]) -> str:
-    """The clip's scores as a definition list."""
-
-    def printed(key: str, digits: int = 2) -> str:
-        return Value(metric(clip, key)).printed(digits)
-
-    pairs = [
-        ("beat F ±70 ms", printed("beat_f_70"), "lead"),
-        ("precision / recall", f"{printed('beat_precision_70')} / {printed('beat_recall_70')}", ""),
-        ("tempo, BPM", _tempo(clip), ""),
-        ("onset F", printed("onset_f"), ""),
-        ("align. motion / music", f"{printed('alignment_motion')} / {printed('alignment_music')}", ""),
-        ("length / reference", f"{printed('seconds', 1)} / {printed('reference_seconds', 1)} s", ""),
-    ]
-    return "".join(f'<div class="{kind}"><dt>{word}</dt><dd>{figure}</dd></div>' for word, figure, kind in pairs)
-
-
-def _tempo(clip: Mapping[str, Any]) -> str:
-    """AudioAnalysis and true tempo, and what is wrong where they differ."""
-    heard, true = (Value(metric(clip, key)).printed(1) for key in ("tempo_bpm", "reference_tempo_bpm"))
-    verdict = ""
-    if metric(clip, "tempo_within_2_percent") == 1:
-        verdict = " ✓"
-    elif metric(clip, "tempo_octave_errors") == 1:
-        verdict = " (octave)"
-    return f"{heard} of {true}{verdict}"
-
-
-# The report: one HTML file with players, beats, tables, floors and ceilings, that opens from disk with no network.
-
-
-PAGE = Path(__file__).parent / "page.html"
+_GENRE_COLUMNS = ("tempo_within_2_percent", "onset_f", "genre_accuracy")
+_UNPAIRED_TITLES = {
+    "generated": "generated without a reference",
+    "reference": "references without generated music",
+    "without_dance": "clips without a dance",
+    "without_roundtrip": "references without a round trip",
+}
 
 
 def write_report(
@@ -234,7 +78,7 @@ def write_report(
         scores: what `Scores.to_json` gives, or `scores.json` read back (version 2); what it lacks is printed as a dash
             or said to be unmeasured.
         audio: sound of each clip, by the clip's name; a clip without one is listed with its scores alone. All sound is
-            compressed into the page up to `report_audio.AUDIO_BUDGET_BYTES`, the rest is linked.
+            compressed into the page up to `AUDIO_BUDGET_BYTES`, the rest is linked.
         out: folder.
         dances: motion files by clip; kinematic beats come from them where a clip's row has none.
         videos: mp4 files by clip, put into the page as far as they are small, linked beyond that.
@@ -242,57 +86,130 @@ def write_report(
     Returns:
         Path of the page.
     """
+    rows = rows_of(scores)
+    parts = _overview(scores, rows) | _sets(scores) | _clip_parts(scores, audio, out, dances or {})
     path = out / "report.html"
-    page = Template(PAGE.read_text(encoding="utf-8"))
-    parts = _overview(scores) | _clip_parts(scores, audio, out, dances or {}) | {"films": films(videos or {}, out)}
     with atomic_write(path) as temporary:
-        temporary.write_text(page.substitute(parts), encoding="utf-8")
+        temporary.write_text(
+            render("page.html.j2", rows=rows, films=films(videos or {}, out), **parts), encoding="utf-8"
+        )
     return path
 
 
-def _overview(scores: Mapping[str, Any]) -> dict[str, str]:
-    """Everything that is not about single clips."""
-    rows = rows_of(scores)
+def _overview(scores: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
+    """Everything that is neither about single clips nor about sets of them."""
     about = scores.get("about") or {}
+    groups = {title: {name: measured(rows, one) for name, one in columns.items()} for title, columns in GROUPS.items()}
+    shown = {title: {name: found for name, found in columns.items() if found} for title, columns in groups.items()}
+    named = {name: (about.get("protocols") or {}).get(name) or {} for name in PROTOCOLS}
+    told = {name: row for name, row in (scores.get("trackers") or {}).items() if name != "spread"}
+    more = {key: value for key, value in about.items() if key not in _ABOUT_ELSEWHERE}
     return {
-        "lead": html.escape(_lead(scores)),
-        "verdict": verdict(scores),
-        "headline": headline(scores),
-        "charts": charts(rows),
-        "measures": measure_tables(rows),
-        "tracker": html.escape(_tracker(scores)),
-        "protocols": protocol_table(rows),
-        "protocol_list": protocol_list(about.get("protocols")),
-        "genres": genre_table(scores),
-        "distribution": distribution(scores),
-        "diversity": diversity(scores),
-        "copying": copying(scores),
-        "trackers": trackers(scores),
-        "markdown": html.escape(markdown_table(scores)),
-        "leftovers": leftovers(scores),
-        "settings": settings(scores),
+        "lead": _lead(scores),
+        "tracker": _tracker(scores),
+        "headline": METRICS[HEADLINE],
+        "tiles": [_tile(scores, rows, one) for one in HEADLINES[:3]],
+        "charted": measured([system_row(rows)], HEADLINES[:4]),
+        "measures": {title: columns for title, columns in shown.items() if columns},
+        "absent": [
+            one
+            for columns in GROUPS.values()
+            for every in columns.values()
+            for one in every
+            if not measured(rows, [one])
+        ],
+        "protocols": [protocol for protocol in PROTOCOLS.values() if _protocol_measured(rows, protocol)],
+        "protocol_list": {name: {**vars(PROTOCOLS[name]), **known} for name, known in named.items()},
+        "column_title": _column_title,
+        "genres": _genres(scores),
+        "genre_columns": [METRICS[key] for key in _GENRE_COLUMNS],
+        "trackers": told,
+        "spread": (scores.get("trackers") or {}).get("spread"),
+        "markdown": markdown_table(scores),
+        "leftovers": _leftovers(scores),
+        "versions": about.get("versions") or {},
+        "settings": "\n".join(
+            f"{key}: {json.dumps(value, default=str, ensure_ascii=False)}"
+            for key, value in {**(about.get("settings") or {}), **more}.items()
+        ),
     }
 
 
-def _clip_parts(
-    scores: Mapping[str, Any], audio: Mapping[str, Path], out: Path, dances: Mapping[str, Path]
-) -> dict[str, str]:
-    """Plots, table and cards of the clips."""
-    clips = [
-        _with_kinematic_beats(clip, dances.get(clip_name(clip))) for clip in sorted_clips(scores.get("clips") or [])
-    ]
-    sounds = Sounds.of(clips, out)
-    shown = cards(clips, audio, sounds)
-    linked = f"{sounds.linked} clips are linked, not inside this page: keep it where it is." if sounds.linked else ""
+_ABOUT_ELSEWHERE = {"versions", "settings", "protocols", "notes", "unpaired", "bad_files"}
+"""Keys of `about` that have a place of their own in the page."""
+
+
+def _tile(scores: Mapping[str, Any], rows: Sequence[Row], measure: Metric) -> dict[str, Any]:
+    """A headline figure with the baseline and the topline that give it a meaning."""
     return {
-        "genre_plot": genre_plot(scores, clips),
-        "tempo_plots": tempo_plots(scores, clips),
-        "clip_table": clip_table(clips, rows_of(scores), scores.get("copying")),
-        "sound_warnings": sound_warnings(clips),
-        "legend": beat_legend(),
-        "choices": genre_choices(clips),
-        "cards": shown,
-        "linked": linked,
+        "title": measure.alone,
+        "value": value_at(scores.get("summary"), *measure.path),
+        "floor": highest_baseline(rows, measure),
+        "topline": value_at((scores.get("ceilings") or {}).get("reference"), *measure.path),
+    }
+
+
+def _protocol_measured(rows: Sequence[Row], protocol: Protocol) -> bool:
+    found = (value_at(row.summary, "protocols", protocol.name, c) for row in rows for c in protocol.columns)
+    return any(value.mean is not None for value in found)
+
+
+def _column_title(column: str) -> str:
+    capitals = {"bcs", "bhs", "csd", "hsd", "f1"}
+    return {"tempo_difference_bpm": "|Δ tempo|, BPM"}.get(column, column.upper() if column in capitals else column)
+
+
+@dataclass(frozen=True)
+class GenreRow:
+    """A genre's figures beside the headline of its baseline and its topline."""
+
+    title: str
+    code: str
+    clips: int
+    figures: Mapping[str, Any]
+    floor: Value
+    ceiling: Value
+
+    def value(self, measure: Metric) -> Value:
+        """A figure, laid out flat or like a summary."""
+        flat = value_at(self.figures, measure.key)
+        return flat if flat.mean is not None else value_at(self.figures, *measure.path)
+
+
+def _genres(scores: Mapping[str, Any]) -> list[GenreRow]:
+    """A row for each genre and one for all clips; empty without genres."""
+    genres, path = scores.get("genres") or {}, METRICS[HEADLINE].path
+    ends = [
+        value_at((scores.get(kind) or {}).get(name), *path)
+        for kind, name in (("floors", "random_song"), ("ceilings", "reference"))
+    ]
+    rows = [
+        GenreRow(
+            str(row.get("title") or GENRE_TITLES.get(code, code)), code, row["clips"], row,
+            value_at(row, f"random_song_{HEADLINE}"), value_at(row, f"reference_{HEADLINE}"),
+        )
+        for code, row in genres.items()
+    ]  # fmt: skip
+    whole = GenreRow("all clips", "", len(scores.get("clips") or []), scores.get("summary") or {}, *ends)
+    return [*rows, whole] if rows else []
+
+
+def _sets(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """What is measured over all clips at once."""
+    distances, memorization = scores.get("distribution") or {}, scores.get("copying") or {}
+    system = Row("system", "this system", distances)
+    ends = [
+        [Row(kind, titles.get(name, name.replace("_", " ")), row) for name, row in (distances.get(key) or {}).items()]
+        for kind, key, titles in (("floor", "floors", BASELINE_TITLES), ("ceiling", "ceilings", TOPLINE_TITLES))
+    ]
+    return {
+        "distribution": distances,
+        "distribution_rows": [*ends[0], system, *ends[1]],
+        "diversity": scores.get("diversity") or {},
+        "copying": memorization,
+        "copied": sorted(
+            (memorization.get("clips") or {}).items(), key=lambda item: -(value_at(item[1], "similarity").mean or 0)
+        ),
     }
 
 
@@ -301,12 +218,11 @@ def _lead(scores: Mapping[str, Any]) -> str:
     songs = {clip.get("song") for clip in clips if clip.get("song")}
     failed = len(scores.get("failed") or [])
     true = sum(clip.get("reference_beats_from") == "true" for clip in clips)
-    said = sum("reference_beats_from" in clip for clip in clips)
     told = "judged against beats tracked in the reference"
     if true:
         others = "" if true == len(clips) else f" in {true} of them, against tracked ones in the others"
         told = f"judged against true beats{others}"
-    beats = f", {told}" if said else ""
+    beats = f", {told}" if any("reference_beats_from" in clip for clip in clips) else ""
     of_songs = f" of {len(songs)} songs" if songs else ""
     failures = f"; {failed} failed (listed at the end)" if failed else ""
     return f"{len(clips)} clips{of_songs}{beats}{failures}. {date.today().isoformat()}."
@@ -319,6 +235,107 @@ def _tracker(scores: Mapping[str, Any]) -> str:
     return f"{first.get('name')}, version {first.get('version')}" if isinstance(first, Mapping) else str(first)
 
 
+def _leftovers(scores: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Notes, failed clips and names without a partner, under titles; nothing is left out in silence."""
+    about, failures = scores.get("about") or {}, scores.get("failed") or []
+    reasons = {one.get("reason") for one in failures}
+    bad = [sentence for sentence in about.get("bad_files") or [] if sentence not in reasons]
+    found = [
+        ("Notes", list(about.get("notes") or [])),
+        (f"Failed clips ({len(failures)})", [f"{one.get('clip')}: {one.get('reason')}" for one in failures]),
+        (f"Other files that could not be used ({len(bad)})", bad),
+        *(
+            (f"Not scored: {len(names)} {_UNPAIRED_TITLES.get(kind, kind.replace('_', ' '))}", list(names))
+            for kind, names in (about.get("unpaired") or {}).items()
+        ),
+    ]
+    return [(title, items) for title, items in found if items]
+
+
+# Single clips: a table to sort, and a card for each.
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of clips: the key to sort by, the title, what it means, digits, and the metric if it is one."""
+
+    key: str
+    title: str
+    meaning: str
+    digits: int
+    measure: Metric | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """A clip with its number, its plot and sound (or what is the matter with them), and notes."""
+
+    number: int
+    name: str
+    clip: Mapping[str, Any]
+    notes: Sequence[str]
+    plot: Mapping[str, Any] | None = None
+    source: str = ""
+    problem: str = ""
+
+    @property
+    def genre(self) -> str:
+        """Genre code, empty where there is none."""
+        return self.clip.get("genre") or ""
+
+    @property
+    def genre_title(self) -> str:
+        """The genre in words."""
+        return GENRE_TITLES.get(self.genre, self.genre)
+
+
+def _clip_parts(
+    scores: Mapping[str, Any], audio: Mapping[str, Path], out: Path, dances: Mapping[str, Path]
+) -> dict[str, Any]:
+    """Plots, table and cards of the clips, by genre and name."""
+    found = sorted(scores.get("clips") or [], key=lambda clip: (clip.get("genre") or "", clip_name(clip)))
+    clips = [_with_kinematic_beats(clip, dances.get(clip_name(clip))) for clip in found]
+    sounds = Sounds.of(clips, out)
+    cards = [_card(number, clip, audio.get(clip_name(clip)), sounds) for number, clip in enumerate(clips)]
+    defects = {card.name: audio_defects(card.clip) for card in cards}
+    return {
+        "genre_lines": genre_lines(scores, clips),
+        "tempo_plots": tempo_plots(scores, clips),
+        "choices": {card.genre: card.genre_title for card in cards if card.genre},
+        "columns": _columns(clips, bool((scores.get("copying") or {}).get("clips"))),
+        "cards": cards,
+        "checked": any(metric(clip, key) is not None for clip in clips for key in _QUALITY),
+        "defects": [f"{name}: {'; '.join(words)}" for name, words in defects.items() if words],
+        "legend": BEAT_LEGEND,
+        "linked": sounds.linked,
+    }
+
+
+def _columns(clips: Sequence[Mapping[str, Any]], copied: bool) -> list[Column]:
+    shown = [METRICS[key] for key in _CLIP_COLUMNS if any(metric(clip, key) is not None for clip in clips)]
+    columns = [
+        Column("clip", "clip", "name of the generated file", 0),
+        Column("genre", "genre", "of the dance", 0),
+        Column("seconds", "seconds", "length of the generated file", 1),
+        Column("tempo_bpm", "BPM", "tempo heard in the generated music", 1),
+        Column("reference_tempo_bpm", "true BPM", "tempo of the reference", 1),
+        *(Column(one.key, one.narrow or one.alone, one.meaning, one.digits, one) for one in shown),
+    ]
+    nearest = Column("similarity", "nearest training song", "similarity of the nearest training song", 3)
+    return [*columns, nearest] if copied else columns
+
+
+def _card(number: int, clip: Mapping[str, Any], path: Path | None, sounds: "Sounds") -> Card:
+    name, notes = clip_name(clip), [*(clip.get("notes") or []), *audio_defects(clip)]
+    if path is None:
+        return Card(number, name, clip, notes, problem="No sound file was given for this clip.")
+    try:
+        music = Music.load(path)
+    except BadInput as error:
+        return Card(number, name, clip, notes, problem=str(error))
+    return Card(number, name, clip, notes, beat_plot(music, beats_of(clip)), sounds.address(music, path))
+
+
 def _with_kinematic_beats(clip: Mapping[str, Any], dance: Path | None) -> dict[str, Any]:
     """The clip's row, its kinematic beats taken from the dance where it has none."""
     row = dict(clip)
@@ -326,3 +343,108 @@ def _with_kinematic_beats(clip: Mapping[str, Any], dance: Path | None) -> dict[s
         with suppress(UserError):  # the plot goes without; evaluation itself lists files that cannot be used
             row["kinematic_beats_s"] = kinematic_beats_s(Dance.load(dance).features).tolist()
     return row
+
+
+_QUALITY = ("clipped_share", "silent_share", "dc_offset", "loudness_lufs")
+
+
+def audio_defects(clip: Mapping[str, Any]) -> list[str]:
+    """What is technically wrong with a clip's sound, in words."""
+    clipped, silent, dc, loudness = (metric(clip, key) or 0.0 for key in _QUALITY)
+    found = {
+        f"{100 * clipped:.1f} % of samples clipped": clipped > 0.001,
+        f"{100 * silent:.0f} % silent": silent > 0.5,
+        f"DC offset {dc:.3f}": abs(dc) > 0.01,
+        f"very quiet, {loudness:.1f} LUFS": loudness < -40,
+    }
+    return [words.replace("-", "−") for words, wrong in found.items() if wrong]
+
+
+# Sound and films inside the page: compressed as far as they fit, linked beyond that.
+
+
+_BIT_RATES = (96_000, 64_000, 48_000, 32_000)
+_OPUS_RATE = 48_000
+_BASE64 = 4 / 3
+
+
+def bit_rate_for(seconds: float | int) -> int:
+    """The best of the usual bit rates at which that much sound fits into the page as base64, else the lowest."""
+    fitting = (rate for rate in _BIT_RATES if seconds * rate / 8 * _BASE64 <= AUDIO_BUDGET_BYTES)
+    return next(fitting, _BIT_RATES[-1])
+
+
+def encode_opus(music: Music, bit_rate: int) -> bytes:
+    """The content of an Ogg Opus file, which plays in time: its header says how many samples to skip.
+
+    Args:
+        music: one or two channels are kept.
+        bit_rate: bits per second, on average.
+    """
+    wave = np.clip(music.resampled(_OPUS_RATE).waveform[:2], -1, 1).astype(np.float32)
+    layout = "mono" if len(wave) == 1 else "stereo"
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="ogg") as container:
+        stream = container.add_stream("libopus", rate=_OPUS_RATE, layout=layout)
+        stream.bit_rate = bit_rate
+        interleaved = np.ascontiguousarray(wave.T.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=layout)
+        frame.sample_rate, frame.pts = _OPUS_RATE, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """The content as an address that needs no file."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def relative_link(path: Path, out: Path) -> str:
+    """Address of a file relative to the folder of the page."""
+    return quote(Path(os.path.relpath(path, out)).as_posix())
+
+
+@dataclass
+class Sounds:
+    """Gives each clip's sound an address, inside the page until the budget is used up.
+
+    Args:
+        out: folder of the page.
+        bit_rate: of the sound inside the page.
+        left_bytes: what may still be put into the page.
+    """
+
+    out: Path
+    bit_rate: int
+    left_bytes: int = AUDIO_BUDGET_BYTES
+    linked: int = 0
+
+    @staticmethod
+    def of(clips: Sequence[Mapping[str, object]], out: Path) -> "Sounds":
+        """With the bit rate at which all clips fit, as far as one of the usual ones does."""
+        lengths = [clip.get("seconds") for clip in clips]
+        seconds = sum(float(length) if isinstance(length, int | float) else 10.0 for length in lengths)
+        return Sounds(out, bit_rate_for(seconds))
+
+    def address(self, music: Music, path: Path) -> str:
+        """Data address of the compressed sound, or a relative link to the file."""
+        expected = music.seconds * self.bit_rate / 8 * _BASE64
+        if expected <= self.left_bytes:
+            address = data_uri(encode_opus(music, self.bit_rate), "audio/ogg")
+            self.left_bytes -= len(address)
+            return address
+        self.linked += 1
+        return relative_link(path, self.out)
+
+
+def films(videos: Mapping[str, Path], out: Path) -> list[tuple[str, str]]:
+    """Name and address of the videos; those beyond the budget are linked relative to `out`, unreadable ones left out."""
+    found, left = [], VIDEO_BUDGET_BYTES
+    for name, path in videos.items():
+        with suppress(OSError):
+            size = path.stat().st_size
+            inside = size <= left
+            found.append((name, data_uri(path.read_bytes(), "video/mp4") if inside else relative_link(path, out)))
+            left -= size if inside else 0
+    return found

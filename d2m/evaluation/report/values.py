@@ -1,24 +1,23 @@
-"""Figures out of `scores.json`: values with intervals, and the rows of every table: floors, the system, ceilings."""
+"""Figures out of `scores.json` as pages print them: values with intervals, rows of tables, and the templates' environment."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from d2m.metrics.registry import HEADLINE, METRICS, Metric, report_groups
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup, escape
+
+from d2m.metrics.registry import Metric, report_groups
 
 GROUPS = report_groups()
 """The tables of metrics: by title, by group of columns."""
 
-BEAT_F_70 = METRICS[HEADLINE]
-CHARTED = tuple(METRICS[key] for key in (HEADLINE, "tempo_within_2_percent", "onset_f", "alignment_harmonic"))
-TILED = CHARTED[:3]
-MEASURES = {metric.key: metric for groups in GROUPS.values() for group in groups.values() for metric in group}
-
 DASH = "–"
 """Stands for everything that was not measured."""
 
-FLOOR_WORDS = {
+BASELINE_TITLES = {
     "random_song": "another song",
     "random_song_of_genre": "another song of the genre",
     "shuffled_pairs": "this system's clips, shuffled",
@@ -28,7 +27,7 @@ FLOOR_WORDS = {
     "motion_speed": "beats tracked on joint speed",
     "motion_minima": "kinematic beats as beats",
 }
-CEILING_WORDS = {
+TOPLINE_TITLES = {
     "reference": "reference music",
     "reference_through_dmae": "reference, autoencoded",
     "reference_halves": "two halves of the references",
@@ -49,7 +48,7 @@ class Value:
 
     def printed(self, digits: int) -> str:
         """The mean with that many digits after the point, or an en dash."""
-        return DASH if self.mean is None else decimal(self.mean, digits)
+        return decimal(self.mean, digits)
 
     @property
     def interval(self) -> str:
@@ -63,8 +62,10 @@ class Value:
         return f"[{decimal(self.low, digits)}, {decimal(self.high, digits)}]"
 
 
-def decimal(number: float, digits: int) -> str:
-    """The number with a true minus sign, and never `-0.00`."""
+def decimal(number: float | None, digits: int = 2) -> str:
+    """The number with a true minus sign and never `-0.00`, or an en dash."""
+    if number is None:
+        return DASH
     text = f"{number:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
@@ -97,13 +98,13 @@ def clip_name(clip: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the tables: the system, a floor or a ceiling.
+    """A line of the tables: the system, a baseline (floor) or a topline (ceiling).
 
     Args:
         kind: `floor`, `system` or `ceiling`.
         title: as printed.
         summary: laid out as `scores["summary"]`, with `protocols` inside.
-        name: key among the floors or ceilings, empty for the system.
+        name: key among the baselines or toplines, empty for the system.
     """
 
     kind: str
@@ -117,20 +118,23 @@ class Row:
 
 
 def rows_of(scores: Mapping[str, Any]) -> list[Row]:
-    """Floors, the system, ceilings, in the order in which they are read."""
-    floors, ceilings = scores.get("floors") or {}, scores.get("ceilings") or {}
+    """Baselines, the system, toplines, in the order in which they are read."""
+    baselines, toplines = scores.get("floors") or {}, scores.get("ceilings") or {}
     system = {**(scores.get("summary") or {}), "protocols": scores.get("protocols") or {}}
     return [
-        *(Row("floor", FLOOR_WORDS.get(name, name.replace("_", " ")), row or {}, name) for name, row in floors.items()),
+        *(
+            Row("floor", BASELINE_TITLES.get(name, name.replace("_", " ")), row or {}, name)
+            for name, row in baselines.items()
+        ),
         Row("system", "this system", system),
         *(
-            Row("ceiling", CEILING_WORDS.get(name, name.replace("_", " ")), row or {}, name)
-            for name, row in ceilings.items()
+            Row("ceiling", TOPLINE_TITLES.get(name, name.replace("_", " ")), row or {}, name)
+            for name, row in toplines.items()
         ),
     ]
 
 
-def rows_system(rows: Sequence[Row]) -> Row:
+def system_row(rows: Sequence[Row]) -> Row:
     """The system's row."""
     return next(row for row in rows if row.kind == "system")
 
@@ -140,12 +144,51 @@ def measured(rows: Sequence[Row], measures: Sequence[Metric]) -> list[Metric]:
     return [one for one in measures if any(value_at(row.summary, *one.path).mean is not None for row in rows)]
 
 
-def highest_floor(rows: Sequence[Row], measure: Metric) -> tuple[str, Value] | None:
-    """Title and value of the floor that scores highest, those told the answer aside; None without one."""
+def highest_baseline(rows: Sequence[Row], measure: Metric) -> tuple[str, Value] | None:
+    """Title and value of the baseline that scores highest, those told the answer aside; None without one."""
     honest = [row for row in rows if row.kind == "floor" and not row.trivial(measure)]
-    floors = [(row.title, value_at(row.summary, *measure.path)) for row in honest]
-    known = [(value.mean, title, value) for title, value in floors if value.mean is not None]
-    if not known:
-        return None
-    _, title, value = max(known, key=lambda found: found[0])
-    return title, value
+    found = [(row.title, value_at(row.summary, *measure.path)) for row in honest]
+    return max(
+        ((title, value) for title, value in found if value.mean is not None),
+        key=lambda one: one[1].mean or 0.0,
+        default=None,
+    )
+
+
+# Templates beside this file; everything that they print is escaped.
+
+
+def percent(share: float) -> str:
+    """A share as a length in CSS, kept between 0 and 100 %."""
+    return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
+
+
+def breakable(name: str) -> Markup:
+    """A long file name that may be broken after its underscores."""
+    return Markup(str(escape(name)).replace("_", "_<wbr>"))
+
+
+def nearest_name(row: Mapping[str, Any]) -> str:
+    """Name of the nearest training clip in a row of `copying.clips`."""
+    return next((str(row[key]) for key in ("song", "name", "clip") if row.get(key)), DASH)
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters |= {"number": decimal, "percent": percent, "breakable": breakable, "nearest_name": nearest_name}
+    made.globals |= {
+        "value_at": value_at,
+        "metric": metric,
+        "at": lambda row, measure: value_at(row.summary, *measure.path),
+    }
+    return made
+
+
+_ENVIRONMENT = _environment()
+
+
+def render(template: str, **parts: Any) -> str:
+    """A page from `template`, a file beside this one."""
+    return _ENVIRONMENT.get_template(template).render(parts)
