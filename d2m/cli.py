@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
@@ -14,6 +14,9 @@ from d2m.commands import COMMANDS, run
 from d2m.core.aist_names import GENRE_TITLES, GENRES
 from d2m.core.errors import BadConfig, BadInput, user_errors_exit
 from d2m.core.files import writable_folder
+
+if TYPE_CHECKING:
+    from d2m.pipeline import Dance2Music
 
 _DESCRIPTION = """\
 Music for a dance. Film somebody dancing, and get the film back with music that follows the dancer.
@@ -183,14 +186,13 @@ def _film(options: argparse.Namespace) -> None:
     # Imported from here on, so that --help and most mistakes answer at once.
     _check_model(options.checkpoint)
     from d2m.clip_pipeline import ClipRequest, make_clip, write_clip_poster, write_take
-    from d2m.pipeline import Dance2Music
 
     request = ClipRequest(
         options.clip, options.genre, options.seed, options.tempo, options.takes, options.overlay,
-        options.landmarks, options.pose_model, steps=options.steps, guidance=options.guidance,
+        options.landmarks, options.pose_model,
     )  # fmt: skip
     with _Bars(options.quiet) as bars:
-        model = Dance2Music.load(options.checkpoint, device=options.device, precision=options.precision)
+        model = _model(options)
         clip = make_clip(request, model, bars.show)
         for number, (take, out) in enumerate(zip(clip.takes, outs, strict=True)):
             bars.show("writing", number / len(outs))
@@ -221,11 +223,9 @@ def _serve(options: argparse.Namespace) -> None:
         if error.name is None or error.name.partition(".")[0] == "d2m":
             raise
         raise BadConfig(f"the page needs the package {error.name}; install it with: pip install 'd2m[web]'.") from error
-    from d2m.pipeline import Dance2Music
-
-    model = Dance2Music.load(options.checkpoint, device=options.device, precision=options.precision)
+    model = _model(options)
     limits = UploadLimits(options.max_mb, options.max_seconds)
-    serve(model, options.host, options.port, limits, steps=options.steps, guidance=options.guidance)
+    serve(model, options.host, options.port, limits)
 
 
 def _outputs(options: argparse.Namespace) -> list[Path]:
@@ -250,6 +250,14 @@ def _check_genre(genre: str | None) -> None:
     if genre is not None and genre not in GENRES:
         listed = ", ".join(f"{code} ({GENRE_TITLES[code]})" for code in GENRES)
         raise BadConfig(f"--genre {genre}: unknown, expected one of {listed}.")
+
+
+def _model(options: argparse.Namespace) -> "Dance2Music":
+    """The model, with the settings that both commands know."""
+    from d2m.pipeline import Dance2Music
+
+    settings = {"steps": options.steps, "guidance": options.guidance}
+    return Dance2Music.load(options.checkpoint, None, options.device, options.precision, settings=settings)
 
 
 def _check_model(checkpoint: str) -> None:

@@ -56,7 +56,6 @@ class ClipRequest:
         landmarks: file of a video's landmarks: loaded if it exists, else written.
         model_file: pose model for a video; None: MediaPipe's own.
         max_seconds: read no more of a video than this.
-        steps, guidance: sampling steps and classifier-free guidance scale; None: the system's own.
     """
 
     source: Path
@@ -68,8 +67,6 @@ class ClipRequest:
     landmarks: Path | None = None
     model_file: Path | None = None
     max_seconds: float | int | None = None
-    steps: int | None = None
-    guidance: float | int | None = None
 
 
 @dataclass(frozen=True)
@@ -181,10 +178,8 @@ def _composed(clip: Clip, request: ClipRequest, number: int, model: Dance2Music,
             report("composing", (number + done / len(all_steps)) / request.takes)
             yield step
 
-    music, record = model.generate(
-        clip.dance, request.seed + number, request.genre, progress=counted, tempo_bpm=request.tempo_bpm,
-        steps=request.steps, guidance=request.guidance,
-    )  # fmt: skip
+    seed = request.seed + number
+    music, record = model.generate(clip.dance, seed, request.genre, counted, request.tempo_bpm)
     return Take(
         record.seed, music, 0.0, np.zeros(0), record.genre, record.genre_probability, record.dance_tempo_bpm
     )  # fmt: skip

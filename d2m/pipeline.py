@@ -8,7 +8,7 @@ import errno
 import inspect
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from math import isfinite
@@ -79,10 +79,22 @@ class Dance2Music:
         system: as the checkpoint's config builds it, with its weights.
         music_generator: what makes music with it.
         checkpoint: where the weights are from.
+        settings: the system's, as in `generate`, for all music that is not asked for with others.
+
+    Raises:
+        BadConfig: for a setting that the system does not have or take.
     """
 
-    def __init__(self, system: Any, music_generator: MusicGenerator, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self,
+        system: Any,
+        music_generator: MusicGenerator,
+        checkpoint: Checkpoint,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.system, self.music_generator, self.checkpoint = system, music_generator, checkpoint
+        self.settings: dict[str, Any] = {}
+        self.settings = self.asked(settings or {})
 
     @staticmethod
     def load(
@@ -91,6 +103,7 @@ class Dance2Music:
         device: str = "cpu",
         precision: str = "exact",
         compiled: bool = False,
+        settings: Mapping[str, Any] | None = None,
     ) -> "Dance2Music":
         """Load a shipped checkpoint by name, or a `.safetensors` or `.ckpt` file by path.
 
@@ -98,6 +111,7 @@ class Dance2Music:
             checkpoint: name or path.
             autoencoder: autoencoder or codec, by name or path; None: the one that the checkpoint was trained with.
             device, precision, compiled: where and in what numbers, see `d2m.models.device.choose_device`.
+            settings: see `Dance2Music`.
 
         Raises:
             BadConfig: when it does not exist, does not fit the autoencoder, or cannot run there.
@@ -117,7 +131,7 @@ class Dance2Music:
         make = build_part(described, str(found.path))
         music_generator = _called(make, str(found.path), system, made_with, autoencoder)
         music_generator.on(choose_device(device, precision, compiled, music_generator.has_bfloat16_on_cpu))
-        return Dance2Music(system, music_generator, found)
+        return Dance2Music(system, music_generator, found, settings)
 
     def __call__(self, dance: Dance, seed: int = 0, **settings: Any) -> Music:
         """Music exactly as long as the dance; settings are those of `generate`, which also tells what was done."""
@@ -168,8 +182,7 @@ class Dance2Music:
             raise BadConfig(
                 f"genre={genre}: unknown; expected one of {', '.join(GENRES)}, or none to let the model choose."
             )
-        asked = {name: value for name, value in settings.items() if value is not None}
-        self._check_settings(asked)
+        asked = self.asked(settings)
         whole_number("seed", seed)
         index = None if genre is None else GENRES.index(genre)
         lengths = [self.samples(dance) for dance in dances]
@@ -206,7 +219,13 @@ class Dance2Music:
         placement = self.music_generator.placement
         return {"device": str(placement.device), "precision": placement.precision}
 
-    def _check_settings(self, asked: dict[str, Any]) -> None:
+    def asked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The model's settings with those that are not None in their place.
+
+        Raises:
+            BadConfig: for a setting that the system does not have or take.
+        """
+        asked = {**self.settings, **{name: value for name, value in settings.items() if value is not None}}
         known = self.music_generator.settings
         for name, value in asked.items():
             if name not in known:
@@ -218,6 +237,7 @@ class Dance2Music:
                 whole_number(name, value, 1)
             if name in ("guidance", "temperature") and not (isinstance(value, int | float) and isfinite(value)):
                 raise BadConfig(f"{name}={value}: expected a number.")
+        return asked
 
 
 def _called(make: Any, source: str, *arguments: Any) -> MusicGenerator:
@@ -286,7 +306,7 @@ def generate_all(
     """
     writable_folder(out)
     result, waiting = BatchResult(), dict[Path, Dance]()
-    asked = {name: value for name, value in settings.items() if value is not None}
+    asked = model.asked(settings)
     for number, path in enumerate(bar := tqdm(paths, desc="making music", unit="dance")):
         try:
             waiting[path] = dance = load_dance(path, model.music_generator.reads)

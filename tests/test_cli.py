@@ -41,17 +41,18 @@ def test_takes_are_written_under_names_with_anything_in_them(dance, tmp_path, ca
 
 
 def test_steps_and_guidance_are_those_asked_for(dance, tmp_path, monkeypatch):
-    asked = []
+    made = []
     generate = Dance2Music.generate
 
     def noted(self, *arguments, **settings):
-        asked.append({"device": self.music_generator.placement.device.type, **settings})
-        return generate(self, *arguments, **settings)
+        pair = generate(self, *arguments, **settings)
+        made.append(pair[1].settings)
+        return pair
 
     monkeypatch.setattr(Dance2Music, "generate", noted)
     options = ["--device", "cpu", "--precision", "exact", "--steps", "2", "--guidance", "1.5"]
     assert main([str(dance), "-o", str(tmp_path / "a.wav"), *options]) == 0
-    assert (asked[0]["steps"], asked[0]["guidance"], asked[0]["device"]) == (2, 1.5, "cpu")
+    assert (made[0]["steps"], made[0]["guidance"], made[0]["device"]) == (2, 1.5, "cpu")
 
 
 def test_tempo_is_told(dance, tmp_path, capsys):

@@ -40,8 +40,6 @@ class PageServer:
         model: Dance2Music | None = None,
         limits: UploadLimits | None = None,
         keep_minutes: float | int = 30,
-        steps: int | None = None,
-        guidance: float | int | None = None,
     ) -> "PageServer":
         """Start in the background.
 
@@ -51,7 +49,6 @@ class PageServer:
             model: None: the demo checkpoint.
             limits: of uploads.
             keep_minutes: age at which uploads and results are removed.
-            steps, guidance: of the music, see `ClipRequest`; None: the model's own.
 
         Raises:
             BadConfig: when it cannot listen there.
@@ -60,7 +57,7 @@ class PageServer:
         try:
             keep_gradio_inside(folder)
             limits = limits or UploadLimits()
-            jobs = JobQueue(model or Dance2Music.load("demo"), folder, limits, steps, guidance)
+            jobs = JobQueue(model or Dance2Music.load("demo"), folder, limits)
             page = Page(jobs, write_examples(folder.examples))
             page.blocks.queue(max_size=_WAITING_MOST, default_concurrency_limit=1)
             _, url, _ = page.blocks.launch(
@@ -94,8 +91,6 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 7860,
     limits: UploadLimits | None = None,
-    steps: int | None = None,
-    guidance: float | int | None = None,
 ) -> None:
     """Serve the page until Ctrl-C or SIGTERM, which both remove its files.
 
@@ -104,13 +99,12 @@ def serve(
         host: address to listen at; `0.0.0.0` lets the whole network in.
         port: to listen at.
         limits: of uploads.
-        steps, guidance: see `PageServer.start`.
 
     Raises:
         BadConfig: when the port is taken.
     """
     signal.signal(signal.SIGTERM, _interrupt)  # before there are files: what ends the page always removes them
-    with PageServer.start(host, port, model, limits, steps=steps, guidance=guidance) as server:
+    with PageServer.start(host, port, model, limits) as server:
         try:
             print(f"The page is at {server.url} (stop it with Ctrl-C).", flush=True)
             if host not in ("127.0.0.1", "localhost", "::1"):

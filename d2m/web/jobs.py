@@ -281,19 +281,10 @@ class JobQueue:
         model: loaded once.
         folder: the page's own.
         limits: of uploads.
-        steps, guidance: of the music, see `ClipRequest`; None: the model's own.
     """
 
-    def __init__(
-        self,
-        model: Dance2Music,
-        folder: PageFolder,
-        limits: UploadLimits,
-        steps: int | None = None,
-        guidance: float | int | None = None,
-    ) -> None:
+    def __init__(self, model: Dance2Music, folder: PageFolder, limits: UploadLimits) -> None:
         self.model, self.folder, self.limits = model, folder, limits
-        self.steps, self.guidance = steps, guidance
         self._turn = threading.Lock()
         self._taken_in: dict[Path, Upload] = {}
         self._opening: dict[Path, threading.Lock] = {}
@@ -335,8 +326,6 @@ class JobQueue:
                 takes=settings.takes,
                 overlay=settings.overlay,
                 max_seconds=self.limits.max_seconds,
-                steps=self.steps,
-                guidance=self.guidance,
             )
             clip = make_clip(request, self.model, progress)
             folder = self.folder.new_result()

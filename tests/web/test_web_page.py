@@ -23,6 +23,7 @@ import httpx
 from d2m.core.errors import BadConfig
 from d2m.core.music import Music
 from d2m.data.synthetic.dances import choreograph
+from d2m.pipeline import Dance2Music, GenerationRecord
 from d2m.web.app import PageServer
 from d2m.web.jobs import JobQueue, PageSettings
 from d2m.web.uploads import Upload, UploadLimits
@@ -275,15 +276,18 @@ def test_a_terminated_page_removes_its_files(tmp_path: Path) -> None:
 
 
 def test_steps_and_guidance_of_the_server_reach_the_music(server: PageServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
-    generate = server.page.jobs.model.generate
+    model = server.page.jobs.model
+    model = Dance2Music(model.system, model.music_generator, model.checkpoint, {"steps": 2, "guidance": 1.0})
+    made: list[GenerationRecord] = []
+    generate = model.generate
 
     def noted(*arguments: Any, **settings: Any) -> Any:
-        asked.append(settings)
-        return generate(*arguments, **settings)
+        pair = generate(*arguments, **settings)
+        made.append(pair[1])
+        return pair
 
-    monkeypatch.setattr(server.page.jobs.model, "generate", noted)
-    jobs = JobQueue(server.page.jobs.model, server.folder, server.page.jobs.limits, steps=2, guidance=1.0)
+    monkeypatch.setattr(model, "generate", noted)
+    jobs = JobQueue(model, server.folder, server.page.jobs.limits)
     settings = PageSettings.checked("", "", 0, 1, False)
     jobs.run(jobs.take_in(server.page.dances[0].path), settings, lambda stage, share: None)
-    assert [(one["steps"], one["guidance"]) for one in asked] == [(2, 1.0)]
+    assert [(one.settings["steps"], one.settings["guidance"]) for one in made] == [(2, 1.0)]
