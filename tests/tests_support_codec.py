@@ -11,8 +11,8 @@ from torch import Tensor
 
 from d2m.audio.codec import CodecFacts
 from d2m.core.timeline import Clock
-from d2m.data.index import TokenManifest, token_file, token_folder
 from d2m.data.layout import DataSetLayout
+from d2m.data.manifest import TokenManifest
 from d2m.models.encoders import TemporalEncoder
 from d2m.models.motion_reader import MotionReader
 from d2m.models.token_decoder import TokenDecoder
@@ -25,7 +25,7 @@ FACTS = CodecFacts("tiny", 8000, 800, 3, 16, "f" * 64)
 def write_tokens(root: Path, sequences: int = 3, seconds: float = 4.0, facts: CodecFacts = FACTS) -> list[str]:
     """A data set of random features, codes and rhythm curves, each sequence a second longer than the last one."""
     layout, rng, names = DataSetLayout(root), np.random.default_rng(3), []
-    folders = (root / "splits", root / "features", token_folder(layout, facts.name), root / "rhythm" / facts.name)
+    folders = (root / "splits", root / "features", layout.token_folder(facts.name), root / "rhythm" / facts.name)
     for folder in folders:
         folder.mkdir(parents=True)
     for number in range(sequences):
@@ -33,12 +33,12 @@ def write_tokens(root: Path, sequences: int = 3, seconds: float = 4.0, facts: Co
         frames = int(length_s * facts.frame_rate)
         np.save(layout.features(name), rng.normal(0, 1, (int(length_s * 60), 219)).astype(np.float32))
         codes = rng.integers(0, facts.codebook_size, (facts.codebooks, frames)).astype(np.int16)
-        np.save(token_file(layout, name, facts.name), codes)
+        np.save(layout.tokens(name, facts.name), codes)
         np.save(layout.rhythm(name, facts.name), rng.random((2, frames)).astype(np.float16))
         names.append(name)
     for split in ("train", "val"):
         layout.split_file(split).write_text("\n".join(names) + "\n")
-    TokenManifest(facts, facts.name, None, sequences).save(token_folder(layout, facts.name))
+    TokenManifest(facts, facts.name, None, sequences).save(layout.token_folder(facts.name))
     return names
 
 

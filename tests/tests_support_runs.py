@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from d2m.audio.pretrained import load_dmae
-from d2m.data.encode import encode_data_set
+from d2m.data.encode import encode_latents
 from d2m.data.layout import DataSetLayout
 from d2m.diffusion import processes as schedule
 from d2m.diffusion.objectives import NoisyExample, VelocityObjective
@@ -34,7 +34,7 @@ def encoded(root: Path) -> Path:
     """The two-clip data set with its latents, made once."""
     layout = DataSetLayout(root)
     if not layout.latent_folder("demo").exists():
-        encode_data_set(layout, layout.names("train"), load_dmae("demo"))
+        encode_latents(layout, layout.names("train"), load_dmae("demo"))
     return root
 
 

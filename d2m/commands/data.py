@@ -45,8 +45,7 @@ def encode(config: DictConfig) -> None:
 
     from d2m.audio.codec import load_codec
     from d2m.audio.pretrained import load_dmae
-    from d2m.data.encode import encode_with_trainer
-    from d2m.data.encode_tokens import encode_tokens
+    from d2m.data.encode import encode_latents, encode_tokens
     from d2m.data.layout import DataSetLayout
 
     if config.threads:
@@ -54,17 +53,17 @@ def encode(config: DictConfig) -> None:
     layout = DataSetLayout(Path(config.root))
     splits = [split for split in config.dataset.splits if layout.split_file(split).exists()] or ["train"]
     names = sorted({name for split in splits for name in layout.names(split)})
-    if config.codec.name:
-        codec = load_codec(config.codec.source, config.codec.bandwidth)
-        codec.name = config.codec.name  # what its tokens are filed under
-        codec.to("cuda" if torch.cuda.is_available() else "cpu")
-        _report(encode_tokens(layout, names, codec, config.codec.source, config.codec.bandwidth, config.workers))
-        return
-    architecture: Any = OmegaConf.to_container(config.dmae.architecture, resolve=True)
-    dmae = load_dmae(config.dmae.weights, architecture)
-    dmae.name = config.dmae.name  # what its latents are filed under
     trainer: Trainer = build_own(config.trainer)
-    summary = encode_with_trainer(layout, names, dmae, trainer, config.batch_size, config.workers)
+    if config.codec.name:
+        source, bandwidth = config.codec.source, config.codec.bandwidth
+        codec = load_codec(source, bandwidth)
+        codec.name = config.codec.name  # what its tokens are filed under
+        summary = encode_tokens(layout, names, codec, source, bandwidth, trainer, config.workers)
+    else:
+        architecture: Any = OmegaConf.to_container(config.dmae.architecture, resolve=True)
+        dmae = load_dmae(config.dmae.weights, architecture)
+        dmae.name = config.dmae.name  # what its latents are filed under
+        summary = encode_latents(layout, names, dmae, trainer, config.batch_size, config.workers)
     if trainer.is_global_zero:
         _report(summary)
 

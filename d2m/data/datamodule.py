@@ -1,15 +1,16 @@
 """Training and validation windows of a prepared data set: motion with latents, codec tokens or waveforms; and audio crops."""
 
 import warnings
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from tqdm import tqdm
 
 from d2m.core.music import Music
@@ -20,19 +21,55 @@ from d2m.data.dataset import (
     LatentGrid,
     MappedClips,
     Split,
-    WindowShape,
+    WaveformGrid,
     load_clip,
+    load_split,
     load_token_clip,
     load_waveform_clip,
-    loaded_split,
-    mapped_split,
-    picture_size,
     say_left_out,
 )
-from d2m.data.index import MANIFEST, LatentManifest, TokenManifest, token_folder
+from d2m.data.frames import picture_size
 from d2m.data.layout import DataSetLayout
-from d2m.data.sampler import Position, ResumableSampler, accumulated_batches, position_of
-from d2m.data.streaming import STATISTICS_CLIPS, FeaturesOf, ShardedWindows, StreamLoader
+from d2m.data.manifest import MANIFEST, LatentManifest, TokenManifest
+from d2m.data.streaming import Position, ShardedWindows, StreamLoader
+
+
+def accumulated_batches(trainer: Trainer | None) -> int:
+    """Batches whose gradients make one step."""
+    return 1 if trainer is None else int(trainer.accumulate_grad_batches)
+
+
+class ResumableSampler(DistributedSampler):
+    """Window numbers of one epoch, counted on from where the run is when the epoch (or a resumed part of it) begins.
+
+    Window number n of a seed is always the same window (`d2m.data.dataset.ClipWindows`), so only the numbers have to be right:
+    batch k of a run consists of windows k·B·W to (k+1)·B·W, of which process r takes the r-th B, for W processes of batch
+    size B. One process of batch size B·W sees the same batches, and a resumed run goes on with the next one.
+
+    It is a `DistributedSampler` so that Lightning takes it as it is: any other sampler it would wrap in one, which would
+    share out numbers that are shared out already.
+
+    Args:
+        batch_size: windows in a process's batch.
+        batches: batches in an epoch.
+        position: called at the start of an epoch.
+    """
+
+    def __init__(self, batch_size: int, batches: int, position: Callable[[], Position]) -> None:
+        # the base class would ask torch.distributed, which may not have started, for what `position` says
+        self.batch_size, self.batches, self.position = batch_size, batches, position
+
+    def __len__(self) -> int:
+        return self.batch_size * self.batches
+
+    def __iter__(self) -> Iterator[int]:
+        at = self.position()
+        for batch in range(at.batches, at.batches + self.batches):
+            first = (batch * at.processes + at.process) * self.batch_size
+            yield from range(first, first + self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing depends on the epoch's number."""
 
 
 class Windows(LightningDataModule):
@@ -108,8 +145,11 @@ class Windows(LightningDataModule):
         return DataLoader(self.val, self.batch_size, **self._options())
 
     def position(self) -> Position:
-        """Where the run has got to."""
-        return position_of(self.trainer)
+        """Where the run has got to, from the steps it has completed; its start where there is no trainer."""
+        if self.trainer is None:
+            return Position()
+        done = self.trainer.global_step * accumulated_batches(self.trainer)
+        return Position(done, self.trainer.global_rank, self.trainer.world_size)
 
     def _training_windows(self) -> ClipWindows | ShardedWindows:
         windows = self.batch_size * self.steps_per_epoch
@@ -169,11 +209,9 @@ class PairedWindows(Windows):
         return LatentGrid(self.clock)
 
     def split(self, name: str) -> Split:
-        """In memory, or only found in the index."""
-        if not self.in_memory:
-            return mapped_split(self.layout, name, self.dmae, self.clock)
-        load = partial(load_clip, self.layout, dmae=self.dmae)
-        return loaded_split(self.layout, name, self.grid(), load, f"dmae={self.dmae}")
+        """In memory, or mapped."""
+        load = partial(load_clip, self.layout, dmae=self.dmae, mapped=not self.in_memory)
+        return load_split(self.layout, name, self.grid(), load, f"dmae={self.dmae}", self.in_memory)
 
     def _training_windows(self) -> ClipWindows | ShardedWindows:
         folder = self.layout.latent_folder(self.dmae)
@@ -205,7 +243,7 @@ class PairedWindows(Windows):
             system.normalizer.load_state_dict({"mean": mean, "std": std})
         elif isinstance(self.train.clips, MappedClips):
             latents = LatentManifest.load(self.layout.latent_folder(self.dmae))
-            system.normalizer.fit(FeaturesOf(self.train.clips.thinned(STATISTICS_CLIPS)))
+            system.normalizer.fit(self.train.clips.some_features())
         else:
             clips = self.train.clips
             system.fit_statistics([clip.features for clip in clips], [torch.from_numpy(clip.music) for clip in clips])
@@ -256,7 +294,7 @@ class TokenWindows(Windows):
         Raises:
             BadInput: when they are missing.
         """
-        return TokenManifest.load(token_folder(self.layout, self.codec))
+        return TokenManifest.load(self.layout.token_folder(self.codec))
 
     @property
     def clock(self) -> Clock:
@@ -272,7 +310,7 @@ class TokenWindows(Windows):
         """Tokens in memory, motion mapped."""
         options = {"codec": self.codec, "manifest": self.manifest, "landmarks": self.landmarks}
         load = partial(load_token_clip, self.layout, **options)
-        return loaded_split(self.layout, name, self.grid(), load, f"codec={self.codec}")
+        return load_split(self.layout, name, self.grid(), load, f"codec={self.codec}")
 
     def fit_statistics_of(self, system: Any) -> None:
         """Fit a system's motion reader on the training split, after asking it whether these are its codec's tokens.
@@ -314,14 +352,14 @@ class WaveformWindows(Windows):
         **settings: Any,
     ) -> None:
         super().__init__(root, batch_size, **settings)
-        self.shape = WindowShape(sample_rate, rhythm_rate, window_seconds, frames, landmarks)
+        self.shape = WaveformGrid(sample_rate, rhythm_rate, window_seconds, frames, landmarks)
 
     @property
     def made_with(self) -> dict[str, Any]:
         """The size of the pictures, if there are any."""
         return {"picture_size": picture_size(self.layout)} if self.shape.pictures else {}
 
-    def grid(self) -> WindowShape:
+    def grid(self) -> WaveformGrid:
         """The shape."""
         return self.shape
 
@@ -333,7 +371,7 @@ class WaveformWindows(Windows):
         """
         if self.shape.pictures:
             picture_size(self.layout)
-        return loaded_split(self.layout, name, self.shape, partial(load_waveform_clip, self.layout, shape=self.shape))
+        return load_split(self.layout, name, self.shape, partial(load_waveform_clip, self.layout, grid=self.shape))
 
 
 # Random crops of a data set's wavs, held in memory, for training an autoencoder.

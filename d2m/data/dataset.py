@@ -1,17 +1,15 @@
 """One sequence with its music as latent, codec tokens or waveform, and the windows that training sees of it."""
 
-import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import gcd
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Integer, Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -22,10 +20,9 @@ from d2m.core.errors import BadConfig, BadInput, UserError
 from d2m.core.music import Music
 from d2m.core.timeline import MOTION_FPS, PICTURE_FPS, Clock
 from d2m.data.encode import rhythm_curves
-from d2m.data.index import INDEX_DTYPE, TokenManifest, open_index, token_file
-from d2m.data.layout import DataSetLayout, load_landmarks, load_pictures
+from d2m.data.layout import DataSetLayout, load_array, load_features, load_landmarks, load_latent, load_pictures
+from d2m.data.manifest import TokenManifest
 from d2m.models.heads import UNKNOWN_GENRE
-from d2m.motion.dance import Dance
 
 Row = dict[str, Tensor | str]
 """One window: `features` [time 219] at 60 fps; the music under its kind, `latent` [channel frame], `codes` [codebook frame]
@@ -122,8 +119,10 @@ class LatentGrid:
         return self.clock.window_seconds
 
     def last_start(self, clip: Clip) -> int:
-        """`last_starts` of one clip."""
-        return int(last_starts(np.array([len(clip.features)]), np.array([clip.music.shape[1]]), self.clock)[0])
+        """Largest latent frame at which a window may start; both music and motion must reach the window's end."""
+        spare = len(clip.features) - self.clock.window_motion_frames
+        by_motion = int(spare / MOTION_FPS * self.clock.latent_rate) if spare >= 0 else -1
+        return min(clip.music.shape[1] - self.clock.window_latent_frames, by_motion)
 
     def cut(self, clip: Clip, start: int) -> Row:
         """The window that starts with latent frame `start`."""
@@ -134,20 +133,8 @@ class LatentGrid:
         return clip.window(start_s, slice(motion, motion + length), frames, frames, slice(0))
 
 
-def last_starts(
-    motion_frames: Int[np.ndarray, " clip"], latent_frames: Int[np.ndarray, " clip"], clock: Clock
-) -> Int[np.ndarray, " clip"]:
-    """Largest latent frame at which a window may start; negative where a sequence is shorter than a window.
-
-    Both music and motion must reach the window's end.
-    """
-    spare = motion_frames.astype(np.int64) - clock.window_motion_frames
-    by_motion = np.where(spare >= 0, (spare / MOTION_FPS * clock.latent_rate).astype(np.int64), -1)
-    return np.minimum(latent_frames.astype(np.int64) - clock.window_latent_frames, by_motion)
-
-
 @dataclass(frozen=True)
-class WindowShape:
+class WaveformGrid:
     """Windows of waveform start where a motion frame, a rhythm frame and a sample start together (every 0.1 s at 50 rhythm
     frames a second; with pictures, at their frames too), so that nothing is ever rounded.
 
@@ -213,7 +200,7 @@ class WindowShape:
 class Clips(Protocol):
     """Clips in a row: a list of them, or `MappedClips`.
 
-    No `Sequence`, because run-time checkers of annotations open an item of every sequence they meet.
+    Not a `Sequence`: run-time checkers of annotations open an item of every sequence they meet.
     """
 
     def __len__(self) -> int: ...
@@ -221,6 +208,43 @@ class Clips(Protocol):
     def __getitem__(self, place: int, /) -> Clip: ...
 
     def __iter__(self) -> Iterator[Clip]: ...
+
+
+@dataclass(frozen=True)
+class MappedClips:
+    """Clips that are read whenever they are asked for; nothing stays open, so worker processes may share them.
+
+    Args:
+        names: of the sequences.
+        load: reads the sequence of a name, with memory-mapped arrays.
+    """
+
+    names: list[str]
+    load: Callable[[str], Clip]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Clip]:
+        return map(self.load, self.names)
+
+    def __getitem__(self, place: int, /) -> Clip:
+        """A clip.
+
+        Raises:
+            BadInput: when its files are missing or damaged.
+        """
+        return self.load(self.names[place])
+
+    def some_features(self, count: int = 2000) -> list[np.ndarray]:
+        """Motion features [time 219] of at most `count` clips, evenly spread, mapped; damaged ones are passed over."""
+        features = []
+        for place in np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).astype(int)).tolist():
+            try:
+                features.append(self[place].features)
+            except BadInput:
+                continue
+        return features
 
 
 class ClipWindows(Dataset):
@@ -256,53 +280,14 @@ class ClipWindows(Dataset):
         for attempt in range(_ATTEMPTS):
             try:
                 clip = self.clips[int(rng.integers(len(self.clips)))]
-                break
+                if (last := self.grid.last_start(clip)) < 0:
+                    raise BadInput(f"'{clip.name}': is shorter than a window now; start the training again.")
+                return self.grid.cut(clip, int(rng.integers(last + 1)) if self.random_start else 0)
             except BadInput as error:
                 if attempt == _ATTEMPTS - 1:
                     raise
                 warnings.warn(f"left out: {error}", stacklevel=2)
-        return self.grid.cut(clip, int(rng.integers(self.grid.last_start(clip) + 1)) if self.random_start else 0)
-
-
-def load_array(path: Path, columns: int | None = None, mapped: bool = False) -> np.ndarray:
-    """A matrix of numbers from a `.npy` file.
-
-    Args:
-        path: the file.
-        columns: expected size of the second axis, where it is known.
-        mapped: memory-map it; what is written into the array does not reach the file.
-
-    Raises:
-        BadInput: when it is not there or damaged.
-    """
-    again = "run scripts/encode.py again"
-    try:
-        array = np.load(path, mmap_mode="c" if mapped else None, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: not found, expected an array that encoding writes; {again}.") from error
-    except (ValueError, OSError, EOFError) as error:
-        raise BadInput(f"{path}: damaged ({str(error)[:100]}); delete it and {again}.") from error
-    if array.ndim != 2 or array.dtype.kind != "f" or columns not in (None, array.shape[1]):
-        expected = "a matrix of floats" if columns is None else f"one of floats with {columns} columns"
-        raise BadInput(
-            f"{path}: found an array of shape {array.shape} and type {array.dtype}, expected {expected}; "
-            f"delete it and {again}."
-        )
-    return np.asarray(array)
-
-
-def _load_features(layout: DataSetLayout, name: str, mapped: bool = False) -> Float[np.ndarray, "time 219"]:
-    """Motion from `features/` where encoding has put it there, else from the motion file."""
-    path = layout.features(name)
-    if not path.exists():
-        return Dance.load(layout.motion(name)).features
-    features = load_array(path, 219, mapped)
-    return features if mapped else features.astype(np.float32)
-
-
-def _load_rhythm(layout: DataSetLayout, name: str, coder: str) -> Float[np.ndarray, "2 frame"] | None:
-    path = layout.rhythm(name, coder)
-    return load_array(path).astype(np.float32) if path.exists() else None
+        raise AssertionError("the last attempt returns or raises")
 
 
 def _genre(name: str) -> int:
@@ -310,19 +295,23 @@ def _genre(name: str) -> int:
     return UNKNOWN_GENRE if parts is None else genre_index(parts.genre)
 
 
-def load_clip(layout: DataSetLayout, name: str, dmae: str) -> Clip:
+def load_clip(layout: DataSetLayout, name: str, dmae: str, mapped: bool = False) -> Clip:
     """A sequence with the latent of its music.
+
+    Args:
+        layout: of the data set.
+        name: of the sequence.
+        dmae: name that the latents are filed under.
+        mapped: memory-map the arrays, as they are on disk; else they are in memory in float32.
 
     Raises:
         BadInput: when its latent is missing or is not one.
     """
-    path = layout.latent(name, dmae)
-    if not path.exists():
-        raise BadInput(
-            f"{path}: not found, expected the music latent of '{name}'; run scripts/encode.py dmae={dmae} first."
-        )
-    latent = load_array(path).astype(np.float32)
-    return Clip(name, _load_features(layout, name), latent, _load_rhythm(layout, name, dmae), _genre(name))
+    latent, features = load_latent(layout, name, dmae, mapped=mapped), load_features(layout, name, mapped)
+    rhythm = _load_rhythm(layout, name, f"dmae={dmae}", latent.shape[1], mapped)
+    if not mapped:
+        latent, features = latent.astype(np.float32), features.astype(np.float32)
+    return Clip(name, features, latent, rhythm, _genre(name))
 
 
 def load_token_clip(
@@ -340,43 +329,28 @@ def load_token_clip(
     Raises:
         BadInput: when its tokens are missing or are not this codec's.
     """
-    codes, rhythm = _load_codes(layout, name, codec, manifest), _load_rhythm(layout, name, codec)
-    features = _load_features(layout, name, mapped=True)
-    if rhythm is not None and rhythm.shape != (2, codes.shape[1]):
-        raise BadInput(
-            f"{layout.rhythm(name, codec)}: found {list(rhythm.shape)}, expected rhythm curves [2, {codes.shape[1]}] on the "
-            f"frames of codec '{codec}'; delete it and its tokens, and run scripts/encode.py codec={codec} again."
-        )
-    body = load_landmarks(layout, name, np.asarray(features)) if landmarks else None
-    return Clip(name, features, codes, rhythm, _genre(name), "codes", landmarks=body)
-
-
-def _load_codes(
-    layout: DataSetLayout, name: str, codec: str, manifest: TokenManifest
-) -> Integer[np.ndarray, "codebook frame"]:
-    path, facts = token_file(layout, name, codec), manifest.codec
-    again = f"run scripts/encode.py codec={codec}"
-    try:
-        codes = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: not found, expected the codec tokens of '{name}'; {again} first.") from error
-    except (ValueError, OSError, EOFError) as error:
-        raise BadInput(f"{path}: damaged ({str(error)[:100]}); delete it and {again} again.") from error
-    if codes.dtype.kind != "i" or codes.ndim != 2 or len(codes) != facts.codebooks or codes.size == 0:
-        raise BadInput(
-            f"{path}: found {codes.dtype} of shape {list(codes.shape)}, expected whole numbers [{facts.codebooks}, frame] of "
-            f"codec '{codec}'; delete it and {again} again."
-        )
-    if codes.min() < 0 or codes.max() >= facts.codebook_size:
+    path, facts, again = layout.tokens(name, codec), manifest.codec, f"run scripts/encode.py codec={codec}"
+    codes = load_array(path, f"tokens of codec '{codec}'", (facts.codebooks, "frame"), np.signedinteger, again)
+    if codes.size and not 0 <= codes.min() <= codes.max() < facts.codebook_size:
         raise BadInput(
             f"{path}: found codes from {codes.min()} to {codes.max()}, but codec '{codec}' has {facts.codebook_size} entries; "
             f"these are another codec's, delete them and {again} again."
         )
-    return codes
+    rhythm = _load_rhythm(layout, name, f"codec={codec}", codes.shape[1])
+    features = load_features(layout, name, mapped=True)
+    body = load_landmarks(layout, name, features) if landmarks else None
+    return Clip(name, features, codes, rhythm, _genre(name), "codes", landmarks=body)
 
 
-def load_waveform_clip(layout: DataSetLayout, name: str, shape: WindowShape) -> Clip:
-    """A sequence with its music resampled to mono at the shape's rate.
+def _load_rhythm(
+    layout: DataSetLayout, name: str, coder: str, frames: int, mapped: bool = False
+) -> Float[np.ndarray, "2 frame"] | None:
+    path, again = layout.rhythm(name, coder.partition("=")[2]), f"run scripts/encode.py {coder}"
+    return load_array(path, "rhythm curves", (2, frames), np.floating, again, mapped) if path.exists() else None
+
+
+def load_waveform_clip(layout: DataSetLayout, name: str, grid: WaveformGrid) -> Clip:
+    """A sequence with its music resampled to mono at the grid's rate.
 
     Raises:
         BadInput: when its sound, motion, beats or pictures are missing or damaged.
@@ -384,37 +358,15 @@ def load_waveform_clip(layout: DataSetLayout, name: str, shape: WindowShape) -> 
     wav = layout.wav(name)
     if not wav.exists():
         raise BadInput(f"{wav}: not found, expected the music of '{name}'; prepare the data set again.")
-    music = Music.load(wav).mono().resampled(shape.sample_rate)
-    features = _load_features(layout, name)
-    hop = shape.sample_rate // shape.rhythm_rate
+    music = Music.load(wav).mono().resampled(grid.sample_rate)
+    features = load_features(layout, name).astype(np.float32)
+    hop = grid.sample_rate // grid.rhythm_rate
     frames = music.waveform.shape[1] // hop + 1  # the last one may be cut off by the music's end
-    rhythm = rhythm_curves(layout, name, music, frames, Clock(shape.sample_rate, hop)).astype(np.float32)
+    rhythm = rhythm_curves(layout, name, music, frames, Clock(grid.sample_rate, hop)).astype(np.float32)
     samples = np.clip(music.waveform * _FULL_SCALE, -_FULL_SCALE, _FULL_SCALE).round().astype(np.int16)
-    pictures = load_pictures(layout, name) if shape.pictures else None
-    landmarks = load_landmarks(layout, name, features) if shape.landmarks else None
+    pictures = load_pictures(layout, name) if grid.pictures else None
+    landmarks = load_landmarks(layout, name, features) if grid.landmarks else None
     return Clip(name, features, samples, rhythm, _genre(name), "waveform", pictures, landmarks)
-
-
-def picture_size(layout: DataSetLayout) -> int:
-    """Pixels a side of a data set's small pictures.
-
-    Raises:
-        BadConfig: when there are none, or they have another rate than 15 a second.
-    """
-    path = layout.root / "frames" / "manifest.json"
-    try:
-        found = json.loads(path.read_text())
-        size, fps = int(found["size"]), found["fps"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadConfig(
-            f"{path}: not found or damaged, expected what scripts/prepare.py notes of a data set's small pictures; prepare it "
-            "with dataset.frames={size: 32, fps: 15}."
-        ) from error
-    if fps != PICTURE_FPS:
-        raise BadConfig(
-            f"{path}: found fps {fps}, expected {PICTURE_FPS}; prepare the data set with dataset.frames.fps={PICTURE_FPS}."
-        )
-    return size
 
 
 @dataclass(frozen=True)
@@ -430,22 +382,28 @@ class Split:
     left_out: str
 
 
-def loaded_split(
-    layout: DataSetLayout, split: str, grid: Grid, load: Callable[[str], Clip], rhythm_of: str | None = None
+def load_split(
+    layout: DataSetLayout,
+    split: str,
+    grid: Grid,
+    load: Callable[[str], Clip],
+    coder: str | None = None,
+    in_memory: bool = True,
 ) -> Split:
-    """All sequences of a split, in memory; those that cannot be read are left out and said.
+    """All sequences of a split that can be read; the others are left out and said.
 
     Args:
         layout: of the data set.
         split: its name.
         grid: of the windows.
         load: reads the sequence of a name.
-        rhythm_of: `dmae=NAME` or `codec=NAME`, whose rhythm curves either all sequences have or none.
+        coder: `dmae=NAME` or `codec=NAME`, whose rhythm curves either all sequences have or none.
+        in_memory: keep the clips; False: `load` them whenever they are asked for.
 
     Raises:
         BadInput: when none can be used, or only some have rhythm curves.
     """
-    names, clips, failed, short = layout.names(split), [], [], 0
+    names, usable, clips, without, failed, short = layout.names(split), [], [], [], [], 0
     for name in tqdm(names, desc=f"reading split '{split}'", disable=len(names) < 50):
         try:
             clip = load(name)
@@ -454,113 +412,27 @@ def loaded_split(
             continue
         if grid.last_start(clip) < 0:
             short += 1
-        else:
-            clips.append(clip)
-    if not clips:
-        raise BadInput(failed[0]) if failed else _too_short(layout, grid)
-    without = [clip.name for clip in clips if clip.rhythm is None]
-    if rhythm_of and 0 < len(without) < len(clips):
-        raise BadInput(
-            f"{layout.rhythm(without[0], rhythm_of.partition('=')[2])}: not found, but other sequences have their rhythm "
-            f"curves; run scripts/encode.py {rhythm_of} again."
-        )
-    return Split(clips, _left_out(split, len(names), short, len(failed), failed[0] if failed else "", grid))
-
-
-def _too_short(layout: DataSetLayout, grid: Grid) -> BadInput:
+            continue
+        usable.append(name)
+        without += [name] if clip.rhythm is None else []
+        clips += [clip] if in_memory else []
     seconds = f"{round(grid.seconds, 2):g}"
-    return BadInput(f"{layout.root}: found no sequence of at least {seconds} s; use longer dances.")
-
-
-def _left_out(split: str, total: int, short: int, failed: int, first: str, grid: Grid) -> str:
-    """Says how many sequences of a split are not used, and why."""
-    parts = [f"{short} shorter than {round(grid.seconds, 2):g} s"] if short else []
-    parts += [f"{failed} not readable (first: {first})"] if failed else []
-    return f"split '{split}': {short + failed} of {total} sequences left out: {', '.join(parts)}" if parts else ""
+    if not usable:
+        raise BadInput(
+            failed[0] if failed else f"{layout.root}: found no sequence of at least {seconds} s; use longer dances."
+        )
+    if coder and 0 < len(without) < len(usable):
+        raise BadInput(
+            f"{layout.rhythm(without[0], coder.partition('=')[2])}: not found, but other sequences have their rhythm "
+            f"curves; run scripts/encode.py {coder} again."
+        )
+    parts = [f"{short} shorter than {seconds} s"] if short else []
+    parts += [f"{len(failed)} not readable (first: {failed[0]})"] if failed else []
+    count = f"split '{split}': {short + len(failed)} of {len(names)} sequences left out: {', '.join(parts)}"
+    return Split(clips if in_memory else MappedClips(usable, load), count if parts else "")
 
 
 @rank_zero_only
 def say_left_out(sentence: str) -> None:
     """Print what is left out of training, by one process; not as logging, which the scripts turn off."""
     print(f"note: {sentence}", file=sys.stderr)
-
-
-class MappedClips:
-    """Rows of the index as clips whose arrays are memory-mapped; nothing stays open, so worker processes may share it.
-
-    Args:
-        layout: the data set.
-        dmae: autoencoder whose latents are used.
-        rows: row numbers of the index.
-        with_rhythm: whether there are rhythm curves.
-    """
-
-    def __init__(self, layout: DataSetLayout, dmae: str, rows: Int[np.ndarray, " clip"], with_rhythm: bool) -> None:
-        self.layout, self.dmae, self.rows, self.with_rhythm = layout, dmae, rows, with_rhythm
-        self._index: np.ndarray | None = None
-
-    @property
-    def index(self) -> np.ndarray:
-        """The index of the data set, mapped when it is first needed in a process."""
-        index = self._index
-        if index is None:
-            index = self._index = open_index(self.layout.latent_folder(self.dmae))
-        return index
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A worker process maps the index itself; pickled, it would be copied whole."""
-        return {**self.__dict__, "_index": None}
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[Clip]:
-        return (self[place] for place in range(len(self)))
-
-    def __getitem__(self, place: int, /) -> Clip:
-        """A clip.
-
-        Raises:
-            BadInput: when its files are missing, damaged or not those that the index was made of.
-        """
-        entry = self.index[self.rows[place]]
-        name, frames = entry["name"].decode(), int(entry["latent_frames"])
-        features = load_array(self.layout.features(name), 219, mapped=True)
-        latent = load_array(self.layout.latent(name, self.dmae), frames, mapped=True)
-        rhythm = load_array(self.layout.rhythm(name, self.dmae), frames, mapped=True) if self.with_rhythm else None
-        if len(features) != entry["motion_frames"]:
-            raise BadInput(
-                f"{self.layout.features(name)}: found {len(features)} frames, expected the "
-                f"{entry['motion_frames']} of the index; run scripts/encode.py dmae={self.dmae} again."
-            )
-        return Clip(name, features, latent, rhythm, int(entry["genre"]))
-
-    def thinned(self, count: int) -> "MappedClips":
-        """At most `count` of these clips, evenly spread."""
-        places = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.int64))
-        return MappedClips(self.layout, self.dmae, self.rows[places], self.with_rhythm)
-
-
-def mapped_split(layout: DataSetLayout, split: str, dmae: str, clock: Clock) -> Split:
-    """All sequences of a split, on disk; those too short or not in the index are left out and said.
-
-    Raises:
-        BadInput: when the index is missing, or none of the split can be used.
-    """
-    index, grid = open_index(layout.latent_folder(dmae)), LatentGrid(clock)
-    names = np.array([name.encode() for name in layout.names(split)], INDEX_DTYPE["name"])
-    places = np.minimum(np.searchsorted(index["name"], names), max(len(index) - 1, 0))
-    known = index["name"][places] == names if len(index) else np.zeros(len(names), bool)
-    first = "" if known.all() else names[~known][0].decode("utf-8", "replace")
-    if not known.any():
-        raise BadInput(
-            f"{layout.split_file(split)}: none of its {len(names)} sequences is in the index of encoded ones "
-            f"(first: {first}); run scripts/encode.py dmae={dmae} again."
-        )
-    rows = places[known].astype(np.int32)
-    rows = rows[last_starts(index["motion_frames"][rows], index["latent_frames"][rows], clock) >= 0]
-    if len(rows) == 0:
-        raise _too_short(layout, grid)
-    short, missing = int(known.sum()) - len(rows), int((~known).sum())
-    left_out = _left_out(split, len(names), short, missing, f"{first} is not in the index of encoded ones", grid)
-    return Split(MappedClips(layout, dmae, rows, layout.rhythm("", dmae).parent.is_dir()), left_out)

@@ -18,9 +18,11 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from d2m.core.errors import BadConfig, BadInput
-from d2m.core.files import array_shape, atomic_write, save_array, writable_folder
+from d2m.core.files import array_shape, save_array, writable_folder
 from d2m.core.parallel import parallel_map
+from d2m.core.timeline import PICTURE_FPS
 from d2m.data.layout import DataSetLayout
+from d2m.data.preparation import claim_folder
 from d2m.motion.dance import Dance
 from d2m.video.landmarks import LANDMARK_NAMES
 from d2m.video.modality import landmarks_of
@@ -99,22 +101,30 @@ def has_frames(root: Path, name: str, wanted: SmallFrames | None) -> bool:
 
 
 def claim_frames(root: Path, wanted: SmallFrames) -> None:
-    """Note in the folder what its pictures are.
+    """Note in the folder what its pictures are; see `claim_folder`."""
+    claim_folder(root / "frames" / "manifest.json", asdict(wanted))
+
+
+def picture_size(layout: DataSetLayout) -> int:
+    """Pixels a side of a data set's small pictures.
 
     Raises:
-        BadConfig: when it holds pictures of another size or rate.
+        BadConfig: when there are none, or they have another rate than 15 a second.
     """
-    path = root / "frames" / "manifest.json"
-    if not path.exists():
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(asdict(wanted)) + "\n")
-        return
+    path = layout.root / "frames" / "manifest.json"
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        found = "something unreadable"
-    if found != asdict(wanted):
-        raise BadConfig(f"{path}: found {found}, expected {asdict(wanted)}; delete this folder or choose another out=.")
+        size, fps = int(found["size"]), found["fps"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadConfig(
+            f"{path}: not found or damaged, expected what scripts/prepare.py notes of a data set's small pictures; prepare it "
+            "with dataset.frames={size: 32, fps: 15}."
+        ) from error
+    if fps != PICTURE_FPS:
+        raise BadConfig(
+            f"{path}: found fps {fps}, expected {PICTURE_FPS}; prepare the data set with dataset.frames.fps={PICTURE_FPS}."
+        )
+    return size
 
 
 # Small pictures of motions that nobody filmed: the dancer drawn as a camera 4 m in front would see the body.

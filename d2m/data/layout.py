@@ -22,7 +22,8 @@ class DataSetLayout:
     """Paths inside a data set.
 
     root/motions/NAME.pkl   root/wavs/NAME.wav   root/beats/NAME.txt   root/features/NAME.npy
-    root/latents/DMAE/NAME.npy (and manifest.json, index.npy: `d2m.data.index`)   root/rhythm/DMAE/NAME.npy
+    root/latents/DMAE/NAME.npy   root/tokens/CODEC/NAME.npy (each with a manifest.json: `d2m.data.manifest`)
+    root/rhythm/{DMAE,CODEC}/NAME.npy
     root/landmarks/NAME.npz   root/frames/NAME.npy (and manifest.json), where a data set is made of films
     root/splits/crossmodal_{train,val,test}.txt (others: SPLIT.txt)    root/ignore_list.txt
     """
@@ -65,9 +66,17 @@ class DataSetLayout:
         """Music latent [latent_channel frame] of a sequence under the autoencoder `dmae`."""
         return self.latent_folder(dmae) / f"{name}.npy"
 
-    def rhythm(self, name: str, dmae: str) -> Path:
-        """Rhythm curves [2 frame] of a sequence's music on the latent frames of `dmae`."""
-        return self.root / "rhythm" / dmae / f"{name}.npy"
+    def token_folder(self, codec: str) -> Path:
+        """Tokens of a codec, with their manifest."""
+        return self.root / "tokens" / codec
+
+    def tokens(self, name: str, codec: str) -> Path:
+        """Codes [codebook frame] of a sequence, int16."""
+        return self.token_folder(codec) / f"{name}.npy"
+
+    def rhythm(self, name: str, coder: str) -> Path:
+        """Rhythm curves [2 frame] of a sequence's music on the frames of an autoencoder or codec."""
+        return self.root / "rhythm" / coder / f"{name}.npy"
 
     def landmarks(self, name: str) -> Path:
         """MediaPipe's landmarks of a film's sequence (`d2m.video.landmarks`)."""
@@ -111,7 +120,51 @@ class DataSetLayout:
         return names
 
 
-# A dance file with what its data set knows beside the motion: landmarks and small pictures of the film.
+def load_array(
+    path: Path, what: str, shape: tuple[int | str, ...], kind: type[np.generic], again: str, mapped: bool = False
+) -> np.ndarray:
+    """An array from a `.npy` file of a data set.
+
+    Args:
+        path: the file.
+        what: it holds, for the error's sentence.
+        shape: expected; an axis of any size is a name.
+        kind: of numbers.
+        again: the command that makes it.
+        mapped: memory-map it; what is written into the array does not reach the file.
+
+    Raises:
+        BadInput: when it is missing, damaged or another array.
+    """
+    try:
+        array = np.load(path, mmap_mode="c" if mapped else None, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: not found, expected {what}; {again}.") from error
+    except (ValueError, OSError, EOFError) as error:
+        raise BadInput(f"{path}: damaged ({str(error)[:100]}); delete it and {again}.") from error
+    wrong = [size for size, found in zip(shape, array.shape, strict=False) if size != found and isinstance(size, int)]
+    if wrong or array.ndim != len(shape) or not np.issubdtype(array.dtype, kind):
+        raise BadInput(
+            f"{path}: found {array.dtype} of shape {list(array.shape)}, expected {what} [{', '.join(map(str, shape))}]; "
+            f"delete it and {again}."
+        )
+    return np.asarray(array)
+
+
+def load_latent(
+    layout: DataSetLayout, name: str, dmae: str, channels: int | str = "channel", mapped: bool = False
+) -> Float[np.ndarray, "channel frame"]:
+    """Music latent of a sequence; see `load_array`."""
+    what, again = f"the music latent of '{name}'", f"run scripts/encode.py dmae={dmae}"
+    return load_array(layout.latent(name, dmae), what, (channels, "frame"), np.floating, again, mapped)
+
+
+def load_features(layout: DataSetLayout, name: str, mapped: bool = False) -> Float[np.ndarray, "time 219"]:
+    """Motion from `features/` where encoding has put it there, else from the motion file; see `load_array`."""
+    path = layout.features(name)
+    if not path.exists():
+        return Dance.load(layout.motion(name)).features
+    return load_array(path, "motion features", ("time", 219), np.floating, "run scripts/encode.py again", mapped)
 
 
 def load_dance(path: str | Path, reads: str = "features") -> Dance:
@@ -155,17 +208,6 @@ def load_pictures(layout: DataSetLayout, name: str) -> UInt8[np.ndarray, "pictur
     Raises:
         BadInput: when they are missing or damaged.
     """
-    path = layout.pictures(name)
     again = "run scripts/prepare.py for this data set again, or use frames=false"
-    try:
-        pictures = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: not found, expected the small video frames of '{name}'; {again}.") from error
-    except (ValueError, OSError, EOFError) as error:
-        raise BadInput(f"{path}: damaged ({str(error)[:100]}); {again}.") from error
-    if pictures.ndim != 3 or pictures.dtype != np.uint8:
-        raise BadInput(
-            f"{path}: found an array of shape {pictures.shape} and type {pictures.dtype}, expected grey pictures "
-            f"[frame height width] of type uint8; {again}."
-        )
-    return pictures
+    what = f"the small video frames of '{name}'"
+    return load_array(layout.pictures(name), what, ("frame", "height", "width"), np.uint8, again)

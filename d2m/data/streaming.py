@@ -3,39 +3,36 @@
 A folder of shards holds `000000.tar`, … (webdataset's format; a sample is `features.npy`, `latent.npy`, `rhythm.npy` and
 `meta.json`), the latents' `manifest.json`, and `shards.json`. Sequences are dealt to shards in a random order, so that
 neighbours in a shard are no relatives.
+
+The order of windows is a function of the seed alone: shards are shuffled anew in every pass and shared out to the readers (one
+per process and worker); a reader holds one shard at a time, shuffles it and cuts one window out of each sequence. So to resume,
+a reader counts: whole shards are skipped by their sizes.
 """
 
-import dataclasses
 import hashlib
 import importlib
-import io
 import itertools
-import json
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import overload
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import atomic_write, writable_folder
 from d2m.core.timeline import Clock
-from d2m.data.dataset import Clip, Clips, LatentGrid, MappedClips, Row, mapped_split
-from d2m.data.index import LatentManifest
+from d2m.data.dataset import Clip, LatentGrid, MappedClips, Row, load_clip, load_split
 from d2m.data.layout import DataSetLayout
-from d2m.data.sampler import Position
+from d2m.data.manifest import MAX_NAME_BYTES, VERSION, LatentManifest, read_manifest, write_manifest
 from d2m.motion.features import Normalizer
 
 SHARDS, PLAN = "shards.json", "plan.txt"
-VERSION = 1
-STATISTICS_CLIPS = 2000
-"""Sequences, evenly spread over a split, that the normaliser is fitted on where a split does not fit into memory."""
 
 
 def webdataset() -> ModuleType:
@@ -74,25 +71,18 @@ class ShardsManifest:
         Raises:
             BadInput: when it is missing, damaged or of another version.
         """
-        path, remedy = folder / SHARDS, "run scripts/shard.py for this split"
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            manifest = ShardsManifest(**content)
-        except FileNotFoundError as error:
-            raise BadInput(f"{path}: not found, expected the list of shards that streaming reads; {remedy}.") from error
-        except (ValueError, TypeError, OSError) as error:
-            raise BadInput(f"{path}: damaged ({str(error)[:100]}); delete it and {remedy} again.") from error
-        if manifest.version != VERSION or not sum(manifest.samples):
-            raise BadInput(
-                f"{path}: found version {manifest.version} with {sum(manifest.samples)} sequences, expected version "
-                f"{VERSION} with some; delete {folder} and {remedy} again."
-            )
+        again = "run scripts/shard.py for this split"
+        manifest = read_manifest(folder / SHARDS, "the list of shards that streaming reads", again, _shards_manifest)
+        if not sum(manifest.samples):
+            raise BadInput(f"{folder / SHARDS}: found no sequences, expected some; delete {folder} and {again} again.")
         return manifest
 
-    def save(self, folder: Path) -> None:
-        """Write `folder/shards.json`, whole or not at all."""
-        with atomic_write(folder / SHARDS) as temporary:
-            temporary.write_text(json.dumps(dataclasses.asdict(self)) + "\n", encoding="utf-8")
+
+def _shards_manifest(content: dict[str, Any]) -> ShardsManifest:
+    return ShardsManifest(**content)
+
+
+# Writing
 
 
 @dataclass
@@ -130,60 +120,35 @@ def write_shards(
     """
     webdataset()
     manifest = LatentManifest.load(layout.latent_folder(dmae))
-    usable = mapped_split(layout, split, dmae, Clock(manifest.sample_rate, manifest.latent_hop_samples))
-    clips = usable.clips
-    assert isinstance(clips, MappedClips)
-    order = np.random.default_rng(seed).permutation(len(clips))
+    load = partial(load_clip, layout, dmae=dmae, mapped=True)
+    usable = load_split(layout, split, LatentGrid(manifest.clock), load, f"dmae={dmae}", in_memory=False)
+    assert isinstance(usable.clips, MappedClips)
+    names = usable.clips.names
+    names = [names[place] for place in np.random.default_rng(seed).permutation(len(names))]
     folder = writable_folder(folder)
-    _claim(folder, clips, order, per_shard, manifest)
+    _claim(folder, names, per_shard, manifest)
     summary, samples = ShardingSummary(left_out=usable.left_out), []
-    for number in tqdm(range(-(-len(order) // per_shard)), desc=f"sharding '{split}'", unit="shard"):
-        path = shard_path(folder, number)
+    for first in tqdm(range(0, len(names), per_shard), desc=f"sharding '{split}'", unit="shard"):
+        path = shard_path(folder, first // per_shard)
         if path.exists():
             samples.append(_samples_in(path))
             summary.found += 1
         else:
-            places = range(number * per_shard, min((number + 1) * per_shard, len(order)))
-            samples.append(_write_shard(path, clips, order, places, summary.failed))
+            chosen = dict(enumerate(names[first : first + per_shard], first))
+            samples.append(_write_shard(path, chosen, load, summary.failed))
             summary.made += 1
     summary.sequences = sum(samples)
-    normalizer = Normalizer().fit(FeaturesOf(clips.thinned(STATISTICS_CLIPS)))
+    normalizer = Normalizer().fit(usable.clips.some_features())
     manifest.save(folder)
-    ShardsManifest(VERSION, samples, normalizer.mean.tolist(), normalizer.std.tolist()).save(folder)
+    shards = ShardsManifest(VERSION, samples, normalizer.mean.tolist(), normalizer.std.tolist())
+    write_manifest(folder / SHARDS, asdict(shards))
     return summary
 
 
-class FeaturesOf(Sequence[np.ndarray]):
-    """Motion features of clips, each mapped while it is looked at and no longer; damaged ones are passed over."""
-
-    def __init__(self, clips: Clips) -> None:
-        self.clips = clips
-        self.places = [place for place in range(len(clips)) if self._readable(place)]
-
-    def _readable(self, place: int) -> bool:
-        try:
-            return len(self.clips[place].features) > 0
-        except BadInput:
-            return False
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    @overload
-    def __getitem__(self, place: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[np.ndarray]: ...
-    def __getitem__(self, place: int | slice) -> np.ndarray | list[np.ndarray]:
-        """[time 219] features of a clip."""
-        if isinstance(place, slice):
-            return [self.clips[one].features for one in self.places[place]]
-        return self.clips[self.places[place]].features
-
-
-def _claim(folder: Path, clips: MappedClips, order: np.ndarray, per_shard: int, manifest: LatentManifest) -> None:
+def _claim(folder: Path, names: list[str], per_shard: int, manifest: LatentManifest) -> None:
     """A folder belongs to one way of dealing sequences out; a killed run of the same may go on in it."""
     plan = hashlib.sha256(f"{VERSION} {per_shard} {manifest.weights_sha256} ".encode())
-    plan.update(np.ascontiguousarray(clips.index["name"][clips.rows[order]]).tobytes())
+    plan.update(np.array([name.encode() for name in names], f"S{MAX_NAME_BYTES}").tobytes())
     path = folder / PLAN
     if path.exists() and path.read_text().strip() != plan.hexdigest():
         raise BadConfig(
@@ -193,28 +158,20 @@ def _claim(folder: Path, clips: MappedClips, order: np.ndarray, per_shard: int, 
         temporary.write_text(plan.hexdigest() + "\n")
 
 
-def _write_shard(path: Path, clips: MappedClips, order: np.ndarray, places: range, failed: list[str]) -> int:
-    written, writer = 0, webdataset().TarWriter
-    with atomic_write(path) as temporary, temporary.open("wb") as file, writer(file, encoder=False, mtime=0) as tar:
-        for place in places:
+def _write_shard(path: Path, names: dict[int, str], load: Callable[[str], Clip], failed: list[str]) -> int:
+    written = 0
+    with atomic_write(path) as temporary, temporary.open("wb") as file, webdataset().TarWriter(file, mtime=0) as tar:
+        for number, name in names.items():
             try:
-                tar.write(_sample(clips[int(order[place])], place))
-                written += 1
+                clip = load(name)
             except BadInput as error:
                 failed.append(str(error))
+                continue
+            arrays = {"features": clip.features, "latent": clip.music, "rhythm": clip.rhythm}
+            stored = {f"{kind}.npy": array for kind, array in arrays.items() if array is not None}
+            tar.write({"__key__": f"{number:09d}", "meta.json": {"name": name, "genre": clip.genre}, **stored})
+            written += 1
     return written
-
-
-def _sample(clip: Clip, place: int) -> dict[str, str | bytes]:
-    meta = {"name": clip.name, "genre": clip.genre}
-    sample: dict[str, str | bytes] = {"__key__": f"{place:09d}", "meta.json": json.dumps(meta).encode()}
-    arrays = {"features": clip.features, "latent": clip.music, "rhythm": clip.rhythm}
-    for name, array in arrays.items():
-        if array is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, array)
-            sample[f"{name}.npy"] = buffer.getvalue()
-    return sample
 
 
 def _samples_in(path: Path) -> int:
@@ -223,49 +180,34 @@ def _samples_in(path: Path) -> int:
         with tarfile.open(path, "r:") as tar:
             return sum(member.name.endswith(".meta.json") for member in tar)
     except (OSError, tarfile.TarError) as error:
-        raise BadInput(f"{path}: damaged ({error}); delete it and run scripts/shard.py again.") from error
+        raise damaged(path, str(error)) from error
 
 
-# Windows streamed from shards, in an order that can be taken up again anywhere.
-#
-# The order is a function of the seed alone: shards are shuffled anew in every pass and shared out to the readers (one per
-# process and worker); a reader shuffles its sequences in blocks and cuts one window out of each. So to resume, a reader
-# counts: whole passes are skipped by arithmetic, whole shards by their sizes, and at most one shard is read up to the place.
+# Reading
 
 
-BLOCK = 128
-"""Sequences that a reader shuffles among each other, and holds in memory."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A sequence as it lies in a shard.
-
-    Args:
-        key: its number in the data set.
-        files: content by name, `features.npy` and so on.
-        shard: where it was.
-    """
-
-    key: int
-    files: dict[str, bytes]
-    shard: Path
-
-
-def read_shard(path: Path) -> Iterator[Sample]:
-    """The sequences of a shard, in its order.
+def read_shard(path: Path) -> list[Clip]:
+    """The sequences of a shard, in its order; nothing in it is unpickled.
 
     Raises:
         BadInput: when it is missing or damaged.
     """
-    library = webdataset().tariterators
+    library = webdataset()
     try:
-        with path.open("rb") as stream:
-            files = library.tar_file_expander(iter([{"url": str(path), "stream": stream}]))
-            for sample in library.group_by_keys(files):
-                content = {name: data for name, data in sample.items() if not name.startswith("__")}
-                yield Sample(int(sample["__key__"]), content, path)
-    except (OSError, tarfile.TarError, EOFError, ValueError) as error:
+        files = library.tarfile_samples(
+            [{"url": str(path.absolute())}], select_files=lambda name: name.endswith((".npy", ".json"))
+        )
+        return [
+            Clip(
+                str(sample["meta.json"]["name"]),
+                sample["features.npy"],
+                sample["latent.npy"],
+                sample.get("rhythm.npy"),
+                int(sample["meta.json"]["genre"]),
+            )
+            for sample in library.decode()(files)
+        ]
+    except (OSError, tarfile.TarError, EOFError, ValueError, KeyError, TypeError, library.DecodingError) as error:
         raise damaged(path, str(error)) from error
 
 
@@ -274,22 +216,19 @@ def damaged(path: Path, reason: str) -> BadInput:
     return BadInput(f"{path}: damaged ({reason[:100]}); delete it and run scripts/shard.py for this split again.")
 
 
-def decode(sample: Sample) -> Clip:
-    """The clip of a sample; nothing in it is unpickled.
+@dataclass(frozen=True)
+class Position:
+    """Where a run has got to.
 
-    Raises:
-        BadInput: when it is damaged.
+    Args:
+        batches: batches that each process has had; with gradient accumulation several make a step.
+        process: number of this process.
+        processes: processes that share a batch.
     """
-    try:
-        arrays = {
-            name.removesuffix(".npy"): np.load(io.BytesIO(data), allow_pickle=False)
-            for name, data in sample.files.items()
-            if name.endswith(".npy")
-        }
-        meta = json.loads(sample.files["meta.json"])
-        return Clip(str(meta["name"]), arrays["features"], arrays["latent"], arrays.get("rhythm"), int(meta["genre"]))
-    except (ValueError, KeyError, EOFError, OSError) as error:
-        raise damaged(sample.shard, f"sample {sample.key}: {error}") from error
+
+    batches: int = 0
+    process: int = 0
+    processes: int = 1
 
 
 class ShardedWindows(IterableDataset):
@@ -298,32 +237,23 @@ class ShardedWindows(IterableDataset):
     The order depends on the numbers of processes and of workers: a resume with other numbers goes on with other windows.
 
     Args:
-        folder: that `d2m.data.streaming` wrote.
+        folder: that `write_shards` wrote.
         clock: of the autoencoder.
         batch_size: windows in a process's batch.
         batches: batches in an epoch.
         seed: of order and places.
         random_start: cut a window anywhere in its sequence; False: at its start.
-        block: sequences that a reader shuffles among each other.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        clock: Clock,
-        batch_size: int,
-        batches: int,
-        seed: int = 0,
-        random_start: bool = True,
-        block: int = BLOCK,
+        self, folder: Path, clock: Clock, batch_size: int, batches: int, seed: int = 0, random_start: bool = True
     ) -> None:
         webdataset()
         self.manifest, self.latents = ShardsManifest.load(folder), LatentManifest.load(folder)
         self.latents.check(clock)
-        self.folder, self.clock, self.batch_size, self.batches = folder, clock, batch_size, batches
-        self.seed, self.random_start, self.block = seed, random_start, block
+        self.folder, self.grid, self.batch_size, self.batches = folder, LatentGrid(clock), batch_size, batches
+        self.seed, self.random_start = seed, random_start
         self.position = Position()
-        self._sizes = np.array(self.manifest.samples)
 
     def __len__(self) -> int:
         return self.batch_size * self.batches
@@ -339,12 +269,12 @@ class ShardedWindows(IterableDataset):
         """
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        at = self.position
+        at, shards = self.position, len(self.manifest.samples)
         part = (at.batches + number) % workers
         reader, readers = at.process * workers + part, at.processes * workers
-        if readers > len(self._sizes):
+        if readers > shards:
             raise BadConfig(
-                f"{self.folder}: holds {len(self._sizes)} shards, expected at least one for each of {readers} readers "
+                f"{self.folder}: holds {shards} shards, expected at least one for each of {readers} readers "
                 "(processes times workers); set data.workers lower or write smaller shards with per_shard=."
             )
         done = len(range(part, at.batches, workers)) * self.batch_size
@@ -354,43 +284,24 @@ class ShardedWindows(IterableDataset):
     def windows(self, reader: int, readers: int, skipped: int = 0) -> Iterator[Row]:
         """The endless stream of one reader, from its window number `skipped` on."""
         for turn in itertools.count():
-            shards = np.random.default_rng((self.seed, 1, turn)).permutation(len(self._sizes))[reader::readers]
-            in_pass = int(self._sizes[shards].sum())
-            if skipped < in_pass:
-                yield from self._pass(turn, shards, reader, skipped)
-            skipped = max(0, skipped - in_pass)
+            order = np.random.default_rng((self.seed, 1, turn)).permutation(len(self.manifest.samples))
+            for shard in order[reader::readers].tolist():
+                size = self.manifest.samples[shard]
+                if skipped < size:
+                    yield from self._windows_of(shard, turn, skipped)
+                skipped = max(0, skipped - size)
 
-    def _pass(self, turn: int, shards: Int[np.ndarray, " shard"], reader: int, skipped: int) -> Iterator[Row]:
-        first, inside = divmod(skipped, self.block)
-        samples = self._samples(shards, first * self.block)
-        for number in itertools.count(first):
-            held = list(itertools.islice(samples, self.block))
-            if not held:
-                return
-            order = np.random.default_rng((self.seed, 2, turn, reader, number)).permutation(len(held))
-            for place in order[inside:]:
-                yield self._window(held[place], turn)
-            inside = 0
-
-    def _samples(self, shards: Int[np.ndarray, " shard"], skipped: int) -> Iterator[Sample]:
-        for shard in shards:
-            size, path = int(self._sizes[shard]), shard_path(self.folder, int(shard))
-            if skipped < size:
-                count = 0
-                for count, sample in enumerate(read_shard(path), start=1):
-                    if count > skipped:
-                        yield sample
-                if count != size:
-                    raise damaged(path, f"{count} sequences, expected {size}")
-            skipped = max(0, skipped - size)
-
-    def _window(self, sample: Sample, turn: int) -> Row:
-        clip = decode(sample)
-        last = LatentGrid(self.clock).last_start(clip)
-        if last < 0:
-            raise damaged(sample.shard, f"'{clip.name}' is shorter than a window")
-        rng = np.random.default_rng((self.seed, 3, turn, sample.key))
-        return LatentGrid(self.clock).cut(clip, int(rng.integers(last + 1)) if self.random_start else 0)
+    def _windows_of(self, shard: int, turn: int, skipped: int) -> Iterator[Row]:
+        path, size = shard_path(self.folder, shard), self.manifest.samples[shard]
+        clips, rng = read_shard(path), np.random.default_rng((self.seed, 2, turn, shard))
+        if len(clips) != size:
+            raise damaged(path, f"{len(clips)} sequences, expected {size}")
+        order, places = rng.permutation(size), rng.random(size)
+        for number, place in list(zip(order, places, strict=True))[skipped:]:
+            last = self.grid.last_start(clips[number])
+            if last < 0:
+                raise damaged(path, f"'{clips[number].name}' is shorter than a window")
+            yield self.grid.cut(clips[number], int(place * (last + 1)) if self.random_start else 0)
 
 
 class StreamLoader(DataLoader):

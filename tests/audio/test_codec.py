@@ -13,7 +13,7 @@ from d2m.audio.codec import DmaeCodec, EncodecCodec, ResidualQuantiser, load_cod
 from d2m.core.checkpoint import WEIGHTS, shipped_or_path
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
-from d2m.data.encode_tokens import train_codec
+from d2m.data.encode import train_codec
 from d2m.data.layout import DataSetLayout
 from d2m.metrics.audio_quality import log_mel, log_mel_l1
 

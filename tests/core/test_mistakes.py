@@ -87,7 +87,7 @@ def test_training_notes_the_fingerprint_and_says_what_it_leaves_out(
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
     monkeypatch.setattr(
-        "d2m.data.index.LatentManifest.load", lambda folder: type("Made", (), {"weights_sha256": "f" * 64})
+        "d2m.data.manifest.LatentManifest.load", lambda folder: type("Made", (), {"weights_sha256": "f" * 64})
     )
     assert data.made_with == {"dmae": "demo", "dmae_sha256": "f" * 64}
     say_left_out("split 'train': 1 of 5 sequences left out")

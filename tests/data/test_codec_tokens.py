@@ -13,9 +13,9 @@ from d2m.core.errors import BadConfig, BadInput
 from d2m.core.timeline import Clock
 from d2m.data.datamodule import TokenWindows
 from d2m.data.dataset import LatentGrid, load_token_clip
-from d2m.data.encode_tokens import encode_tokens
-from d2m.data.index import TokenManifest, token_file, token_folder
+from d2m.data.encode import encode_tokens
 from d2m.data.layout import DataSetLayout
+from d2m.data.manifest import TokenManifest
 
 
 class LoudnessCodec(Codec):
@@ -44,7 +44,7 @@ def test_a_data_set_gets_tokens_once(two_clips: Path) -> None:
     first = encode_tokens(layout, [*names, "gBR_sBM_cAll_d04_mBR0_ch99"], codec)
     assert (first.made, first.found, len(first.failed)) == (2, 0, 1)
     assert "no such file" in first.failed["gBR_sBM_cAll_d04_mBR0_ch99"].lower()
-    path = token_file(layout, names[0], "loudness")
+    path = layout.tokens(names[0], "loudness")
     codes, rhythm = np.load(path), np.load(layout.rhythm(names[0], "loudness"))
     assert (
         codes.dtype == np.int16
@@ -54,7 +54,7 @@ def test_a_data_set_gets_tokens_once(two_clips: Path) -> None:
     )
     beats_s = np.loadtxt(layout.beats(names[0]))
     assert rhythm[0, int(beats_s[2] * 10)] > 0.2  # within half a frame of a beat
-    manifest = TokenManifest.load(token_folder(layout, "loudness"))
+    manifest = TokenManifest.load(layout.token_folder("loudness"))
     assert manifest.codec == codec.facts and manifest.sequences == 2
     path.unlink()  # as if the run had been killed
     assert encode_tokens(layout, names, codec) == type(first)(1, 1, {})
@@ -66,7 +66,7 @@ def test_tokens_of_two_codecs_are_never_mixed(two_clips: Path) -> None:
     encode_tokens(layout, layout.names("train"), LoudnessCodec("mine"))
     with pytest.raises(BadInput, match="holds tokens of another codec .800 samples a frame, not 400"):
         encode_tokens(layout, layout.names("train"), LoudnessCodec("mine", hop=400))
-    (token_folder(layout, "mine") / "manifest.json").unlink()
+    (layout.token_folder("mine") / "manifest.json").unlink()
     with pytest.raises(BadInput, match="nothing tells whose they are; delete the folder"):
         encode_tokens(layout, layout.names("train"), LoudnessCodec("mine"))
 
@@ -78,9 +78,7 @@ def test_the_shipped_codecs_tokens_are_those_of_the_music(two_clips: Path) -> No
     from d2m.core.music import Music
 
     wave = Music.load(layout.wav(name)).mono().resampled(22050).waveform
-    assert np.array_equal(
-        np.load(token_file(layout, name, "demo")), codec.encode(torch.from_numpy(wave)[None])[0].numpy()
-    )
+    assert np.array_equal(np.load(layout.tokens(name, "demo")), codec.encode(torch.from_numpy(wave)[None])[0].numpy())
 
 
 @pytest.fixture
@@ -100,7 +98,7 @@ def test_windows_hold_what_belongs_together(root: Path) -> None:
     assert data.clock.window_latent_frames == 20 and data.made_with == {"codec": "tiny", "codec_sha256": "f" * 64}
     row, layout = data.train[7], DataSetLayout(root)
     start = round(float(row["start_s"]) * 10)
-    codes = np.load(token_file(layout, row["name"], "tiny"))[:, start : start + 20]
+    codes = np.load(layout.tokens(row["name"], "tiny"))[:, start : start + 20]
     assert row["codes"].dtype == torch.int64 and np.array_equal(row["codes"].numpy(), codes)
     assert np.allclose(row["features"], np.load(layout.features(row["name"]))[6 * start : 6 * start + 120])
     assert np.allclose(row["rhythm"], np.load(layout.rhythm(row["name"], "tiny"))[:, start : start + 20])
@@ -133,13 +131,13 @@ def test_a_system_for_another_codec_refuses_these_tokens(tmp_path: Path) -> None
 def test_damaged_tokens_are_named(root: Path) -> None:
     layout, manifest = DataSetLayout(root), TokenManifest.load(root / "tokens" / "tiny")
     name = layout.names("train")[0]
-    path = token_file(layout, name, "tiny")
+    path = layout.tokens(name, "tiny")
     good = np.load(path)
     for wrong, said in (
-        (np.zeros((2, 40), np.int16), r"found int16 of shape \[2, 40\], expected whole numbers \[3, frame\]"),
+        (np.zeros((2, 40), np.int16), r"found int16 of shape \[2, 40\], expected tokens of codec 'tiny' \[3, frame\]"),
         (np.zeros((3, 40), np.float32), "found float32"),
         (np.full((3, 40), 16, np.int16), "found codes from 16 to 16, but codec 'tiny' has 16 entries"),
-        (good[:, :-5], r"found \[2, 40\], expected rhythm curves \[2, 35\]"),
+        (good[:, :-5], r"found float16 of shape \[2, 40\], expected rhythm curves \[2, 35\]"),
     ):
         np.save(path, wrong)
         with pytest.raises(BadInput, match=said):

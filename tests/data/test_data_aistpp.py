@@ -23,8 +23,9 @@ from d2m.core.music import Music
 from d2m.data.aistpp import sequence
 from d2m.data.aistpp.annotations import find_sources, read_annotations, shared_songs
 from d2m.data.aistpp.prepare import prepare_aistpp
-from d2m.data.aistpp.sequence import FullDisk, Reason
+from d2m.data.aistpp.sequence import Reason
 from d2m.data.layout import DataSetLayout
+from d2m.data.preparation import FullDisk
 from d2m.motion.dance import Dance
 
 ROOT = Path(__file__).parents[2]

@@ -1,50 +1,40 @@
 """Encoding and windows: motion, latent and rhythm are cut on one clock."""
 
-import pickle
-import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tests_support_encoded import write_encoded, write_index_alone
+from tests_support_encoded import write_encoded
 
 from d2m.audio.pretrained import load_dmae
 from d2m.core.errors import BadInput
 from d2m.core.music import Music
 from d2m.core.timeline import Clock
-from d2m.data.dataset import (
-    ClipWindows,
-    LatentGrid,
-    MappedClips,
-    Split,
-    last_starts,
-    load_clip,
-    loaded_split,
-    mapped_split,
-)
-from d2m.data.encode import beat_activation, encode_data_set, onset_envelope, rhythm_curves
-from d2m.data.index import open_index
+from d2m.data.dataset import Clip, ClipWindows, LatentGrid, MappedClips, Split, load_clip, load_split
+from d2m.data.encode import beat_activation, encode_latents, onset_envelope, rhythm_curves
 from d2m.data.layout import DataSetLayout
 
 CLOCK = Clock(22050, 512)
 GRID = LatentGrid(CLOCK)
 
 
-def in_memory(layout: DataSetLayout) -> Split:
-    return loaded_split(layout, "train", GRID, lambda name: load_clip(layout, name, "demo"), "dmae=demo")
+def of_split(layout: DataSetLayout, in_memory: bool = True) -> Split:
+    load = partial(load_clip, layout, dmae="demo", mapped=not in_memory)
+    return load_split(layout, "train", GRID, load, "dmae=demo", in_memory)
 
 
 @pytest.fixture(scope="module")
 def encoded(two_clips: Path) -> DataSetLayout:
     layout = DataSetLayout(two_clips)
-    summary = encode_data_set(layout, layout.names("train"), load_dmae("demo"))
+    summary = encode_latents(layout, layout.names("train"), load_dmae("demo"))
     assert (summary.made + summary.found, summary.failed) == (2, {})
     return layout
 
 
 def test_a_second_run_finds_everything_made(encoded: DataSetLayout) -> None:
-    summary = encode_data_set(encoded, encoded.names("train"), load_dmae("demo"))
+    summary = encode_latents(encoded, encoded.names("train"), load_dmae("demo"))
     assert (summary.made, summary.found) == (0, 2)
 
 
@@ -90,7 +80,7 @@ def test_window_is_cut_on_one_clock(encoded: DataSetLayout) -> None:
     row = GRID.cut(clip, 43)
     assert clip.rhythm is not None and clip.genre == 3
     assert torch.equal(row["latent"], torch.from_numpy(clip.music[:, 43 : 43 + 256]))
-    assert torch.equal(row["rhythm"], torch.from_numpy(clip.rhythm[:, 43 : 43 + 256]))
+    assert torch.equal(row["rhythm"], torch.from_numpy(clip.rhythm[:, 43 : 43 + 256]).float())
     start = CLOCK.latent_frames_to_motion_frames(43)  # 0.998 s, frame 60
     assert start == 60 and torch.equal(row["features"], torch.from_numpy(clip.features[60 : 60 + 356]))
     assert abs(float(row["start_s"]) - 43 * 512 / 22050) < 1e-6
@@ -106,9 +96,10 @@ def test_motion_comes_from_features_where_encoding_has_left_them(encoded: DataSe
     assert np.array_equal(changed.features, from_pickle.features[:400] + 1)
 
 
-def test_last_start_needs_both_music_and_motion() -> None:
-    motion, latent = np.array([355, 356, 416, 416]), np.array([999, 256, 999, 270])
-    assert last_starts(motion, latent, CLOCK).tolist() == [-1, 0, 43, 14]
+@pytest.mark.parametrize(("motion", "latent", "last"), [(355, 999, -1), (356, 256, 0), (416, 999, 43), (416, 270, 14)])
+def test_last_start_needs_both_music_and_motion(motion: int, latent: int, last: int) -> None:
+    clip = Clip("a", np.zeros((motion, 219), np.float32), np.zeros((4, latent), np.float32), None, 10)
+    assert GRID.last_start(clip) == last
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +110,7 @@ def random_numbers(tmp_path_factory: pytest.TempPathFactory) -> DataSetLayout:
 
 
 def test_random_windows_stay_inside_and_move(random_numbers: DataSetLayout) -> None:
-    clips = in_memory(random_numbers).clips
+    clips = of_split(random_numbers).clips
     windows = ClipWindows(clips, GRID, length=40, seed=1)
     rows = [windows[number] for number in range(60)]  # past the epoch's length too
     assert all(row["features"].shape == (356, 219) and row["latent"].shape == (4, 256) for row in rows)
@@ -129,8 +120,8 @@ def test_random_windows_stay_inside_and_move(random_numbers: DataSetLayout) -> N
 
 
 def test_mapped_and_loaded_windows_are_the_same(random_numbers: DataSetLayout) -> None:
-    loaded = in_memory(random_numbers)
-    mapped = mapped_split(random_numbers, "train", "demo", CLOCK)
+    loaded = of_split(random_numbers)
+    mapped = of_split(random_numbers, in_memory=False)
     assert isinstance(mapped.clips, MappedClips) and isinstance(mapped.clips[0].music.base, np.memmap)
     assert loaded.left_out == mapped.left_out and "2 of 6 sequences left out: 2 shorter than 5.94 s" in loaded.left_out
     of_loaded, of_mapped = (ClipWindows(split.clips, GRID, 20, seed=3) for split in (loaded, mapped))
@@ -141,15 +132,8 @@ def test_mapped_and_loaded_windows_are_the_same(random_numbers: DataSetLayout) -
             assert torch.equal(one[key], other[key]) and one[key].dtype == other[key].dtype
 
 
-def test_mapped_clips_travel_to_a_worker_without_the_index(random_numbers: DataSetLayout) -> None:
-    clips = mapped_split(random_numbers, "train", "demo", CLOCK).clips
-    assert clips[1].name
-    sent = pickle.dumps(clips)
-    assert len(sent) < 1500 and pickle.loads(sent)[1].name == clips[1].name
-
-
 def test_writing_into_a_mapped_clip_leaves_the_file(random_numbers: DataSetLayout) -> None:
-    clip = mapped_split(random_numbers, "train", "demo", CLOCK).clips[0]
+    clip = of_split(random_numbers, in_memory=False).clips[0]
     before = random_numbers.latent(clip.name, "demo").read_bytes()
     clip.music[:] = 0
     assert random_numbers.latent(clip.name, "demo").read_bytes() == before
@@ -162,49 +146,42 @@ def test_sequences_not_encoded_are_left_out_and_said(tmp_path: Path) -> None:
     with layout.split_file("train").open("a") as file:
         file.write("gBR_sBM_cAll_d04_mBR0_ch99\n" + "x" * 70)
     layout.latent(names[0], "demo").write_bytes(b"\x93NUMPY broken")
-    loaded = in_memory(layout)
+    loaded = of_split(layout)
     assert len(loaded.clips) == 3 and "3 of 6" in loaded.left_out and "damaged" in loaded.left_out
-    mapped = mapped_split(layout, "train", "demo", CLOCK)
-    assert len(mapped.clips) == 4 and "2 of 6" in mapped.left_out and "gBR_sBM_cAll_d04_mBR0_ch99" in mapped.left_out
-    windows = ClipWindows(mapped.clips, GRID, length=30)
-    with pytest.warns(UserWarning, match="left out: .*damaged"):
+    mapped = of_split(layout, in_memory=False)
+    assert len(mapped.clips) == 3 and mapped.left_out == loaded.left_out
+
+
+@pytest.mark.parametrize("shorter", [False, True])
+def test_a_sequence_that_is_damaged_or_cut_after_the_start_is_replaced(tmp_path: Path, shorter: bool) -> None:
+    names = write_encoded(tmp_path / "data", 4)
+    layout = DataSetLayout(tmp_path / "data")
+    windows = ClipWindows(of_split(layout, in_memory=False).clips, GRID, length=30)
+    layout.latent(names[0], "demo").write_bytes(b"\x93NUMPY broken")
+    if shorter:
+        np.save(layout.latent(names[0], "demo"), np.zeros((4, 200), np.float16))
+        np.save(layout.rhythm(names[0], "demo"), np.zeros((2, 200), np.float16))
+    with pytest.warns(UserWarning, match="left out: .*shorter than a window" if shorter else "left out: .*damaged"):
         used = {windows[number]["name"] for number in range(30)}
     assert used == set(names[1:])
 
 
-def test_a_motion_that_changed_after_encoding_is_refused(tmp_path: Path) -> None:
-    names = write_encoded(tmp_path / "data", 2)
+def test_rhythm_curves_of_another_length_are_refused(tmp_path: Path) -> None:
+    names = write_encoded(tmp_path / "data", 1)
     layout = DataSetLayout(tmp_path / "data")
-    clips = mapped_split(layout, "train", "demo", CLOCK).clips
-    np.save(layout.features(names[0]), np.zeros((100, 219), np.float32))
-    with pytest.raises(BadInput, match=r"found 100 frames, expected the \d+ of the index"):
-        clips[0]
+    np.save(layout.rhythm(names[0], "demo"), np.zeros((2, 20), np.float16))
+    with pytest.raises(BadInput, match=r"found float16 of shape \[2, 20\], expected rhythm curves \[2, \d+\]"):
+        load_clip(layout, names[0], "demo")
 
 
-def test_rows_of_a_split_follow_its_list_and_the_ignore_list(random_numbers: DataSetLayout, tmp_path: Path) -> None:
-    write_index_alone(tmp_path / "data", 500)
+def test_a_split_follows_its_list_and_the_ignore_list(tmp_path: Path) -> None:
+    names = write_encoded(tmp_path / "data", 4)
     layout = DataSetLayout(tmp_path / "data")
-    index = open_index(layout.latent_folder("demo"))
-    listed = [name for name in layout.split_file("train").read_text().split()]
-    ignored = (layout.root / "ignore_list.txt").read_text().split()
-    split = mapped_split(layout, "train", "demo", CLOCK)
-    assert isinstance(split.clips, MappedClips) and split.left_out == ""
-    assert [name.decode() for name in index["name"][split.clips.rows]] == [
-        name for name in listed if name not in ignored
-    ]
-
-
-def test_a_split_costs_a_few_bytes_a_sequence(tmp_path: Path) -> None:
-    sequences = 200_000
-    write_index_alone(tmp_path / "data", sequences)
-    layout = DataSetLayout(tmp_path / "data")
-    tracemalloc.start()
-    split = mapped_split(layout, "train", "demo", CLOCK)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert len(split.clips) == sequences - 110
-    assert peak < 400 * sequences  # while the list is read
-    assert len(pickle.dumps(split.clips)) < 5 * sequences
+    (layout.root / "ignore_list.txt").write_text(f"{names[1]}\n")
+    (layout.latent_folder("demo") / "index.npy").write_bytes(b"of an older version")
+    for in_memory in (True, False):
+        split = of_split(layout, in_memory)
+        assert [clip.name for clip in split.clips] == [names[0], *names[2:]] and split.left_out == ""
 
 
 def test_missing_latent_says_what_to_do(two_clips: Path) -> None:

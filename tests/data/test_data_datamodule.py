@@ -10,10 +10,10 @@ from tests_support_windows import Seen, Statistics, module, train
 from torch.utils.data import DistributedSampler
 
 from d2m.core.errors import BadInput
-from d2m.data.datamodule import PairedWindows
+from d2m.data.datamodule import PairedWindows, ResumableSampler
 from d2m.data.dataset import ClipWindows
-from d2m.data.index import MANIFEST
-from d2m.data.sampler import Position, ResumableSampler
+from d2m.data.manifest import MANIFEST
+from d2m.data.streaming import Position
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
 from d2m.core.timeline import Clock
-from d2m.data.encode import MAX_SCALE_SEQUENCES, EncodeItems, Target, encode_data_set, encode_with_trainer, latent_scale
-from d2m.data.index import INDEX_DTYPE, LatentManifest, index_row, open_index
+from d2m.data.encode import MAX_SCALE_SEQUENCES, EncodeItems, Target, encode_latents, latent_scale
 from d2m.data.layout import DataSetLayout
+from d2m.data.manifest import LatentManifest
 from d2m.motion.dance import Dance
 
 REPOSITORY = Path(__file__).parents[2]
@@ -49,11 +49,11 @@ def a_trainer() -> Trainer:
 
 
 def encode_here(layout: DataSetLayout, names: list[str], dmae: DMAE):
-    return encode_data_set(layout, names, dmae)
+    return encode_latents(layout, names, dmae)
 
 
 def encode_through_lightning(layout: DataSetLayout, names: list[str], dmae: DMAE):
-    return encode_with_trainer(layout, names, dmae, a_trainer(), workers=0)
+    return encode_latents(layout, names, dmae, a_trainer(), workers=0)
 
 
 def test_batches_of_several_pieces_equal_single_pieces(dmae: DMAE) -> None:
@@ -84,11 +84,6 @@ def test_what_a_data_set_holds_afterwards(encode: Callable, layout: DataSetLayou
         assert features.dtype == np.float32
         np.testing.assert_array_equal(features, Dance.load(layout.motion(name)).features)
     folder = layout.latent_folder("demo")
-    index = open_index(folder)
-    assert index.tolist() == [
-        (BREAK.encode(), 480, latents[0].shape[1], 3),
-        (HOUSE.encode(), 480, latents[1].shape[1], 7),
-    ]
     manifest = LatentManifest.load(folder)
     manifest.check(dmae.clock, weights_sha256(dmae), dmae.latent_channels)
     assert (manifest.dmae, manifest.sequences) == ("demo", 2)
@@ -144,45 +139,45 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(
     damage: Callable[[DataSetLayout], None], sentence: str, layout: DataSetLayout, dmae: DMAE
 ) -> None:
     damage(layout)
-    summary = encode_data_set(layout, [BREAK, HOUSE], dmae)
+    summary = encode_latents(layout, [BREAK, HOUSE], dmae)
     assert summary.made == 1 and list(summary.failed) == [BREAK]
     with pytest.raises(BadInput, match=sentence):
         raise BadInput(summary.failed[BREAK])
     assert not layout.latent(BREAK, "demo").exists()
-    assert [name.decode() for name in open_index(layout.latent_folder("demo"))["name"]] == [HOUSE]
+    assert LatentManifest.load(layout.latent_folder("demo")).sequences == 1
 
 
-def test_a_damaged_latent_is_left_out_of_the_index(layout: DataSetLayout, dmae: DMAE) -> None:
-    encode_data_set(layout, [BREAK, HOUSE], dmae)
+def test_a_damaged_latent_is_not_counted(layout: DataSetLayout, dmae: DMAE) -> None:
+    encode_latents(layout, [BREAK, HOUSE], dmae)
     layout.latent(BREAK, "demo").write_bytes(layout.latent(BREAK, "demo").read_bytes()[:300])
     np.save(layout.features(HOUSE), np.zeros((480, 7), np.float32))
-    summary = encode_data_set(layout, [BREAK, HOUSE], dmae)
-    assert "damaged" in summary.failed[BREAK] and "expected [time, 219]" in summary.failed[HOUSE]
-    assert len(open_index(layout.latent_folder("demo"))) == 0
+    summary = encode_latents(layout, [BREAK, HOUSE], dmae)
+    assert "damaged" in summary.failed[BREAK] and "expected motion features [time, 219]" in summary.failed[HOUSE]
+    assert LatentManifest.load(layout.latent_folder("demo")).sequences == 0
 
 
 def test_another_autoencoder_is_refused_in_the_same_folder(layout: DataSetLayout, dmae: DMAE) -> None:
-    encode_data_set(layout, [BREAK], dmae)
+    encode_latents(layout, [BREAK], dmae)
     other = copy.deepcopy(dmae)
     next(other.encoder.parameters()).mul_(1.01)
     with pytest.raises(BadInput, match=r"another autoencoder \(weights .*dmae\.name="):
-        encode_data_set(layout, [BREAK, HOUSE], other)
+        encode_latents(layout, [BREAK, HOUSE], other)
     assert not layout.latent(HOUSE, "demo").exists()
     other.name = "other"
-    assert encode_data_set(layout, [BREAK], other).made == 1
+    assert encode_latents(layout, [BREAK], other).made == 1
 
 
 def test_latents_of_another_autoencoder_without_a_manifest_are_noticed(layout: DataSetLayout, dmae: DMAE) -> None:
-    encode_data_set(layout, [BREAK, HOUSE], dmae)
+    encode_latents(layout, [BREAK, HOUSE], dmae)
     manifest = layout.latent_folder("demo") / "manifest.json"
     manifest.unlink()
-    assert encode_data_set(layout, [BREAK, HOUSE], dmae).found == 2 and manifest.exists()
+    assert encode_latents(layout, [BREAK, HOUSE], dmae).found == 2 and manifest.exists()
     manifest.unlink()
     stored = np.load(layout.latent(BREAK, "demo"))
     for other, sentence in ((-stored, "away"), (stored[:, :-1], r"\[32, \d+\], not")):
         np.save(layout.latent(BREAK, "demo"), other)
         with pytest.raises(BadInput, match=f"'{BREAK}' is .*{sentence}"):
-            encode_data_set(layout, [BREAK, HOUSE], dmae)
+            encode_latents(layout, [BREAK, HOUSE], dmae)
 
 
 def test_what_a_killed_run_left_is_swept_up(layout: DataSetLayout, dmae: DMAE) -> None:
@@ -191,20 +186,20 @@ def test_what_a_killed_run_left_is_swept_up(layout: DataSetLayout, dmae: DMAE) -
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
-    assert encode_data_set(layout, [BREAK], dmae).made == 1
+    assert encode_latents(layout, [BREAK], dmae).made == 1
     assert young.exists() and not old.exists()  # the young one may belong to a run that is writing it
-    assert len(open_index(layout.latent_folder("demo"))) == 1
+    assert LatentManifest.load(layout.latent_folder("demo")).sequences == 1
 
 
 def test_a_killed_run_has_already_claimed_its_folder(layout: DataSetLayout, dmae: DMAE) -> None:
     damage_wav(layout)
     layout.root.joinpath("features").write_text("in the way")  # the first write fails
     with pytest.raises(BadConfig, match="cannot be written"):
-        encode_data_set(layout, [HOUSE], dmae)
+        encode_latents(layout, [HOUSE], dmae)
     other = copy.deepcopy(dmae)
     next(other.encoder.parameters()).mul_(1.01)
     with pytest.raises(BadInput, match="another autoencoder"):
-        encode_data_set(layout, [HOUSE], other)
+        encode_latents(layout, [HOUSE], other)
     assert not [path for path in layout.root.rglob("*") if path.name.startswith(".")]
 
 
@@ -237,13 +232,13 @@ def test_scale_is_the_training_splits(layout: DataSetLayout) -> None:
     layout.latent_folder("x").mkdir(parents=True)
     np.save(layout.latent(BREAK, "x"), np.array([[1.0, 3.0], [5.0, 5.0]], np.float16))
     np.save(layout.latent(HOUSE, "x"), np.full((2, 9), 100, np.float16))
-    scale = latent_scale(layout, "x", 2, np.array([index_row(name, 480, 2) for name in (BREAK, HOUSE)], INDEX_DTYPE))
-    assert scale.mean.tolist() == [2.0, 5.0] and scale.std.tolist() == [1.0, 0.0]
+    mean, std = latent_scale(Target(layout, "x", Clock(22050, 512), 1), [BREAK, HOUSE], 2)
+    assert mean.tolist() == [2.0, 5.0] and std.tolist() == [1.0, 0.0]
     assert MAX_SCALE_SEQUENCES == 2000
 
 
 def test_two_processes_encode_what_one_does(layout: DataSetLayout, dmae: DMAE, two_clips: Path) -> None:
-    encode_data_set(DataSetLayout(two_clips), [BREAK, HOUSE], dmae)
+    encode_latents(DataSetLayout(two_clips), [BREAK, HOUSE], dmae)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     settings = [f"root={layout.root}", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "workers=0"]
     run = subprocess.run(
@@ -258,7 +253,6 @@ def test_two_processes_encode_what_one_does(layout: DataSetLayout, dmae: DMAE, t
         np.testing.assert_allclose(np.load(two.latent(name, "demo")), np.load(one.latent(name, "demo")), atol=1e-3)
         np.testing.assert_array_equal(np.load(two.rhythm(name, "demo")), np.load(one.rhythm(name, "demo")))
         np.testing.assert_array_equal(np.load(two.features(name)), np.load(one.features(name)))
-    assert open_index(two.latent_folder("demo")).tolist() == open_index(one.latent_folder("demo")).tolist()
     manifests = [LatentManifest.load(layout.latent_folder("demo")) for layout in (one, two)]
     assert manifests[0].weights_sha256 == manifests[1].weights_sha256 and manifests[1].sequences == 2
     assert np.allclose(manifests[0].latent_mean, manifests[1].latent_mean, atol=1e-4)

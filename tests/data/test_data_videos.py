@@ -36,11 +36,11 @@ from d2m.core.music import Music
 from d2m.core.timeline import Clock
 from d2m.data.encode import Target
 from d2m.data.frames import SmallFrames
-from d2m.data.index import MAX_NAME_BYTES
 from d2m.data.layout import DataSetLayout
+from d2m.data.manifest import MAX_NAME_BYTES
 from d2m.data.video_clips.clip import Reason
 from d2m.data.video_clips.clip_list import WantedClip, limited, named, wanted_clips
-from d2m.data.video_clips.prepare import Preparation, prepare_videos
+from d2m.data.video_clips.prepare import ClipPreparation, prepare_videos
 from d2m.motion.dance import Dance
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ FRAMES = {"size": 32, "fps": 15}
 
 def prepare(
     out: Path, clips: Path, finder: BlockFinder | None = None, frames: object = FRAMES, **settings
-) -> Preparation:
+) -> ClipPreparation:
     return prepare_videos(out, clips, finder=finder or BlockFinder(), frames=frames, **{"processes": 1, **settings})
 
 
@@ -82,12 +82,12 @@ def kinetics(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared(kinetics: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Preparation]:
+def prepared(kinetics: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ClipPreparation]:
     out = tmp_path_factory.mktemp("prepared") / "videos"
     return out, prepare(out, kinetics, genres={"Breakdancing": "gBR"})
 
 
-def test_good_clips_become_a_data_set(prepared: tuple[Path, Preparation]) -> None:
+def test_good_clips_become_a_data_set(prepared: tuple[Path, ClipPreparation]) -> None:
     out, preparation = prepared
     layout = DataSetLayout(out)
     assert preparation.made == GOOD and not preparation.found
@@ -107,7 +107,7 @@ def test_good_clips_become_a_data_set(prepared: tuple[Path, Preparation]) -> Non
     assert [rows[name]["genre"] for name in GOOD] == ["gBR", "", ""]
 
 
-def test_the_rest_is_left_out_with_a_reason(prepared: tuple[Path, Preparation]) -> None:
+def test_the_rest_is_left_out_with_a_reason(prepared: tuple[Path, ClipPreparation]) -> None:
     out, preparation = prepared
     expected = {
         "breakdancing-mute": Reason.NO_SOUND, "breakdancing-silent": Reason.NO_SOUND,
@@ -124,7 +124,7 @@ def test_the_rest_is_left_out_with_a_reason(prepared: tuple[Path, Preparation]) 
     assert not (out / "landmarks" / "breakdancing-mute.npz").exists()  # no detector ran where no sound was
 
 
-def test_small_frames_show_what_was_there(prepared: tuple[Path, Preparation]) -> None:
+def test_small_frames_show_what_was_there(prepared: tuple[Path, ClipPreparation]) -> None:
     out, _ = prepared
     assert json.loads((out / "frames" / "manifest.json").read_text()) == FRAMES
     for name in GOOD:
@@ -149,7 +149,7 @@ def test_frame_numbers_are_times_whatever_the_film_rate(tmp_path: Path) -> None:
 
 
 def test_a_second_run_finds_everything_and_asks_nobody(
-    prepared: tuple[Path, Preparation], kinetics: Path, capsys
+    prepared: tuple[Path, ClipPreparation], kinetics: Path, capsys
 ) -> None:
     out, _ = prepared
     before, finder = changed_ns(out), BlockFinder()
@@ -298,7 +298,7 @@ def test_mediapipe_finds_a_person_by_the_commands_own_settings(tmp_path: Path, c
     assert Dance.load(DataSetLayout(tmp_path / "out").motion("salsa-she")).seconds == pytest.approx(1.2, abs=0.05)
 
 
-def test_worker_processes_make_the_same(kinetics: Path, prepared: tuple[Path, Preparation], tmp_path: Path) -> None:
+def test_worker_processes_make_the_same(kinetics: Path, prepared: tuple[Path, ClipPreparation], tmp_path: Path) -> None:
     preparation = prepare(tmp_path / "out", kinetics, processes=2)
     assert tuple(preparation.ready) == GOOD and preparation.skipped.keys() == prepared[1].skipped.keys()
     for name in GOOD:
@@ -306,7 +306,7 @@ def test_worker_processes_make_the_same(kinetics: Path, prepared: tuple[Path, Pr
         assert mine.motion(name).read_bytes() == other.motion(name).read_bytes()
 
 
-def test_encoding_reads_it(prepared: tuple[Path, Preparation]) -> None:
+def test_encoding_reads_it(prepared: tuple[Path, ClipPreparation]) -> None:
     target = Target(DataSetLayout(prepared[0]), "demo", Clock(22050, 512), 1)
     for name in GOOD:
         assert target.music(name).waveform.shape == (1, pytest.approx(2 * 22050, abs=1200))
@@ -401,6 +401,6 @@ def test_bad_folders_and_settings(kinetics: Path, tmp_path: Path) -> None:
         prepare(kinetics, kinetics)
 
 
-def test_frames_of_another_size_are_not_mixed(prepared: tuple[Path, Preparation], kinetics: Path) -> None:
+def test_frames_of_another_size_are_not_mixed(prepared: tuple[Path, ClipPreparation], kinetics: Path) -> None:
     with pytest.raises(BadConfig, match=r"manifest\.json: found .*32.*, expected .*16.*delete this folder"):
         prepare(prepared[0], kinetics, frames={"size": 16, "fps": 15})

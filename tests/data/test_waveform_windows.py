@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
 from d2m.data.datamodule import WaveformWindows
-from d2m.data.dataset import WindowShape, load_waveform_clip
+from d2m.data.dataset import WaveformGrid, load_waveform_clip
 from d2m.data.layout import DataSetLayout
 from d2m.models.heads import UNKNOWN_GENRE
 
@@ -31,7 +31,7 @@ def module(layout: DataSetLayout, **options: Any) -> WaveformWindows:
 
 
 def test_a_window_is_cut_on_one_grid(layout: DataSetLayout) -> None:
-    shape = WindowShape(4000, 50, 2)
+    shape = WaveformGrid(4000, 50, 2)
     clip = load_waveform_clip(layout, NAMES[1], shape)
     assert shape.last_start(clip) == 20  # 4 s less 2 s, every 0.1 s
     row = shape.cut(clip, 13)
@@ -48,7 +48,7 @@ def test_a_window_is_cut_on_one_grid(layout: DataSetLayout) -> None:
 
 
 def test_the_end_of_a_sequence_can_be_reached(layout: DataSetLayout) -> None:
-    shape = WindowShape(4000, 50, 2)
+    shape = WaveformGrid(4000, 50, 2)
     clip = load_waveform_clip(layout, NAMES[0], shape)
     row = shape.cut(clip, shape.last_start(clip))
     assert [row[key].shape[-1] for key in ("waveform", "rhythm")] == [8000, 100]  # pyright: ignore[reportAttributeAccessIssue]
@@ -56,12 +56,12 @@ def test_the_end_of_a_sequence_can_be_reached(layout: DataSetLayout) -> None:
 
 
 def test_other_names_are_of_unknown_genre(layout: DataSetLayout) -> None:
-    assert load_waveform_clip(layout, NAMES[2], WindowShape(4000, 50, 2)).genre == UNKNOWN_GENRE
+    assert load_waveform_clip(layout, NAMES[2], WaveformGrid(4000, 50, 2)).genre == UNKNOWN_GENRE
 
 
 def test_without_beats_they_are_tracked(layout: DataSetLayout) -> None:
     layout.beats(NAMES[2]).unlink()
-    rhythm = load_waveform_clip(layout, NAMES[2], WindowShape(4000, 50, 2)).rhythm
+    rhythm = load_waveform_clip(layout, NAMES[2], WaveformGrid(4000, 50, 2)).rhythm
     assert rhythm.shape == (2, 251) and rhythm.min() >= 0 and rhythm[0].max() > 0.8
 
 
@@ -162,7 +162,7 @@ def test_nothing_usable(layout: DataSetLayout) -> None:
     ("content", "said"),
     [
         (None, "not found, expected the small video frames"),
-        (np.zeros((9, 4)), r"shape \(9, 4\) and type float64"),
+        (np.zeros((9, 4)), r"found float64 of shape \[9, 4\]"),
         (b"?", "damaged"),
     ],
 )
@@ -173,7 +173,7 @@ def test_bad_pictures(layout: DataSetLayout, content: Any, said: str) -> None:
     elif content is not None:
         np.save(path, content)
     with pytest.raises(BadInput, match=rf"{NAMES[0]}\.npy: .*{said}.*frames=false"):
-        load_waveform_clip(layout, NAMES[0], WindowShape(4000, 50, 2, True))
+        load_waveform_clip(layout, NAMES[0], WaveformGrid(4000, 50, 2, True))
 
 
 @pytest.mark.parametrize(

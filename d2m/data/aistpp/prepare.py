@@ -2,10 +2,8 @@
 
 import csv
 import io
-import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,76 +24,49 @@ from d2m.data.aistpp.annotations import (
     shared_songs,
     tuning_split,
 )
-from d2m.data.aistpp.sequence import (
-    Reason,
-    SequenceJob,
-    SequenceResult,
+from d2m.data.aistpp.sequence import Reason, SequenceJob, prepare_sequence, write_beats
+from d2m.data.layout import OFFICIAL, DataSetLayout
+from d2m.data.preparation import (
+    ItemResult,
+    Preparation,
     full_disk_stops,
-    prepare_sequence,
-    write_beats,
+    is_made,
+    remove_leftovers,
+    write_lines,
     write_whole,
 )
-from d2m.data.layout import OFFICIAL, DataSetLayout
 from d2m.motion.dance import Dance
 
-VERSION = 1
-_SHOWN = 5
 _COLUMNS = ("name", "split", "genre", "dancer", "song", "tempo_bpm", "seconds")
 
 
 @dataclass(frozen=True)
-class Preparation:
+class OfficialPreparation(Preparation):
     """The outcome of a run.
 
     Args:
         annotations: what there was to prepare.
-        made: sequences made in this run.
-        found: sequences that were there already.
-        skipped: those left out, with reason and sentence.
-        notes: oddities of sequences that were made, by name.
         tuning: songs carved out of train; None where the training list was not read.
         warnings: of the data set as a whole.
     """
 
     annotations: Annotations
-    made: tuple[str, ...]
-    found: tuple[str, ...]
-    skipped: Mapping[str, SequenceResult]
-    notes: Mapping[str, tuple[str, ...]]
     tuning: TuningSplit | None
     warnings: tuple[str, ...] = ()
-
-    @property
-    def ready(self) -> list[str]:
-        """Sequences that can be used now, sorted."""
-        return sorted({*self.made, *self.found})
-
-    def reasons(self) -> Counter[str]:
-        """How many sequences were left out for which reason."""
-        return Counter(result.reason.value for result in self.skipped.values() if result.reason)
 
     def summary(self) -> list[str]:
         """Lines for the terminal."""
         lines = [
             f"{len(self.ready)} sequences are ready: {len(self.made)} made, {len(self.found)} were there already; "
-            f"{len(self.skipped)} left out"
+            f"{len(self.skipped)} left out",
+            *self.left_out(Reason, only_counted=[Reason.IGNORE_LIST]),
         ]
-        for reason in Reason:
-            results = [self.skipped[name] for name in sorted(self.skipped) if self.skipped[name].reason is reason]
-            if not results:
-                continue
-            lines.append(f"  {reason.value}: {len(results)}")
-            if reason is not Reason.IGNORE_LIST:
-                lines += [f"    {result.sentence}" for result in results[:_SHOWN]]
-                lines += [f"    and {len(results) - _SHOWN} more"] * (len(results) > _SHOWN)
-        if self.notes:
-            lines.append(f"  {len(self.notes)} were made although something was odd; prepare_report.json says what")
         if self.tuning and self.tuning.val_songs:
             lines.append(f"  songs of {TUNING_VAL}, carved out of train: {', '.join(self.tuning.val_songs)}")
         return lines + [f"  warning: {warning}" for warning in self.warnings]
 
 
-def write_lists(root: Path, preparation: Preparation) -> None:
+def write_lists(root: Path, preparation: OfficialPreparation) -> None:
     """Write the data set's lists: the official splits as they are, the tuning splits, and the ignore list.
 
     `ignore_list.txt` names what the authors found bad and what could not be prepared, so that every list can be read with
@@ -108,41 +79,25 @@ def write_lists(root: Path, preparation: Preparation) -> None:
     for split, names in _tuning_lists(preparation.tuning).items():
         kept = [name for name in names if name in ready]
         if kept:
-            _write_lines(root / "splits" / f"{split}.txt", kept)
+            write_lines(root / "splits" / f"{split}.txt", kept)
         else:
             (root / "splits" / f"{split}.txt").unlink(missing_ok=True)
-    _write_lines(root / "ignore_list_official.txt", sorted(annotations.ignored))
-    _write_lines(root / "ignore_list.txt", sorted(annotations.ignored | preparation.skipped.keys()))
+    write_lines(root / "ignore_list_official.txt", sorted(annotations.ignored))
+    write_lines(root / "ignore_list.txt", sorted(annotations.ignored | preparation.skipped.keys()))
 
 
-def write_report(root: Path, preparation: Preparation) -> None:
-    """Write `prepare_report.json`, `skipped.txt` (name, reason, sentence; tabs) and `sequences.csv`."""
-    skipped = {name: preparation.skipped[name] for name in sorted(preparation.skipped)}
-    annotations, ready = preparation.annotations, set(preparation.ready)
-    report = {
-        "version": VERSION,
-        "annotations": str(annotations.root),
-        "ready": len(ready), "made": len(preparation.made), "found": len(preparation.found),
-        "left_out": dict(preparation.reasons()),
-        "splits": {
+def write_report(root: Path, preparation: OfficialPreparation) -> None:
+    """Write `prepare_report.json`, `skipped.txt` and `sequences.csv`."""
+    annotations, tuning, ready = preparation.annotations, preparation.tuning, set(preparation.ready)
+    preparation.write_report(
+        root,
+        annotations=str(annotations.root),
+        splits={
             split: {"listed": len(names), "ready": sum(name in ready for name in names)}
-            for split, names in {**annotations.lists, **_tuning_lists(preparation.tuning)}.items()
+            for split, names in {**annotations.lists, **_tuning_lists(tuning)}.items()
         },
-        "tuning_val_songs": list(preparation.tuning.val_songs) if preparation.tuning else [],
-        "warnings": list(preparation.warnings),
-        "notes": {name: list(preparation.notes[name]) for name in sorted(preparation.notes)},
-        "skipped": {
-            name: {"reason": result.reason.value if result.reason else "", "sentence": result.sentence}
-            for name, result in skipped.items()
-        },
-    }  # fmt: skip
-    write_whole(root / "prepare_report.json", (json.dumps(report, indent=2) + "\n").encode())
-    _write_lines(
-        root / "skipped.txt",
-        [
-            f"{name}\t{result.reason.value if result.reason else ''}\t{result.sentence}"
-            for name, result in skipped.items()
-        ],
+        tuning_val_songs=list(tuning.val_songs) if tuning else [],
+        warnings=list(preparation.warnings),
     )
     write_whole(root / "sequences.csv", _table(DataSetLayout(root), preparation).encode())
 
@@ -154,7 +109,7 @@ def _tuning_lists(tuning: TuningSplit | None) -> dict[str, Sequence[str]]:
     return {TUNING_TRAIN: tuning.train if tuning.val else (), TUNING_VAL: tuning.val}
 
 
-def _table(layout: DataSetLayout, preparation: Preparation) -> str:
+def _table(layout: DataSetLayout, preparation: OfficialPreparation) -> str:
     """One line a ready sequence: what its name says, its official split, and how long its music is."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -167,10 +122,6 @@ def _table(layout: DataSetLayout, preparation: Preparation) -> str:
         sound = soundfile.info(layout.wav(name))
         table.writerow((name, preparation.annotations.split_of(name), *of_name, f"{sound.duration:.3f}"))
     return text.getvalue()
-
-
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    write_whole(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 # AIST++ made ready: the official annotations and the videos that a user downloaded become `d2m.data.layout`'s folders.
@@ -189,7 +140,7 @@ def prepare_aistpp(
     length_tolerance_s: int | float = 0.1,
     processes: int | None = 2,
     tuning_seed: int = 0,
-) -> Preparation:
+) -> OfficialPreparation:
     """Make AIST++ ready in `root`, or what is missing of it; prints a summary.
 
     A sequence that cannot be used is left out with a reason and the rest goes on. Finished sequences are kept whatever
@@ -221,7 +172,7 @@ def prepare_aistpp(
     sources = find_sources(videos, wavs)
     layout = _own_folder(root, official, sources)
     plan = _plan(official, unlisted)
-    found = [name for name in plan if _is_made(layout, name)]
+    found = [name for name in plan if is_made(layout, name)]
     todo = sorted(set(plan) - set(found))
     with full_disk_stops(layout.root):
         for name in found:  # made by a version that wrote no beats
@@ -231,7 +182,7 @@ def prepare_aistpp(
         try:
             results = parallel_map(prepare_sequence, jobs, processes or os.cpu_count() or 1, "preparing")
         finally:
-            _remove_leftovers(layout)
+            remove_leftovers(layout.root, _FOLDERS)
         preparation = _outcome(official, unlisted, found, results, tuning_seed)
         write_lists(layout.root, preparation)
         write_report(layout.root, preparation)
@@ -248,30 +199,14 @@ def _own_folder(root: str | Path, official: Annotations, sources: MusicSources) 
         raise BadConfig(f"out={root}: this is a folder that is read from, expected another; name a new one.")
     for folder in _FOLDERS:
         writable_folder(layout.root / folder)
-    _remove_leftovers(layout)
+    remove_leftovers(layout.root, _FOLDERS)
     return layout
-
-
-def _remove_leftovers(layout: DataSetLayout) -> None:
-    """Delete the temporary files of a run that was killed; their names start with a dot."""
-    for folder in _FOLDERS:
-        for path in (layout.root / folder).glob(".*.*"):
-            if path.suffix in (".pkl", ".wav", ".txt"):
-                path.unlink(missing_ok=True)
 
 
 def _plan(official: Annotations, unlisted: bool) -> list[str]:
     """Sequences to prepare: those with a motion that are not ignored."""
     wanted = set(official.motions) if unlisted else set(official.motions) & set(official.listed())
     return sorted(wanted - official.ignored)
-
-
-def _is_made(layout: DataSetLayout, name: str) -> bool:
-    """Whether motion and music are there and, as a power failure can empty a file, hold something."""
-    try:
-        return layout.motion(name).stat().st_size > 0 and soundfile.info(layout.wav(name)).frames > 0
-    except (OSError, soundfile.SoundFileError):
-        return False
 
 
 def _job(
@@ -283,26 +218,25 @@ def _job(
 
 
 def _outcome(
-    official: Annotations, unlisted: bool, found: Sequence[str], results: Sequence[SequenceResult], tuning_seed: int
-) -> Preparation:
+    official: Annotations, unlisted: bool, found: Sequence[str], results: Sequence[ItemResult], tuning_seed: int
+) -> OfficialPreparation:
     """Everything known after the last job, with the sequences that never became one."""
-    skipped = {result.name: result for result in results if result.reason}
+    skipped, failed = {}, {result.name for result in results if result.reason}
     for name in sorted(official.ignored & {*official.motions, *official.listed()}):
-        skipped[name] = SequenceResult(name, Reason.IGNORE_LIST, f"{name}: in the authors' ignore_list.txt.")
+        skipped[name] = ItemResult(name, Reason.IGNORE_LIST, f"{name}: in the authors' ignore_list.txt.")
     for name in official.listed():
-        if name not in official.motions and name not in skipped:
+        if name not in official.motions and name not in skipped and name not in failed:
             sentence = f"{official.motion(name)}: not found, expected it as a list names it; download it again."
-            skipped[name] = SequenceResult(name, Reason.NO_MOTION, sentence)
+            skipped[name] = ItemResult(name, Reason.NO_MOTION, sentence)
     held_out = [name for split in ("val", "test") for name in official.lists.get(split, ())]
     train = official.lists.get("train")
-    return Preparation(
+    return OfficialPreparation(
         official,
-        made=tuple(sorted(result.name for result in results if not result.reason)),
+        tuning_split(train, held_out, tuning_seed) if train else None,
+        tuple(_warnings(official, unlisted)),
         found=tuple(found),
+        results=results,
         skipped=skipped,
-        notes={result.name: result.notes for result in results if result.notes and not result.reason},
-        tuning=tuning_split(train, held_out, tuning_seed) if train else None,
-        warnings=tuple(_warnings(official, unlisted)),
     )
 
 
@@ -317,7 +251,7 @@ def _warnings(official: Annotations, unlisted: bool) -> Iterator[str]:
         yield f"{left} sequences are in none of the lists and were left out; dataset.prepare.unlisted=true takes them."
 
 
-def _expect_some(preparation: Preparation, root: Path) -> None:
+def _expect_some(preparation: OfficialPreparation, root: Path) -> None:
     if not preparation.ready:
         reasons = ", ".join(f"{reason} {count}" for reason, count in preparation.reasons().most_common())
         raise BadInput(

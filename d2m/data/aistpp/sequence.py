@@ -3,10 +3,7 @@
 This is what the worker processes do; each job is complete when its motion is there, which is written last.
 """
 
-import errno
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -15,11 +12,11 @@ import soundfile
 
 from d2m.audio.soundtrack import NoSound, read_soundtrack
 from d2m.core.aist_names import grid_beats_s
-from d2m.core.errors import BadConfig, BadInput, UserError
-from d2m.core.files import atomic_write
+from d2m.core.errors import BadInput, UserError
 from d2m.core.music import Music
 from d2m.core.timeline import MOTION_FPS
 from d2m.data.layout import DataSetLayout
+from d2m.data.preparation import ItemResult, full_disk_stops, write_whole
 from d2m.motion.dance import Dance
 
 _FPS_TOLERANCE = 1.0
@@ -36,10 +33,6 @@ class Reason(str, Enum):
     NO_SOUND = "no audio track"
     BAD_MUSIC_FILE = "corrupt video or wav"
     LENGTH_MISMATCH = "length mismatch"
-
-
-class FullDisk(BadConfig):
-    """No space is left; whoever catches it stops, as every further file would fail."""
 
 
 class LengthMismatch(BadInput):
@@ -68,29 +61,12 @@ class SequenceJob:
 
 
 @dataclass(frozen=True)
-class SequenceResult:
-    """What became of a job.
-
-    Args:
-        name: of the sequence.
-        reason: None where it was made, else why not.
-        sentence: what was found, expected and can be done, where it was not made.
-        notes: what is odd about a sequence that was made, such as that another camera was taken.
-    """
-
-    name: str
-    reason: Reason | None = None
-    sentence: str = ""
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class _FoundMusic:
     content: bytes
     notes: tuple[str, ...] = ()
 
 
-def prepare_sequence(job: SequenceJob) -> SequenceResult:
+def prepare_sequence(job: SequenceJob) -> ItemResult:
     """Write `wavs/NAME.wav`, `beats/NAME.txt` and then `motions/NAME.pkl` of a sequence, or say why not.
 
     Raises:
@@ -101,11 +77,11 @@ def prepare_sequence(job: SequenceJob) -> SequenceResult:
         seconds = Dance.load(job.motion).seconds
         motion = job.motion.read_bytes()
     except UserError as error:
-        return SequenceResult(job.name, Reason.BAD_MOTION, str(error))
+        return ItemResult(job.name, Reason.BAD_MOTION, str(error))
     if not job.sources:
         kind = "video of any camera" if job.are_videos else "wav of this name"
         sentence = f"{job.name}: found no {kind}, expected one; download it and run the same command again."
-        return SequenceResult(job.name, Reason.NO_MUSIC_FILE, sentence)
+        return ItemResult(job.name, Reason.NO_MUSIC_FILE, sentence)
     failures: list[UserError] = []
     for source in job.sources:
         try:
@@ -117,7 +93,7 @@ def prepare_sequence(job: SequenceJob) -> SequenceResult:
             write_whole(layout.wav(job.name), music.content)
             write_beats(layout, job.name, seconds)
             write_whole(layout.motion(job.name), motion)
-        return SequenceResult(job.name, notes=(*map(str, failures), *music.notes))
+        return ItemResult(job.name, notes=(*map(str, failures), *music.notes))
     return _failed(job.name, failures)
 
 
@@ -131,30 +107,7 @@ def write_beats(layout: DataSetLayout, name: str, seconds: float) -> None:
         write_whole(path, content)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
-
-
-@contextmanager
-def full_disk_stops(folder: Path) -> Iterator[None]:
-    """Turn the system's "no space left" (or a used up quota) into one sentence.
-
-    Raises:
-        FullDisk: in its place.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise FullDisk(
-            f"{folder}: no space left on this disk; what is finished is kept: make room and run the same command again."
-        ) from error
-
-
-def _failed(name: str, failures: list[UserError]) -> SequenceResult:
+def _failed(name: str, failures: list[UserError]) -> ItemResult:
     """Why none of a sequence's files could be used: the first one's reason."""
     first = failures[0]
     reason = Reason.BAD_MUSIC_FILE
@@ -163,7 +116,7 @@ def _failed(name: str, failures: list[UserError]) -> SequenceResult:
     elif isinstance(first, LengthMismatch):
         reason = Reason.LENGTH_MISMATCH
     others = f" (and {len(failures) - 1} other cameras could not be used either)" if len(failures) > 1 else ""
-    return SequenceResult(name, reason, f"{first}{others}")
+    return ItemResult(name, reason, f"{first}{others}")
 
 
 def _music_of(source: Path, job: SequenceJob, seconds: float) -> _FoundMusic:

@@ -5,24 +5,22 @@ training sequence uses; `retimed` has fifty on tempi that no training song has; 
 """
 
 import json
-import multiprocessing
-import pickle
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from d2m.core.aist_names import GENRES, SequenceName
 from d2m.core.errors import BadConfig
-from d2m.core.files import atomic_write, writable_folder
+from d2m.core.files import writable_folder
 from d2m.core.music import Music
+from d2m.core.parallel import parallel_map
 from d2m.data.frames import SmallFrames, draw_data_set
 from d2m.data.layout import DataSetLayout
-from d2m.data.synthetic.body import SmplPoses
+from d2m.data.preparation import claim_folder, save_motion, write_lines, write_whole
 from d2m.data.synthetic.dances import choreograph
 from d2m.data.synthetic.songs import RenderedSong, Song, render_song, song_list
 
@@ -170,18 +168,20 @@ def write_data_set(
     small = SmallFrames.of(frames)
     plan = plan_sequences(sequences)
     layout = DataSetLayout(writable_folder(root))
-    _check_manifest(layout.root, {"version": VERSION, "seed": seed, "seconds": seconds})
+    made_with = {"version": VERSION, "seed": seed, "seconds": seconds}
+    claim_folder(layout.root / "manifest.json", made_with)
     for folder in ("motions", "wavs", "beats", "splits"):
         writable_folder(layout.root / folder)
     jobs = _song_jobs(layout, [planned for split in splits for planned in plan[split]], seed, seconds)
-    _run(jobs, processes, total=sum(len(job.sequences) for job in jobs))
+    parallel_map(make_song_sequences, jobs, processes, "dancing", "song")
     for split in splits:
-        _write_text(_split_path(layout.root, split), [planned.name for planned in plan[split]])
-    _write_text(layout.root / "ignore_list.txt", [])
+        write_lines(_split_path(layout.root, split), [planned.name for planned in plan[split]])
+    write_lines(layout.root / "ignore_list.txt", [])
     if small is not None:
         draw_data_set(layout, [planned.name for split in splits for planned in plan[split]], small, processes)
     made = {split: len(layout.names(split)) for split in SPLITS if _split_path(layout.root, split).exists()}
-    _write_manifest(layout.root, {"version": VERSION, "seed": seed, "seconds": seconds, "sequences": made})
+    content = json.dumps({**made_with, "sequences": made}, indent=2) + "\n"
+    write_whole(layout.root / "manifest.json", content.encode())
     return layout
 
 
@@ -200,9 +200,9 @@ def make_song_sequences(job: SongJob) -> int:
             job.song.genre, beats_s, 0, job.seconds, planned.dancer, planned.seed(job.data_set_seed)
         )  # fmt: skip
         _excerpt(song, start_s, job.seconds).save(layout.wav(planned.name))
-        heard = beats_s[(beats_s >= 0) & (beats_s < job.seconds)]
-        _write_text(layout.beats(planned.name), [f"{beat:.6f}" for beat in heard])
-        _write_motion(layout.motion(planned.name), dance)
+        audible_s = beats_s[(beats_s >= 0) & (beats_s < job.seconds)]
+        write_lines(layout.beats(planned.name), [f"{beat:.6f}" for beat in audible_s])
+        save_motion(layout.motion(planned.name), dance.poses, dance.trans)
     return len(job.sequences)
 
 
@@ -214,20 +214,6 @@ def _excerpt(song: RenderedSong, start_s: float, seconds: int | float) -> Music:
     waveform[:, : len(fade)] *= fade
     waveform[:, -len(fade) :] *= fade[::-1]
     return Music(waveform, song.sample_rate)
-
-
-def _write_motion(path: Path, dance: SmplPoses) -> None:
-    content = {
-        "smpl_poses": dance.poses, "smpl_trans": dance.trans,
-        "smpl_scaling": np.ones(1, np.float32), "smpl_loss": np.zeros(1, np.float32),
-    }  # fmt: skip
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(pickle.dumps(content, protocol=4))
-
-
-def _write_text(path: Path, lines: Iterable[str]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines))
 
 
 def _split_path(root: Path, split: str) -> Path:
@@ -245,39 +231,3 @@ def _song_jobs(
             by_song.setdefault(sequence.song.code, []).append(sequence)
     jobs = [SongJob(layout.root, todo[0].song, tuple(todo), seed, seconds) for todo in by_song.values()]
     return sorted(jobs, key=lambda job: -len(job.sequences))
-
-
-def _run(jobs: Sequence[SongJob], processes: int, total: int) -> None:
-    """Do all jobs with a progress bar, spread over processes."""
-    with tqdm(total=total, desc="dancing", unit="dance", disable=total == 0) as progress:
-        if processes == 1 or len(jobs) < 2:
-            _count_up(map(make_song_sequences, jobs), progress.update)
-            return
-        with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs))) as pool:
-            _count_up(pool.imap_unordered(make_song_sequences, jobs), progress.update)
-
-
-def _count_up(counts: Iterable[int], update: Callable[[int], object]) -> None:
-    for count in counts:
-        update(count)
-
-
-def _check_manifest(root: Path, settings: Mapping[str, object]) -> None:
-    """Refuse to mix files of other settings into a data set; what has no manifest yet gets its start of one."""
-    path = root / "manifest.json"
-    if not path.exists():
-        _write_manifest(root, settings)
-        return
-    try:
-        found = json.loads(path.read_text())
-    except ValueError:
-        found = {}
-    other = {name: found.get(name) for name, value in settings.items() if found.get(name) != value}
-    if other:
-        wanted = {name: settings[name] for name in other}
-        raise BadConfig(f"{path}: found {other}, expected {wanted}; choose another folder or delete this one.")
-
-
-def _write_manifest(root: Path, content: Mapping[str, object]) -> None:
-    with atomic_write(root / "manifest.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")

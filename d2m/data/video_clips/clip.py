@@ -4,7 +4,6 @@ Pictures keep their times (a phone's are uneven), sound is placed by its time st
 cut is exact: decoding begins at the key frame before it, and what is not wanted is thrown away.
 """
 
-import pickle
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,13 +21,13 @@ from jaxtyping import Float
 
 from d2m.audio.soundtrack import NoSound, read_soundtrack
 from d2m.core.errors import BadInput
-from d2m.core.files import atomic_write, save_array
+from d2m.core.files import save_array
 from d2m.core.music import Music
-from d2m.data.aistpp.sequence import full_disk_stops
 from d2m.data.frames import SmallFrames
 from d2m.data.layout import DataSetLayout
+from d2m.data.preparation import ItemResult, full_disk_stops, save_motion
 from d2m.data.video_clips.clip_list import DeadLink, WantedClip, download
-from d2m.motion.dance import MIN_SECONDS, Dance
+from d2m.motion.dance import MIN_SECONDS
 from d2m.motion.features import features_to_smpl
 from d2m.video.landmarks import Landmarks
 from d2m.video.reader import VideoInfo, read_info
@@ -223,26 +222,7 @@ class FilmJob:
     find_dance: FindDance
 
 
-@dataclass(frozen=True)
-class ClipResult:
-    """What became of a clip.
-
-    Args:
-        name: of the clip.
-        reason: None where it was made, else why not.
-        sentence: what was found, expected and can be done, where it was not made.
-        notes: what is odd about a clip that was made.
-        seen_share: share of frames in which the dancer was found, where it was made.
-    """
-
-    name: str
-    reason: Reason | None = None
-    sentence: str = ""
-    notes: tuple[str, ...] = ()
-    seen_share: float | None = None
-
-
-def prepare_film(job: FilmJob) -> list[ClipResult]:
+def prepare_film(job: FilmJob) -> list[ItemResult]:
     """Fetch a film where it is behind a link, and write the files of its clips, or say why not.
 
     Raises:
@@ -254,14 +234,14 @@ def prepare_film(job: FilmJob) -> list[ClipResult]:
         try:
             film = download(source, job.root / "downloads") if job.clips[0].is_link else Path(source)
         except DeadLink as error:
-            return [ClipResult(clip.name, Reason.DEAD_LINK, str(error)) for clip in job.clips]
+            return [ItemResult(clip.name, Reason.DEAD_LINK, str(error)) for clip in job.clips]
         if not film.is_file():
             sentence = f"{film}: no such file, expected a video; correct its path."
-            return [ClipResult(clip.name, Reason.MISSING, sentence) for clip in job.clips]
+            return [ItemResult(clip.name, Reason.MISSING, sentence) for clip in job.clips]
         return [_prepare_clip(job, clip, film) for clip in job.clips]
 
 
-def _prepare_clip(job: FilmJob, clip: WantedClip, film: Path) -> ClipResult:
+def _prepare_clip(job: FilmJob, clip: WantedClip, film: Path) -> ItemResult:
     try:
         with tempfile.TemporaryDirectory(prefix=CUTS_PREFIX, dir=job.root) as folder:
             notes: tuple[str, ...] = ()
@@ -269,7 +249,7 @@ def _prepare_clip(job: FilmJob, clip: WantedClip, film: Path) -> ClipResult:
                 film, notes = _cut(clip, film, Path(folder, f"{clip.name}.mov"))
             return _write_clip(job, clip, film, notes)
     except _Refused as refused:
-        return ClipResult(clip.name, refused.reason, refused.sentence)
+        return ItemResult(clip.name, refused.reason, refused.sentence)
 
 
 def _cut(clip: WantedClip, film: Path, out: Path) -> tuple[Path, tuple[str, ...]]:
@@ -294,11 +274,10 @@ def _cut(clip: WantedClip, film: Path, out: Path) -> tuple[Path, tuple[str, ...]
     return out, ()
 
 
-def _write_clip(job: FilmJob, clip: WantedClip, film: Path, notes: tuple[str, ...]) -> ClipResult:
+def _write_clip(job: FilmJob, clip: WantedClip, film: Path, notes: tuple[str, ...]) -> ItemResult:
     layout = DataSetLayout(job.root)
     music, pictures = _sound_and_pictures(job, clip, film)
-    video = _dance(job, clip, film)
-    dance = video.dance
+    dance = _dance(job, clip, film).dance
     if job.frames is not None and pictures is not None:
         save_array(layout.pictures(clip.name), _as_long_as(pictures, job.frames.count(dance.seconds)))
     length = round(dance.seconds * music.sample_rate)
@@ -306,8 +285,9 @@ def _write_clip(job: FilmJob, clip: WantedClip, film: Path, notes: tuple[str, ..
     if missing_s > _SHORTER_S:
         notes = (*notes, f"{clip.source}: its sound ends {missing_s:.2f} s before its pictures.")
     Music(music.waveform[:, :length], music.sample_rate).save(layout.wav(clip.name))
-    _write_motion(layout.motion(clip.name), dance)
-    return ClipResult(clip.name, notes=notes, seen_share=video.seen_share)
+    motion = features_to_smpl(dance.features.astype(np.float64))
+    save_motion(layout.motion(clip.name), motion.poses.astype(np.float32), motion.translation.astype(np.float32))
+    return ItemResult(clip.name, notes=notes)
 
 
 def _sound_and_pictures(job: FilmJob, clip: WantedClip, film: Path) -> tuple[Music, np.ndarray | None]:
@@ -357,16 +337,6 @@ def _of_source(error: BadInput, film: Path, clip: WantedClip) -> str:
 
 def _as_long_as(pictures: np.ndarray, count: int) -> np.ndarray:
     return pictures[np.minimum(np.arange(count), len(pictures) - 1)]
-
-
-def _write_motion(path: Path, dance: Dance) -> None:
-    motion = features_to_smpl(dance.features.astype(np.float64))
-    content = {
-        "smpl_poses": motion.poses.astype(np.float32), "smpl_trans": motion.translation.astype(np.float32),
-        "smpl_scaling": np.ones(1, np.float32), "smpl_loss": np.zeros(1, np.float32),
-    }  # fmt: skip
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(pickle.dumps(content, protocol=4))
 
 
 def find_dance(film: Path, name: str, landmarks: Path, model_file: Path | None = None) -> VideoDance:

@@ -13,7 +13,7 @@ from typing import Any
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.data.aistpp.annotations import VIDEO_SUFFIXES
-from d2m.data.index import INDEX_NAME, MAX_NAME_BYTES
+from d2m.data.manifest import INDEX_NAME, MAX_NAME_BYTES
 
 SPLIT_OF = {
     "train": "train", "training": "train", "valid": "val", "val": "val", "validate": "val", "validation": "val",

@@ -2,11 +2,10 @@
 
 import csv
 import io
-import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,112 +17,75 @@ from d2m.core.aist_names import genre_index
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import writable_folder
 from d2m.core.parallel import parallel_map
-from d2m.data.aistpp.sequence import full_disk_stops, write_whole
 from d2m.data.frames import SmallFrames, claim_frames, has_frames
 from d2m.data.layout import DataSetLayout
-from d2m.data.video_clips.clip import CUTS_PREFIX, ClipResult, FilmJob, FindDance, Reason, find_dance, prepare_film
+from d2m.data.preparation import Preparation, full_disk_stops, is_made, remove_leftovers, write_lines, write_whole
+from d2m.data.video_clips.clip import CUTS_PREFIX, FilmJob, FindDance, Reason, find_dance, prepare_film
 from d2m.data.video_clips.clip_list import SPLITS, WantedClip, downloaded, limited, require_downloader, wanted_clips
 from d2m.video.pose import PoseDetector
 
-VERSION = 1
-_SHOWN = 5
 _COLUMNS = ("name", "class", "split", "genre", "seconds", "source")
 
 
 @dataclass(frozen=True)
-class Preparation:
+class ClipPreparation(Preparation):
     """The outcome of a run.
 
     Args:
         source: folder or table of the clips.
         clips: those that there were to prepare, by name.
         genres: genre code by class, where it is known.
-        made: clips made in this run.
-        found: clips that were there already.
-        skipped: those left out, with reason and sentence.
-        notes: oddities of clips that were made, by name.
     """
 
     source: Path
     clips: Mapping[str, WantedClip]
     genres: Mapping[str, str]
-    made: tuple[str, ...]
-    found: tuple[str, ...]
-    skipped: Mapping[str, ClipResult]
-    notes: Mapping[str, tuple[str, ...]]
-
-    @property
-    def ready(self) -> list[str]:
-        """Clips that can be used now, sorted."""
-        return sorted({*self.made, *self.found})
 
     def of_split(self, split: str) -> list[str]:
         """Clips of a split that can be used now, sorted."""
         return [name for name in self.ready if self.clips[name].split == split]
-
-    def reasons(self) -> Counter[str]:
-        """How many clips were left out for which reason."""
-        return Counter(result.reason.value for result in self.skipped.values() if result.reason)
 
     def summary(self) -> list[str]:
         """Lines for the terminal."""
         splits = ", ".join(f"{split} {len(names)}" for split in SPLITS if (names := self.of_split(split)))
         lines = [
             f"{len(self.ready)} clips are ready ({splits or 'none'}): {len(self.made)} made, {len(self.found)} were there "
-            f"already; {len(self.skipped)} left out"
+            f"already; {len(self.skipped)} left out",
+            *self.left_out(Reason),
         ]
-        for reason in Reason:
-            results = [self.skipped[name] for name in sorted(self.skipped) if self.skipped[name].reason is reason]
-            if results:
-                lines.append(f"  {reason.value}: {len(results)}")
-                lines += [f"    {result.sentence}" for result in results[:_SHOWN]]
-                lines += [f"    and {len(results) - _SHOWN} more"] * (len(results) > _SHOWN)
-        if self.notes:
-            lines.append(f"  {len(self.notes)} were made although something was odd; prepare_report.json says what")
         if self.ready and not self.of_split("val"):
             lines.append("  warning: no clip is in val, which training needs; add films to valid, or set val_share")
         return lines
 
 
-def write_lists(root: Path, preparation: Preparation) -> None:
+def write_lists(root: Path, preparation: ClipPreparation) -> None:
     """Write `splits/crossmodal_SPLIT.txt` of the clips that are ready, an empty ignore list, and `labels.csv`."""
     for split in SPLITS:
         path, names = root / "splits" / f"crossmodal_{split}.txt", preparation.of_split(split)
         if names:
-            _write_lines(path, names)
+            write_lines(path, names)
         else:
             path.unlink(missing_ok=True)
-    _write_lines(root / "ignore_list.txt", [])
+    write_lines(root / "ignore_list.txt", [])
     write_whole(root / "labels.csv", _labels(DataSetLayout(root), preparation).encode())
 
 
-def write_report(root: Path, preparation: Preparation) -> None:
-    """Write `prepare_report.json` and `skipped.txt` (name, reason, sentence; tabs)."""
-    skipped = [preparation.skipped[name] for name in sorted(preparation.skipped)]
-    report = {
-        "version": VERSION,
-        "source": str(preparation.source),
-        "listed": len(preparation.clips), "ready": len(preparation.ready),
-        "made": len(preparation.made), "found": len(preparation.found),
-        "left_out": dict(preparation.reasons()),
-        "splits": {
+def write_report(root: Path, preparation: ClipPreparation) -> None:
+    """Write `prepare_report.json` and `skipped.txt`."""
+    preparation.write_report(
+        root,
+        source=str(preparation.source),
+        listed=len(preparation.clips),
+        splits={
             split: {"listed": listed, "ready": len(preparation.of_split(split))}
             for split in SPLITS
             if (listed := sum(clip.split == split for clip in preparation.clips.values()))
         },
-        "classes": dict(sorted(Counter(preparation.clips[name].label for name in preparation.ready).items())),
-        "notes": {name: list(preparation.notes[name]) for name in sorted(preparation.notes)},
-        "skipped": {
-            result.name: {"reason": result.reason.value if result.reason else "", "sentence": result.sentence}
-            for result in skipped
-        },
-    }  # fmt: skip
-    write_whole(root / "prepare_report.json", (json.dumps(report, indent=2) + "\n").encode())
-    lines = [f"{result.name}\t{result.reason.value if result.reason else ''}\t{result.sentence}" for result in skipped]
-    _write_lines(root / "skipped.txt", lines)
+        classes=dict(sorted(Counter(preparation.clips[name].label for name in preparation.ready).items())),
+    )
 
 
-def _labels(layout: DataSetLayout, preparation: Preparation) -> str:
+def _labels(layout: DataSetLayout, preparation: ClipPreparation) -> str:
     """One line a ready clip: class as given, split, genre where the class has one, length, where it came from."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -134,10 +96,6 @@ def _labels(layout: DataSetLayout, preparation: Preparation) -> str:
         genre = preparation.genres.get(clip.label, "")
         table.writerow((name, clip.label, clip.split, genre, f"{seconds:.3f}", clip.source))
     return text.getvalue()
-
-
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    write_whole(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 # Videos made ready: clips in Kinetics' layout or in a table become `d2m.data.layout`'s folders.
@@ -157,7 +115,7 @@ def prepare_videos(
     limit: int | None = None,
     model_file: str | Path | None = None,
     finder: FindDance | None = None,
-) -> Preparation:
+) -> ClipPreparation:
     """Make clips ready in `root`, or what is missing of them; prints a summary.
 
     A clip without sound or dancer, a dead link, a damaged film is left out with a reason and the rest goes on. Finished
@@ -190,7 +148,7 @@ def prepare_videos(
     layout = _own_folder(root, Path(str(clips)))
     if small is not None:
         claim_frames(layout.root, small)
-    found = [clip.name for clip in wanted if _is_made(layout, clip.name, small)]
+    found = [clip.name for clip in wanted if is_made(layout, clip.name) and has_frames(layout.root, clip.name, small)]
     todo = [clip for clip in wanted if clip.name not in set(found)]
     _require_extras(
         layout.root, todo, None if finder else partial(PoseDetector, Path(model_file) if model_file else None)
@@ -202,15 +160,12 @@ def prepare_videos(
             ended = parallel_map(prepare_film, jobs, processes or os.cpu_count() or 1, "preparing", "film")
         finally:
             _remove_leftovers(layout.root)
-        results = [result for film in ended for result in film]
-        preparation = Preparation(
+        preparation = ClipPreparation(
             Path(str(clips)),
             {clip.name: clip for clip in wanted},
             {clip.label: genre for clip in wanted if (genre := genre_of.get(_plain(clip.label)))},
-            made=tuple(sorted(result.name for result in results if not result.reason)),
             found=tuple(found),
-            skipped={result.name: result for result in results if result.reason},
-            notes={result.name: result.notes for result in results if result.notes and not result.reason},
+            results=[result for film in ended for result in film],
         )
         write_lists(layout.root, preparation)
         write_report(layout.root, preparation)
@@ -248,19 +203,7 @@ def _remove_leftovers(root: Path) -> None:
     """Delete what a run that was killed left half done; such names start with a dot. A download is continued instead."""
     for path in root.glob(f"{CUTS_PREFIX}*"):
         shutil.rmtree(path, ignore_errors=True)
-    for folder in _WRITTEN:
-        for path in (root / folder).glob(".*.*"):
-            if path.suffix in (".pkl", ".wav", ".txt", ".npz", ".npy", ".json"):
-                path.unlink(missing_ok=True)
-
-
-def _is_made(layout: DataSetLayout, name: str, small: SmallFrames | None) -> bool:
-    """Whether all files are there and, as a power failure can empty a file, hold something."""
-    try:
-        is_whole = layout.motion(name).stat().st_size > 0 and soundfile.info(layout.wav(name)).frames > 0
-    except (OSError, soundfile.SoundFileError):
-        return False
-    return is_whole and has_frames(layout.root, name, small)
+    remove_leftovers(root, _WRITTEN)
 
 
 def _require_extras(root: Path, todo: Sequence[WantedClip], detector: Any) -> None:
@@ -280,7 +223,7 @@ def _by_film(todo: Sequence[WantedClip]) -> list[list[WantedClip]]:
     return list(films.values())
 
 
-def _expect_some(preparation: Preparation, root: Path) -> None:
+def _expect_some(preparation: ClipPreparation, root: Path) -> None:
     if not preparation.ready:
         reasons = ", ".join(f"{reason} {count}" for reason, count in preparation.reasons().most_common())
         raise BadInput(

@@ -1,15 +1,14 @@
-"""Manifest and index of an encoded data set: round trips, search, and one sentence for what is missing, damaged or foreign."""
+"""Manifest of an encoded data set: round trip, and one sentence for what is missing, damaged or foreign."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from d2m.core.errors import BadInput
 from d2m.core.timeline import Clock
-from d2m.data.index import INDEX_DTYPE, LatentManifest, index_row, open_index, write_index
+from d2m.data.manifest import LatentManifest
 
 MANIFEST = LatentManifest(1, "demo", "ab" * 32, 22050, 512, 2, [0.1, 0.2], [1.0, 0.5], 3)
 CLOCK = Clock(22050, 512)
@@ -21,11 +20,9 @@ def test_manifest_round_trip(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
 
-def test_missing_manifest_and_index_say_what_to_run(tmp_path: Path) -> None:
+def test_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"run scripts/encode\.py"):
         LatentManifest.load(tmp_path)
-    with pytest.raises(BadInput, match=r"run scripts/encode\.py"):
-        open_index(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -70,30 +67,3 @@ def test_check_refuses_another_autoencoder(
 ) -> None:
     with pytest.raises(BadInput, match=sentence):
         MANIFEST.check(clock, sha256, channels)
-
-
-def test_index_is_x(tmp_path: Path) -> None:
-    names = ["gHO_sBM_cAll_d20_mHO5_ch02", "another dance", "gBR_sBM_cAll_d04_mBR0_ch02"]
-    write_index(tmp_path, np.array([index_row(name, 480 + n, 345 + n) for n, name in enumerate(names)], INDEX_DTYPE))
-    index = open_index(tmp_path)
-    assert isinstance(index, np.memmap) and not index.flags.writeable
-    assert [name.decode() for name in index["name"]] == sorted(names)
-    assert list(index["motion_frames"]) == [481, 482, 480] and list(index["latent_frames"]) == [346, 347, 345]
-    assert list(index["genre"]) == [10, 3, 7]  # unknown, break, house
-
-
-def test_damaged_index_is_one_sentence(tmp_path: Path) -> None:
-    path = write_index(tmp_path, np.array([index_row("a", 1, 1)], INDEX_DTYPE))
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(BadInput, match=r"index\.npy: damaged"):
-        open_index(tmp_path)
-    np.save(path, np.zeros(3))
-    with pytest.raises(BadInput, match=r"index\.npy: damaged .*float64"):
-        open_index(tmp_path)
-
-
-def test_names_that_an_index_cannot_hold(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="at most 64"):
-        index_row("x" * 65, 1, 1)
-    with pytest.raises(ValueError, match="twice"):
-        write_index(tmp_path, np.array([index_row("a", 1, 1)] * 2, INDEX_DTYPE))
