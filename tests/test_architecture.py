@@ -75,6 +75,32 @@ def test_no_circles() -> None:
         pytest.fail(f"modules import each other: {' → '.join(error.args[1])}")
 
 
+def defined(path: Path) -> set[str]:
+    """Names that a module has: defined, assigned or imported at its top, also under a condition."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    return names
+
+
+def test_every_import_finds_its_name() -> None:
+    """Also inside functions, where nothing else notices before somebody calls them."""
+    known = {dotted(path): path for path in MODULES}
+    for path in [*MODULES, *(ROOT / "scripts").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "d2m":
+                assert node.module in known, f"{path} imports from {node.module}, which is no module"
+                names = {alias.name for alias in node.names}
+                inner = {name for name in names if f"{node.module}.{name}" in known}
+                missing = names - inner - defined(known[node.module])
+                assert not missing, f"{path} imports {missing} from {node.module}, which has none"
+
+
 def test_diffusion_knows_no_network() -> None:
     for path in (ROOT / "d2m" / "diffusion").glob("*.py"):
         assert not [name for name in imported(path) if name.startswith(("d2m.models", "a_unet"))], path

@@ -32,11 +32,11 @@ def train_codec(config: DictConfig) -> None:
     """Fit codebooks over an autoencoder's latents, write them, print the variance that each leaves."""
     import torch
 
-    from d2m.data import encode_tokens
+    from d2m.data import encode
 
     if config.threads:
         torch.set_num_threads(config.threads)
-    left = encode_tokens.train_codec(
+    left = encode.train_codec(
         config.root, config.out, config.name, config.dmae, config.split, config.codebooks, config.codebook_size,
         config.frames, config.iterations, config.seed,
     )  # fmt: skip
