@@ -19,7 +19,7 @@ from d2m.data.frames import SmallFrames
 from d2m.data.layout import load_dance
 from d2m.metrics.alignment import alignment
 from d2m.metrics.beat_tracker import track_beats_s
-from d2m.metrics.tempo import fit_tempo_bpm
+from d2m.metrics.beats import fit_tempo_bpm
 from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import kinematic_beats_s
 from d2m.motion.readers import READERS

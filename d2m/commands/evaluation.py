@@ -57,8 +57,7 @@ def evaluate_dmae(config: DictConfig) -> None:
     from d2m.audio.pretrained import load_dmae
     from d2m.core.music import Music
     from d2m.data.layout import DataSetLayout
-    from d2m.evaluation.autoencoder_scores import score_autoencoder
-    from d2m.evaluation.runs import round_trip
+    from d2m.evaluation.runs import round_trip, score_autoencoder
     from d2m.render.plots import spectrogram_pair
     from d2m.systems.autoencoder import latent_health
 

@@ -143,8 +143,7 @@ def pareto(config: DictConfig) -> None:
         {"root": "a data set", "out": "folder"},
         "python scripts/pareto.py checkpoint=demo root=data/val out=DIR",
     )
-    from d2m.evaluation.pareto import Setting, Sweep, run_sweep
-    from d2m.evaluation.pareto_report import write_pareto
+    from d2m.evaluation.pareto import Setting, Sweep, run_sweep, write_pareto
 
     if config.threads:
         torch.set_num_threads(config.threads)

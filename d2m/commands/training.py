@@ -53,7 +53,7 @@ def train_genre(config: DictConfig) -> None:
     )
     import torch
 
-    from d2m.evaluation.genre_training import (
+    from d2m.evaluation.genre_classifier import (
         GenreTraining,
         examples_of_data_set,
         examples_of_table,

@@ -14,10 +14,9 @@ from d2m.evaluation.analysis import AudioAnalysis
 from d2m.evaluation.references import JudgedLength, Reference, song_of
 from d2m.metrics.alignment import alignment
 from d2m.metrics.audio_quality import log_mel_frames, log_mel_l1
-from d2m.metrics.beats import TOLERANCES_S, beat_drift, beat_scores, continuity, onset_f
+from d2m.metrics.beats import TOLERANCES_S, beat_drift, beat_scores, continuity, fit_tempo_bpm, judge_tempo, onset_f
 from d2m.metrics.protocols import ProtocolScores, score_protocols
 from d2m.metrics.registry import METRICS
-from d2m.metrics.tempo import fit_tempo_bpm, judge_tempo
 
 NOT_MEASURED = float("nan")
 _SILENT_LOG_MEL = float(np.log(1e-3))

@@ -24,7 +24,7 @@ from d2m.evaluation.scores import VERSION
 from d2m.evaluation.summary import plain_number, value_in
 from d2m.evaluation.tables import markdown, printed, with_interval
 from d2m.metrics.intervals import RESAMPLES, bootstrap_mean
-from d2m.metrics.registry import METRICS
+from d2m.metrics.registry import KAD, METRICS
 
 COMPARISON_VERSION = 1
 TIE = 1e-9
@@ -284,7 +284,7 @@ def leaderboard_rows(runs: Sequence[Run]) -> list[list[str]]:
     header = [
         "",
         *[METRICS[key].title for key in COLUMNS],
-        "KAD",
+        KAD.alone,
         "clips",
         "failed",
         "tracker",

@@ -11,8 +11,8 @@ from d2m.core.aist_names import parse_sequence_name, song_tempo_bpm
 from d2m.core.errors import BadInput
 from d2m.evaluation.analysis import AudioAnalysis, audio_info
 from d2m.metrics.alignment import MotionBeats
+from d2m.metrics.beats import fit_tempo_bpm
 from d2m.metrics.protocols import ProtocolEvents
-from d2m.metrics.tempo import fit_tempo_bpm
 
 
 @dataclass(frozen=True)

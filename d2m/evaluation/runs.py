@@ -1,6 +1,7 @@
-"""References sent through an autoencoder: the ceiling of every system that generates in its latents."""
+"""Whole runs: folders of generated music scored and compared, and references sent through an autoencoder."""
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,20 @@ from tqdm import tqdm
 
 from d2m.audio.autoencoder import DMAE
 from d2m.audio.chunked_coding import decode_piece, encode_piece
+from d2m.audio.pretrained import load_dmae
+from d2m.core.aist_names import parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import writable_folder
 from d2m.core.music import Music
 from d2m.evaluation.comparison import comparison_markdown, write_comparison
 from d2m.evaluation.references import find_pairs, find_references
+from d2m.evaluation.report.page import write_report
 from d2m.evaluation.scores import Scores, chosen_protocols, make_analyzer, score_folders
 from d2m.evaluation.set_metrics import check_embedding, training_songs
 from d2m.evaluation.tables import genre_table, leftovers, over_all_lines, protocol_table, summary_table
+from d2m.metrics.audio_quality import log_mel, log_mel_l1
+from d2m.metrics.beat_tracker import track_beats_s, track_onsets_s
+from d2m.metrics.beats import beat_f, onset_f
 
 DECODERS = ("onepass", "diffusion")
 
@@ -71,9 +78,6 @@ def round_trip_folder(
         except BadInput:
             continue
     return out
-
-
-# One evaluation per folder of generated music: scores, tables and report in its own folder, then a comparison.
 
 
 _ANALYSIS_SETTINGS = ("trackers", "tracker_settings", "workers", "genre_classifier")
@@ -169,16 +173,12 @@ def _evaluate_one(evaluation: Evaluation, folder: Path, out: Path, settings: Map
     scores = score_folders(folder, evaluation.reference, **settings)
     scores.write(out)
     if evaluation.report:
-        from d2m.evaluation.report.page import write_report
-
         write_report(scores.to_json(), dict(scores.audio), out, dict(scores.dances) or None)
     return scores
 
 
 def _round_trips(evaluation: Evaluation) -> Path:
     """Each reference once, however many systems there are."""
-    from d2m.audio.pretrained import load_dmae
-
     assert evaluation.autoencoder is not None
     out, dmae, done = evaluation.out / "roundtrip", load_dmae(evaluation.autoencoder), set()
     for folder in evaluation.generated:
@@ -193,3 +193,73 @@ def _text(name: str, scores: Scores, out: Path, report: bool) -> str:
     written = f"wrote {out / 'scores.json'}, clips.csv, table.md" + (" and report.html" if report else "")
     texts = [f"== {name}" if name else "", *[part(table) for part in parts], written]
     return "\n\n".join(text for text in texts if text)
+
+
+# What an autoencoder keeps of music: references against their own round trip, another song of the genre, and white noise.
+
+
+BEAT_TOLERANCE_S = 0.07
+
+
+@dataclass(frozen=True)
+class RoundTripRow:
+    """Means over the clips: beat F at ±70 ms, onset F at ±50 ms, log-mel L1 in nepers, seconds of decoding per clip."""
+
+    beat_f: float
+    onset_f: float
+    log_mel_l1: float
+    seconds_per_clip: float | None = None
+
+
+def score_autoencoder(
+    dmae: DMAE, wavs: Sequence[Path], decoders: Sequence[str] = ("onepass", "diffusion"), steps: int | None = None
+) -> dict[str, RoundTripRow]:
+    """A row for each decoder and for the floors `other_song` (same genre) and `white_noise`.
+
+    Args:
+        dmae: in evaluation mode.
+        wavs: reference music, named as in AIST++ so that song and genre are known.
+        decoders: of `onepass` and `diffusion`.
+        steps: of the diffusion decoder; None: the autoencoder's own.
+    """
+    originals = {path.stem: Music.load(path).mono().resampled(dmae.clock.sample_rate) for path in wavs}
+
+    def noise(name: str) -> Music:
+        samples = originals[name].waveform.shape
+        return Music(0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32), dmae.clock.sample_rate)
+
+    makers: dict[str, Callable[[str], Music]] = {
+        decoder: lambda name, decoder=decoder: round_trip(originals[name], dmae, decoder, steps) for decoder in decoders
+    }
+    makers["other_song"] = lambda name: originals[_other_song(name, list(originals))]
+    makers["white_noise"] = noise
+    originals_analyzed = {
+        name: (track_beats_s(m), track_onsets_s(m), log_mel(m)) for name, m in tqdm(originals.items(), desc="analyzing")
+    }
+    rows = {}
+    for title, make in makers.items():
+        scores, seconds = [], []
+        for name, (beats_s, onsets_s, mel) in tqdm(originals_analyzed.items(), desc=title):
+            started = time.perf_counter()
+            music = make(name)
+            seconds.append(time.perf_counter() - started)
+            scores.append(
+                (
+                    beat_f(beats_s, track_beats_s(music), BEAT_TOLERANCE_S),
+                    onset_f(onsets_s, track_onsets_s(music)),
+                    log_mel_l1(mel, log_mel(music)),
+                )
+            )
+        means = np.mean(scores, axis=0)
+        beat, onset, l1 = map(float, means)
+        rows[title] = RoundTripRow(beat, onset, l1, float(np.median(seconds)) if title in decoders else None)
+    return rows
+
+
+def _other_song(name: str, names: list[str]) -> str:
+    """A sequence of another song, of the same genre where there is one."""
+    mine = parse_sequence_name(name)
+    parsed = {other: parse_sequence_name(other) for other in names}
+    same = [o for o, p in parsed.items() if p and mine and p.genre == mine.genre and p.song != mine.song]
+    others = same or [o for o in names if o != name]
+    return others[sum(name.encode()) % len(others)]

@@ -1,4 +1,4 @@
-"""What a reader of the numbers must know: versions, settings, the protocols' papers and defects, and notes."""
+"""What `scores.json` holds of clips: means with intervals over all, by genre, by tempo and by tracker, and what was set."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from d2m.evaluation.clip_scores import RANDOM_SONGS, ClipScore
+from d2m.core.aist_names import GENRE_TITLES
+from d2m.evaluation.analysis import AudioAnalysis
+from d2m.evaluation.clip_scores import RANDOM_SONGS, ClipScore, beat_metrics
 from d2m.evaluation.references import Reference
 from d2m.metrics.alignment import SIGMA_S
-from d2m.metrics.beats import ONSET_TOLERANCE_S, TOLERANCES_S
+from d2m.metrics.beat_tracker import tracker_spread
+from d2m.metrics.beats import ONSET_TOLERANCE_S, TEMPO_TOLERANCE, TOLERANCES_S, fit_tempo_bpm, judge_tempo
 from d2m.metrics.intervals import CONFIDENCE, bootstrap_mean
 from d2m.metrics.protocols import D2MD_TOLERANCE_S, PROTOCOLS, summarize_clips
-from d2m.metrics.registry import METRICS
-from d2m.metrics.tempo import TEMPO_TOLERANCE
+from d2m.metrics.registry import HEADLINE, METRICS
 
 _LENGTH_NOTES = {
     "short": "end before what is judged: what is missing counts as missed (protocol loris cuts the reference instead, by"
@@ -77,9 +79,6 @@ def measuring_settings(seed: int, resamples: int) -> dict[str, Any]:
         "bootstrap": {"resamples": resamples, "confidence": CONFIDENCE, "resampled_by": "song", "seed": seed},
         "random_songs_per_clip": RANDOM_SONGS,
     }
-
-
-# Means and intervals over clips, in the shape that `scores.json` has.
 
 
 def summarize(scores: Sequence[ClipScore], resamples: int, seed: int) -> dict[str, Any]:
@@ -170,3 +169,87 @@ def clip_json(score: ClipScore, protocols: Sequence[str]) -> dict[str, Any]:
         "reference_beats_s": times(reference.beats_s),
         "kinematic_beats_s": times(minima_s),
     }
+
+
+# The same by genre, by tempo and by tracker: where a system is good, and how much of a score belongs to the tracker.
+
+
+def genre_rows(
+    system: Sequence[ClipScore],
+    baselines: Mapping[str, Sequence[ClipScore]],
+    toplines: Mapping[str, Sequence[ClipScore]],
+) -> dict[str, Any]:
+    """Per genre code: title, number of clips, plain means of all metrics, and the headline of its floor and ceiling."""
+    genres = {}
+    for genre in sorted({row.reference.genre for row in system if row.reference.genre}):
+
+        def headline(rows: Sequence[ClipScore], genre: str = genre) -> float | None:
+            return mean_metrics([row for row in rows if row.reference.genre == genre])[HEADLINE]
+
+        rows = [row for row in system if row.reference.genre == genre]
+        genres[genre] = {
+            "title": GENRE_TITLES[genre],
+            "clips": len(rows),
+            **mean_metrics(rows),
+            f"random_song_{HEADLINE}": headline(baselines.get("random_song", [])),
+            f"reference_{HEADLINE}": headline(toplines.get("reference", [])),
+        }
+    return genres
+
+
+def tempo_rows(system: Sequence[ClipScore], toplines: Mapping[str, Sequence[ClipScore]]) -> list[dict[str, Any]]:
+    """Per song of known tempo, slowest first: plain means of all metrics, and the ceiling's headline."""
+    songs = {row.reference.song: row.reference.tempo_bpm for row in system if row.reference.tempo_bpm is not None}
+    table = []
+    for song, tempo_bpm in sorted(songs.items(), key=lambda item: (item[1] or 0, item[0])):
+        rows = [row for row in system if row.reference.song == song]
+        topline = [row for row in toplines.get("reference", []) if row.reference.song == song]
+        table.append(
+            {
+                "tempo_bpm": plain_number(tempo_bpm, 3),
+                "song": song,
+                "genre": rows[0].reference.genre,
+                "clips": len(rows),
+                **mean_metrics(rows),
+                f"reference_{HEADLINE}": mean_metrics(topline)[HEADLINE],
+            }
+        )
+    return table
+
+
+def _metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
+    metrics = beat_metrics(reference, analysis)
+    if reference.tempo_bpm is not None:
+        metrics["tempo_within_2_percent"] = float(
+            judge_tempo(reference.tempo_bpm, fit_tempo_bpm(analysis.beats_s)).within
+        )
+    return metrics
+
+
+def _means(rows: Sequence[dict[str, float]]) -> dict[str, float | None]:
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return {key: plain_number(float(np.mean([row[key] for row in rows if key in row]))) for key in keys}
+
+
+def tracker_table(system: Sequence[ClipScore], trackers: Sequence[str]) -> dict[str, Any]:
+    """Beat scores and tempo by tracker, and with two or more the `spread` of beat F at 70 ms.
+
+    Where a reference has no true beats, each tracker is scored against its own beats in the reference.
+    `reference_beat_f_70` is the ceiling under the same tracker.
+    """
+    table: dict[str, Any] = {}
+    for name in trackers:
+        pairs = [(score.reference.by(name), score.analysis.by(name)) for score in system]
+        table[name] = _means([_metrics(reference, analysis) for reference, analysis in pairs])
+        topline = [
+            beat_metrics(reference, reference.analysis)[HEADLINE] for reference, _ in pairs if reference.analysis
+        ]
+        table[name][f"reference_{HEADLINE}"] = plain_number(float(np.mean(topline))) if topline else None
+    if len(trackers) > 1:
+        spread = tracker_spread({name: table[name][HEADLINE] for name in trackers})
+        table["spread"] = {
+            "low": plain_number(spread.low),
+            "high": plain_number(spread.high),
+            "width": plain_number(spread.width),
+        }
+    return table

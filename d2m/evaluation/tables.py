@@ -1,104 +1,11 @@
-"""Scores by genre and by tempo: where a system is good, beside what its floor and its ceiling score there."""
+"""`scores.json` as text: Markdown tables for a paper or an issue, and aligned columns for a terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from d2m.core.aist_names import GENRE_TITLES
-from d2m.evaluation.analysis import AudioAnalysis
-from d2m.evaluation.clip_scores import ClipScore, beat_metrics
-from d2m.evaluation.references import Reference
-from d2m.evaluation.summary import mean_metrics, plain_number, value_in
+from d2m.evaluation.summary import value_in
 from d2m.metrics.protocols import PROTOCOLS
-from d2m.metrics.registry import HEADLINE, METRICS
-from d2m.metrics.tempo import fit_tempo_bpm, judge_tempo
-from d2m.metrics.trackers import tracker_spread
-
-
-def genre_rows(
-    system: Sequence[ClipScore],
-    baselines: Mapping[str, Sequence[ClipScore]],
-    toplines: Mapping[str, Sequence[ClipScore]],
-) -> dict[str, Any]:
-    """Per genre code: title, number of clips, plain means of all metrics, and the headline of its floor and ceiling."""
-    genres = {}
-    for genre in sorted({row.reference.genre for row in system if row.reference.genre}):
-
-        def headline(rows: Sequence[ClipScore], genre: str = genre) -> float | None:
-            return mean_metrics([row for row in rows if row.reference.genre == genre])[HEADLINE]
-
-        rows = [row for row in system if row.reference.genre == genre]
-        genres[genre] = {
-            "title": GENRE_TITLES[genre],
-            "clips": len(rows),
-            **mean_metrics(rows),
-            f"random_song_{HEADLINE}": headline(baselines.get("random_song", [])),
-            f"reference_{HEADLINE}": headline(toplines.get("reference", [])),
-        }
-    return genres
-
-
-def tempo_rows(system: Sequence[ClipScore], toplines: Mapping[str, Sequence[ClipScore]]) -> list[dict[str, Any]]:
-    """Per song of known tempo, slowest first: plain means of all metrics, and the ceiling's headline."""
-    songs = {row.reference.song: row.reference.tempo_bpm for row in system if row.reference.tempo_bpm is not None}
-    table = []
-    for song, tempo_bpm in sorted(songs.items(), key=lambda item: (item[1] or 0, item[0])):
-        rows = [row for row in system if row.reference.song == song]
-        topline = [row for row in toplines.get("reference", []) if row.reference.song == song]
-        table.append(
-            {
-                "tempo_bpm": plain_number(tempo_bpm, 3),
-                "song": song,
-                "genre": rows[0].reference.genre,
-                "clips": len(rows),
-                **mean_metrics(rows),
-                f"reference_{HEADLINE}": mean_metrics(topline)[HEADLINE],
-            }
-        )
-    return table
-
-
-def _metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
-    metrics = beat_metrics(reference, analysis)
-    if reference.tempo_bpm is not None:
-        metrics["tempo_within_2_percent"] = float(
-            judge_tempo(reference.tempo_bpm, fit_tempo_bpm(analysis.beats_s)).within
-        )
-    return metrics
-
-
-def _means(rows: Sequence[dict[str, float]]) -> dict[str, float | None]:
-    keys = dict.fromkeys(key for row in rows for key in row)
-    return {key: plain_number(float(np.mean([row[key] for row in rows if key in row]))) for key in keys}
-
-
-def tracker_table(system: Sequence[ClipScore], trackers: Sequence[str]) -> dict[str, Any]:
-    """Beat scores and tempo by tracker, and with two or more the `spread` of beat F at 70 ms.
-
-    Where a reference has no true beats, each tracker is scored against its own beats in the reference.
-    `reference_beat_f_70` is the ceiling under the same tracker.
-    """
-    table: dict[str, Any] = {}
-    for name in trackers:
-        pairs = [(score.reference.by(name), score.analysis.by(name)) for score in system]
-        table[name] = _means([_metrics(reference, analysis) for reference, analysis in pairs])
-        topline = [
-            beat_metrics(reference, reference.analysis)[HEADLINE] for reference, _ in pairs if reference.analysis
-        ]
-        table[name][f"reference_{HEADLINE}"] = plain_number(float(np.mean(topline))) if topline else None
-    if len(trackers) > 1:
-        spread = tracker_spread({name: table[name][HEADLINE] for name in trackers})
-        table["spread"] = {
-            "low": plain_number(spread.low),
-            "high": plain_number(spread.high),
-            "width": plain_number(spread.width),
-        }
-    return table
-
-
-# `scores.json` as Markdown tables for a paper or an issue: floors, the system, ceilings, and what the numbers mean.
-
+from d2m.metrics.registry import HEADLINE, HEADLINES, METRICS
 
 COLUMNS = (
     "beat_f_70",
@@ -109,7 +16,7 @@ COLUMNS = (
     "alignment_harmonic",
     "genre_accuracy",
 )
-WITH_INTERVAL = ("beat_f_70", "tempo_within_2_percent")
+WITH_INTERVAL = tuple(metric.key for metric in HEADLINES[:2])
 
 
 def printed(value: float | None, digits: int = 2) -> str:
@@ -141,6 +48,24 @@ def lines_of(scores: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any
 def _title(kind: str, name: str) -> str:
     words = name.replace("_", " ")
     return f"**{words}**" if kind == "system" else f"{words} ({kind})"
+
+
+def metrics_table() -> str:
+    """Every metric of `summary` as the documentation lists them; headline metrics in bold."""
+    rows = [["in `summary`", "metric", "unit", "better", "within", "meaning"]]
+    tolerances = {metric.path[0]: [m.path[1] for m in METRICS.values() if m.path[0] == metric.path[0]] for metric in METRICS.values() if metric.path[1:]}  # fmt: skip
+    for metric in METRICS.values():
+        stem, known = metric.path[0], tolerances.get(metric.path[0], [])
+        if known and metric.path[1] != HEADLINE.rpartition("_")[2]:
+            continue
+        title = metric.title.rpartition(" ±")[0] if known else metric.title
+        key = f"`{stem}.{{{','.join(known)}}}`" if known else f"`{stem}`"
+        within = f"{', '.join(known)} ms" if known else metric.tolerance or ""
+        meaning = metric.meaning.rpartition(" within ")[0] or metric.meaning if known else metric.meaning
+        rows.append(
+            [key, f"**{title}**" if metric.headline else title, metric.unit, metric.better or "", within, meaning]
+        )
+    return markdown(rows)
 
 
 def headline_rows(scores: Mapping[str, Any]) -> list[list[str]]:
@@ -186,7 +111,7 @@ def _foot(scores: Mapping[str, Any]) -> list[str]:
     spread = scores["trackers"].get("spread")
     if spread:
         lines.append(
-            f"Beat F ±70 ms between {printed(spread['low'])} and {printed(spread['high'])} under the trackers "
+            f"{METRICS[HEADLINE].title} between {printed(spread['low'])} and {printed(spread['high'])} under the trackers "
             + ", ".join(name for name in scores["trackers"] if name != "spread")
             + "."
         )
@@ -224,27 +149,27 @@ def markdown_table(scores: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-# `scores.json` as text for a terminal: one row per system, floors first, ceilings last.
+# For a terminal: one row per system, floors first, ceilings last.
 
 
 _NAMES_SHOWN = 5
-_HEADER = ("", "beat F ±70 ms [95 % CI]", "tempo ±2 %", "onset F", "CMLt/AMLt", "align motion/music", "genre")
+_TERMINAL = (
+    ("tempo_within_2_percent",),
+    ("onset_f",),
+    ("continuity_cmlt", "continuity_amlt"),
+    ("alignment_motion", "alignment_music"),
+    ("genre_accuracy",),
+)
+"""Metrics of each column after the headline."""
 
 
-def _mean(summary: Mapping[str, Any], key: str) -> str:
-    return printed(value_in(summary, key).get("mean"))
+def _head(keys: Sequence[str]) -> str:
+    return " / ".join(METRICS[key].alone for key in keys)
 
 
 def _row(title: str, summary: Mapping[str, Any]) -> tuple[str, ...]:
-    return (
-        title,
-        with_interval(value_in(summary, HEADLINE)),
-        _mean(summary, "tempo_within_2_percent"),
-        _mean(summary, "onset_f"),
-        f"{_mean(summary, 'continuity_cmlt')} / {_mean(summary, 'continuity_amlt')}",
-        f"{_mean(summary, 'alignment_motion')} / {_mean(summary, 'alignment_music')}",
-        _mean(summary, "genre_accuracy"),
-    )
+    cells = (" / ".join(printed(value_in(summary, key).get("mean")) for key in keys) for keys in _TERMINAL)
+    return (title, with_interval(value_in(summary, HEADLINE)), *cells)
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
@@ -266,7 +191,8 @@ def summary_table(scores: Mapping[str, Any]) -> str:
         scores: the content of `scores.json`.
     """
     lines = zip(_titles(scores), lines_of(scores), strict=True)
-    return columns([_HEADER, *[_row(title, summary) for title, (_, _, summary, _) in lines]])
+    header = ("", f"{METRICS[HEADLINE].title} [95 % CI]", *map(_head, _TERMINAL))
+    return columns([header, *[_row(title, summary) for title, (_, _, summary, _) in lines]])
 
 
 def protocol_table(scores: Mapping[str, Any]) -> str:
@@ -290,9 +216,11 @@ def genre_table(scores: Mapping[str, Any]) -> str:
     """Per genre: the system between the floor `random_song` and the ceiling `reference`; empty without genres."""
     if not scores["genres"]:
         return ""
-    rows = [("genre", "clips", "beat F ±70 ms", "random song", "reference", "tempo ±2 %", "onset F")]
+    shown = (HEADLINE, "tempo_within_2_percent", "onset_f")
+    first, *others = (METRICS[key].alone for key in shown)
+    rows = [("genre", "clips", first, "random song", "reference", *others)]
     for code, genre in scores["genres"].items():
-        keys = (HEADLINE, f"random_song_{HEADLINE}", f"reference_{HEADLINE}", "tempo_within_2_percent", "onset_f")
+        keys = (HEADLINE, f"random_song_{HEADLINE}", f"reference_{HEADLINE}", *shown[1:])
         rows.append((f"{code} {genre['title']}", str(genre["clips"]), *[printed(genre[key]) for key in keys]))
     return columns(rows)
 
@@ -303,7 +231,9 @@ def over_all_lines(scores: Mapping[str, Any]) -> str:
     if "spread" in scores["trackers"]:
         named = {name: row for name, row in scores["trackers"].items() if name != "spread"}
         values = ", ".join(f"{name} {printed(row[HEADLINE])}" for name, row in named.items())
-        lines.append(f"beat F ±70 ms by tracker: {values}; spread {printed(scores['trackers']['spread']['width'])}")
+        lines.append(
+            f"{METRICS[HEADLINE].title} by tracker: {values}; spread {printed(scores['trackers']['spread']['width'])}"
+        )
     if scores["distribution"]:
         lines.append(distribution_line(scores["distribution"]))
     if scores["diversity"]:

@@ -18,11 +18,12 @@ from d2m.core.files import atomic_write, writable_folder
 from d2m.evaluation.scores import score_folders
 from d2m.evaluation.summary import value_in
 from d2m.evaluation.tables import markdown, printed, with_interval
+from d2m.metrics.registry import KAD, METRICS
 from d2m.motion.dance import list_dances
 from d2m.pipeline import Dance2Music, generate_all
 
 TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
-METRICS = ("beat_f_70", "tempo_within_2_percent", "onset_f", "genre_accuracy")
+SHOWN = ("beat_f_70", "tempo_within_2_percent", "onset_f", "genre_accuracy")
 RESULT = "trial.json"
 
 
@@ -58,7 +59,7 @@ def run_trial(trial: Trial) -> dict[str, Any]:
 
     Returns:
         What `out/trial.json` then holds: name, checkpoint, parameters, training (steps and processor seconds), and for
-        each split the scores of `METRICS`, the kernel distance, and seconds of processor time per second of music.
+        each split the scores of `SHOWN`, the kernel distance, and seconds of processor time per second of music.
 
     Raises:
         BadConfig: when neither an experiment nor a checkpoint is named, or both are.
@@ -127,7 +128,7 @@ def _scored(trial: Trial, model: Dance2Music, split: str, root: Path) -> dict[st
     scores.write(trial.out / split)
     table = scores.to_json()
     speeds = [record["seconds_taken"] / record["dance_seconds"] for record in records]
-    row: dict[str, Any] = {metric: dict(value_in(table["summary"], metric)) for metric in METRICS}
+    row: dict[str, Any] = {metric: dict(value_in(table["summary"], metric)) for metric in SHOWN}
     row["kernel"] = (table["distribution"] or {}).get("kernel")
     row["seconds_per_second"] = statistics.median(speeds)
     row["seconds_per_clip"] = statistics.median(record["seconds_taken"] for record in records)
@@ -138,8 +139,8 @@ def _scored(trial: Trial, model: Dance2Music, split: str, root: Path) -> dict[st
 
 def trial_table(results: Sequence[Mapping[str, Any]]) -> str:
     """The rows of several trials as one Markdown table, a line for each system and split."""
-    head = ["system", "split", "beat F ±70 ms", "tempo ±2 %", "onset F", "genre", "KAD × 100", "s per clip",
-            "s per s of music", "parameters", "trained, minutes"]  # fmt: skip
+    head = ["system", "split", *(METRICS[key].alone for key in SHOWN), KAD.alone, "s per clip", "s per s of music",
+            "parameters", "trained, minutes"]  # fmt: skip
     rows = [head]
     for result in results:
         trained = result["training"].get("processor_seconds")
@@ -150,7 +151,7 @@ def trial_table(results: Sequence[Mapping[str, Any]]) -> str:
             }
             rows.append([
                 f"`{result['name']}`", f"`{split}`", with_interval(row["beat_f_70"]),
-                *(printed(row[metric].get("mean")) for metric in METRICS[1:]),
+                *(printed(row[metric].get("mean")) for metric in SHOWN[1:]),
                 with_interval(bounds, 1), printed(row["seconds_per_clip"]), printed(row["seconds_per_second"]),
                 f"{result['parameters'] / 1e6:.1f} M", "–" if trained is None else f"{trained / 60:.0f}",
             ])  # fmt: skip

@@ -14,8 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from d2m.core.music import Music
-from d2m.metrics.beats import checked_times
-from d2m.metrics.tempo import fit_tempo_bpm
+from d2m.metrics.beats import checked_times, fit_tempo_bpm
 
 
 def occupied_bins(

@@ -143,6 +143,11 @@ _ALL = (
 
 METRICS = {metric.key: metric for metric in _ALL}
 HEADLINE = "beat_f_70"
+KAD = Metric(
+    "kad", "kernel distance × 100 (KAD)", "lower", "kernel distance between the set of clips and the references, unbiased",
+    whole="KAD × 100",
+)  # fmt: skip
+"""The one metric of whole sets that stands beside those of clips."""
 HEADLINES = tuple(metric for metric in _ALL if metric.headline)
 """The few that are shown first, `HEADLINE` before all."""
 

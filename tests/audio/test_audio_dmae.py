@@ -13,7 +13,7 @@ from d2m.audio.chunked_coding import decode_piece, encode_piece
 from d2m.audio.pretrained import folded, load_dmae, save_dmae, unfolded
 from d2m.core.music import Music
 from d2m.data.synthetic.songs import Song, render_song
-from d2m.evaluation.autoencoder_scores import score_autoencoder
+from d2m.evaluation.runs import score_autoencoder
 from d2m.systems.autoencoder import latent_health
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "dmae"

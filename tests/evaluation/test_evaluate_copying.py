@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from d2m.core.errors import BadInput
 from d2m.core.music import Music
-from d2m.evaluation.memorization import (
+from d2m.evaluation.set_metrics import (
     FRAME_S,
     KEYS,
     TrainingIndex,

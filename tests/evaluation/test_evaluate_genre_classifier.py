@@ -19,14 +19,12 @@ from d2m.evaluation.genre_classifier import (
     WINDOW_FRAMES,
     GenreClassifier,
     GenreNetwork,
-    genre_accuracy,
-    kl_divergence,
-)
-from d2m.evaluation.genre_training import (
     GenreTraining,
     classes_of,
     examples_of_data_set,
     examples_of_table,
+    genre_accuracy,
+    kl_divergence,
     log_mels,
     save_genre_classifier,
     train_genre_classifier,

@@ -19,8 +19,8 @@ from d2m.evaluation.pareto import (
     label_of,
     make_clip,
     run_sweep,
+    write_pareto,
 )
-from d2m.evaluation.pareto_report import write_pareto
 from d2m.metrics.distances import KAD_SCALE, kernel_distance, kernel_distance_difference
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music

@@ -17,6 +17,7 @@ from d2m.evaluation.report import page as report_page
 from d2m.evaluation.report.page import AUDIO_BUDGET_BYTES, bit_rate_for, encode_opus, write_report
 from d2m.evaluation.report.plots import beat_plot
 from d2m.evaluation.report.values import GROUPS, Value, decimal, highest_baseline, metric, rows_of, value_at
+from d2m.evaluation.tables import metrics_table
 from d2m.metrics.protocols import PROTOCOLS
 from d2m.metrics.registry import HEADLINE, HEADLINES, METRICS
 
@@ -206,6 +207,11 @@ def test_every_metric_has_a_place():
     assert hidden == {f"beat_{part}_{ms}" for part in ("precision", "recall") for ms in (50, 100, 200)}
     assert all(measure is METRICS[measure.key] and measure.meaning and measure.column for measure in shown)
     assert HEADLINES[0].key == HEADLINE and set(HEADLINES) <= set(shown)
+
+
+def test_documentation_lists_the_metrics_of_the_registry():
+    assert metrics_table() in (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    assert all(f"**{one.title.rpartition(' ±')[0] or one.title}" in metrics_table() for one in HEADLINES)
 
 
 def test_sets_name_their_embedding_and_warn(tmp_path, audio):

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from d2m.metrics.alignment import SIGMA_S, alignment
-from d2m.metrics.beats import TOLERANCES_S, beat_f, beat_scores, onset_f
+from d2m.metrics.beats import TOLERANCES_S, beat_f, beat_scores, fit_tempo_bpm, judge_tempo, onset_f
 from d2m.metrics.intervals import bootstrap_mean
 from d2m.metrics.protocols import D2MD_TOLERANCE_S, d2md
-from d2m.metrics.tempo import fit_tempo_bpm, judge_tempo
 
 BEATS_S = np.arange(0.25, 6.0, 0.5)
 NONE = np.zeros(0)

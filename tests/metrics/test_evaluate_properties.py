@@ -8,9 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2m.metrics.alignment import alignment
-from d2m.metrics.beats import TOLERANCES_S, beat_drift, beat_f, beat_scores, continuity, onset_f
+from d2m.metrics.beats import (
+    TOLERANCES_S,
+    beat_drift,
+    beat_f,
+    beat_scores,
+    continuity,
+    fit_tempo_bpm,
+    judge_tempo,
+    onset_f,
+)
 from d2m.metrics.protocols import ProtocolEvents, d2md, d2mgan, inversion, loris, score_protocols, summarize_clips
-from d2m.metrics.tempo import fit_tempo_bpm, judge_tempo
 
 SECONDS = 6.0
 quick = settings(max_examples=60, deadline=None)

@@ -9,8 +9,7 @@ from d2m.core.music import Music
 from d2m.evaluation.analysis import AudioAnalysis, AudioAnalyzer, Passage, audio_seconds, require_beats
 from d2m.metrics.audio_quality import log_mel, log_mel_l1
 from d2m.metrics.beat_tracker import LibrosaTracker, track_beats_s, track_envelope_beats_s, track_onsets_s
-from d2m.metrics.beats import beat_f, onset_f
-from d2m.metrics.tempo import fit_tempo_bpm
+from d2m.metrics.beats import beat_f, fit_tempo_bpm, onset_f
 
 RATE = 22050
 

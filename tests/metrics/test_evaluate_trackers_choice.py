@@ -11,10 +11,9 @@ import torch
 
 from d2m.core.errors import BadConfig
 from d2m.core.music import Music
-from d2m.metrics.beat_tracker import LibrosaTracker
-from d2m.metrics.beats import beat_f
-from d2m.metrics.trackers import (
+from d2m.metrics.beat_tracker import (
     BeatThisTracker,
+    LibrosaTracker,
     MadmomTracker,
     checkpoint_in,
     import_madmom,
@@ -22,6 +21,7 @@ from d2m.metrics.trackers import (
     make_trackers,
     tracker_spread,
 )
+from d2m.metrics.beats import beat_f
 
 RATE = 22050
 HAS_MADMOM = importlib.util.find_spec("madmom") is not None

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from d2m.core.checkpoint import save_checkpoint
 from d2m.core.errors import BadConfig
 from d2m.metrics.beat_tracker import track_beats_s
-from d2m.metrics.tempo import fit_tempo_bpm
+from d2m.metrics.beats import fit_tempo_bpm
 from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import joint_speed
 from d2m.motion.retime import BeatGrid, played_at, playing_speed

@@ -40,7 +40,7 @@ from d2m.evaluation.report.values import (
 )
 from d2m.evaluation.tables import markdown_table
 from d2m.metrics.protocols import PROTOCOLS, Protocol
-from d2m.metrics.registry import HEADLINE, HEADLINES, METRICS, Metric
+from d2m.metrics.registry import HEADLINE, HEADLINES, KAD, METRICS, Metric
 from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import kinematic_beats_s
 
@@ -108,6 +108,7 @@ def _overview(scores: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
         "lead": _lead(scores),
         "tracker": _tracker(scores),
         "headline": METRICS[HEADLINE],
+        "kad": KAD,
         "tiles": [_tile(scores, rows, one) for one in HEADLINES[:3]],
         "charted": measured([system_row(rows)], HEADLINES[:4]),
         "measures": {title: columns for title, columns in shown.items() if columns},
