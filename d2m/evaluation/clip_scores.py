@@ -20,7 +20,6 @@ from d2m.metrics.registry import METRICS
 
 NOT_MEASURED = float("nan")
 _SILENT_LOG_MEL = float(np.log(1e-3))
-_QUALITY = ("loudness_lufs", "clipped_share", "silent_share", "dc_offset", "stereo_correlation")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class ClipScore:
             sound, no tempo).
         protocols: the clip under all published protocols.
         length: how much of the file was judged, None for baselines.
-        genre_said: genre that the generator read out of the motion, None where it says none.
+        predicted_genre: genre that the generator read out of the motion, None where it says none.
     """
 
     clip: str
@@ -42,7 +41,7 @@ class ClipScore:
     metrics: dict[str, float]
     protocols: ProtocolScores
     seed: int | None = None
-    genre_said: str | None = None
+    predicted_genre: str | None = None
     length: JudgedLength | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -61,14 +60,14 @@ def score_clip(
     analysis: AudioAnalysis,
     clip: str = "",
     seed: int | None = None,
-    genre_said: str | None = None,
+    predicted_genre: str | None = None,
     length: JudgedLength | None = None,
     notes: list[str] | None = None,
 ) -> ClipScore:
     """Score an analysis against its reference; every system, baseline and topline goes through here."""
     analysis = analysis.until(reference.seconds)
     tempo_bpm = fit_tempo_bpm(analysis.beats_s)
-    known = reference.genre is not None and genre_said is not None
+    known = reference.genre is not None and predicted_genre is not None
     metrics = (
         dict.fromkeys(METRICS, NOT_MEASURED)
         | beat_metrics(reference, analysis)
@@ -77,7 +76,7 @@ def score_clip(
         | _motion_metrics(reference, analysis)
         | _audio_metrics(reference, analysis)
         | _genre_metrics(reference, analysis)
-        | {"motion_genre_accuracy": float(genre_said == reference.genre) if known else NOT_MEASURED}
+        | {"motion_genre_accuracy": float(predicted_genre == reference.genre) if known else NOT_MEASURED}
     )
     protocols = score_protocols(reference.protocol_events(), analysis.protocol_events(reference.seconds))
     return ClipScore(
@@ -88,7 +87,7 @@ def score_clip(
         metrics,
         protocols,
         seed,
-        genre_said,
+        predicted_genre,
         length,
         list(notes or []),
     )
@@ -141,7 +140,7 @@ def _motion_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, 
 def _audio_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
     own = reference.analysis
     metrics = (
-        {key: value for key, value in analysis.quality.metrics.items() if key in _QUALITY} if analysis.quality else {}
+        {key: value for key, value in analysis.quality.metrics.items() if key in METRICS} if analysis.quality else {}
     )
     if own and own.onsets_s is not None and analysis.onsets_s is not None:
         metrics["onset_f"] = onset_f(own.onsets_s, analysis.onsets_s)
@@ -168,7 +167,7 @@ def _genre_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, f
     return metrics
 
 
-def genre_said(generated: Path) -> str | None:
+def read_predicted_genre(generated: Path) -> str | None:
     """The genre in `NAME.json` beside a generated sound, None when there is no such file or field.
 
     Music whose file says `"genre_predicted": false` was told its genre, so there is nothing to judge.
@@ -194,14 +193,9 @@ def checkpoints_of(sounds: Iterable[Path]) -> list[str]:
     return sorted(found)
 
 
-# Baselines (the report's floors) and toplines (its ceilings), scored by the same `score_clip` as the system.
-#
-# Floors ignore the dance: another song, the system's music for another dance, a metronome, silence, or a tracker that
-# sees only how fast the body moves. Ceilings cannot be beaten by a generator: the reference through the same
-# tracker, and through the autoencoder. A score between the floors says that nothing was learned.
-#
-# Another piece may be shorter than the clip; then both are judged over what they have in common, because a floor that is
-# low for a length that nobody chose would flatter the system.
+# Baselines (floors in the report) ignore the dance; toplines (ceilings) cannot be beaten by a generator. All go through
+# `score_clip`. Another piece may be shorter than the clip; then both are scored over what they have in common, because a floor
+# that is low for a length that nobody chose would flatter the system.
 
 
 RANDOM_SONGS = 5

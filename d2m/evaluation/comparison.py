@@ -24,7 +24,7 @@ from d2m.evaluation.scores import VERSION
 from d2m.evaluation.summary import plain_number, value_in
 from d2m.evaluation.tables import markdown, printed, with_interval
 from d2m.metrics.intervals import RESAMPLES, bootstrap_mean
-from d2m.metrics.registry import KAD, METRICS
+from d2m.metrics.registry import HEADLINE, KAD, METRICS
 
 COMPARISON_VERSION = 1
 TIE = 1e-9
@@ -183,9 +183,7 @@ def write_comparison(
     return found
 
 
-# Several evaluations in one table, best beat F first, that says which rows may be compared.
-#
-# A score belongs to its references, its tracker and its tolerances. Runs that share all of these form a group; the
+# Several evaluations in one table, best beat F first. A score belongs to its references, its tracker and its tolerances. Runs that share all of these form a group; the
 # largest group sets the standard (of equally large ones the first run's), and every other row says in what it differs.
 
 
@@ -227,7 +225,7 @@ class Run:
     @property
     def beat_f(self) -> float:
         """The headline; below all for a run that could not measure it."""
-        mean = value_in(self.scores["summary"], "beat_f_70").get("mean")
+        mean = value_in(self.scores["summary"], HEADLINE).get("mean")
         return -1.0 if mean is None else float(mean)
 
 
@@ -301,7 +299,7 @@ def leaderboard_rows(runs: Sequence[Run]) -> list[list[str]]:
         lines.append((run.beat_f, [f"**{run.name}**" + (" ‡" if why else ""), *_cells(scores["summary"]), *tail, why]))
     for kind in ("floors", "ceilings"):
         for name, row in standard.scores[kind].items():
-            mean = value_in(row, "beat_f_70").get("mean") or 0.0
+            mean = value_in(row, HEADLINE).get("mean") or 0.0
             cells = [f"{name.replace('_', ' ')} ({kind[:-1]})", *_cells(row), "", "", "", "", ""]
             lines.append((mean, cells))
     return [header, *[cells for _, cells in sorted(lines, key=lambda line: -line[0])]]
@@ -321,8 +319,8 @@ def foot(runs: Sequence[Run]) -> list[str]:
             f"‡ {odd} of {len(runs)} runs are not comparable with {standard.name}, for the reason in the last column."
         )
     if len({run.made_with for run in runs}) > 1:
-        told = "; ".join(f"{run.name}: {run.made_with or 'unknown'}" for run in runs)
-        lines.append(f"The runs were not made with the same seeds and checkpoints ({told}).")
+        made_with = "; ".join(f"{run.name}: {run.made_with or 'unknown'}" for run in runs)
+        lines.append(f"The runs were not made with the same seeds and checkpoints ({made_with}).")
     lines.append("Two overlapping intervals do not mean equal systems: compare them clip by clip with generated=[A,B].")
     return lines
 

@@ -1,7 +1,9 @@
-"""Embeddings by a model in a local folder: CLAP or EnCodec, through the package `transformers` (an extra).
+"""Clip embeddings: what the distances between sets of clips (`distribution`, `diversity`) are measured in.
 
-Nothing is fetched: the folder holds what the model's hub page holds (`config.json`, weights, for CLAP also
-`preprocessor_config.json`).
+A distance between sets means nothing without the name of its embedding, so each embedding carries one with a version:
+- `mfcc-statistics-1`, the default: statistics of mel-frequency cepstra, computed here, no download;
+- `npy:FOLDER`: vectors that a user made with any model (VGGish, CLAP, MERT …), read from `NAME.npy`;
+- `clap:FOLDER` and `encodec:FOLDER`: a model in a local folder as its hub page holds it, by the extra `transformers`.
 """
 
 import json
@@ -26,7 +28,7 @@ KINDS = ("clap", "encodec")
 class ClapEmbedder:
     """CLAP's projected audio vector (Wu et al., ICASSP 2023, arXiv:2211.06687), mean over consecutive windows.
 
-    CLAP hears at most some seconds (10 as published) and takes a random excerpt of anything longer; so that the same
+    CLAP takes at most some seconds (10 as published) and takes a random excerpt of anything longer; so that the same
     clip always has the same vector, longer clips are cut into windows here.
     """
 
@@ -97,14 +99,6 @@ def load_local_model(folder: Path) -> ClapEmbedder | EncodecEmbedder:
         return EncodecEmbedder(name, EncodecModel.from_pretrained(folder, local_files_only=True).eval())
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise BadInput(f"{folder}: transformers can't load this model ({str(error).splitlines()[0]}).") from error
-
-
-# Clip embeddings: what the distances between sets of clips (`distribution`, `diversity`) are measured in.
-#
-# A distance between sets means nothing without the name of its embedding, so each embedding carries one with a version:
-# - `mfcc-statistics-1`, the default: statistics of mel-frequency cepstra, computed here, no download;
-# - `npy:FOLDER`: vectors that a user made with any model (VGGish, CLAP, MERT …), read from `NAME.npy`;
-# - `clap:FOLDER` and `encodec:FOLDER`: a model in a local folder (see `d2m.evaluation.embeddings`).
 
 
 SAMPLE_RATE = 22050

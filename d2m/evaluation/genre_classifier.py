@@ -162,9 +162,6 @@ def genre_accuracy(said: Sequence[str], true: Sequence[str]) -> float:
     return float(np.mean([one == other for one, other in zip(said, true, strict=True)])) if said else float("nan")
 
 
-# The genre classifier as a listener: loaded once, asked about each piece's spectrogram.
-
-
 NO_CLASSIFIER = "none"
 
 

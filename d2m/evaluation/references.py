@@ -225,15 +225,12 @@ def find_pairs(
     return Pairing(pairs, references, unpaired)
 
 
-# How long a clip is judged, and what of two files does not fit together: written down, never silent.
-#
-# The reference decides: of longer generated music only its length is heard, and shorter music is judged over the whole of
-# it, so that beats after its end count as missed. Music is asked for as long as its dance, so where a dance is given and
-# ends before the reference, its end counts.
+# How long a clip is judged: over its reference, so that beats after the end of shorter music count as missed. Music is asked
+# for as long as its dance, so where a dance is given and ends before the reference, its end counts.
 
 
 LENGTH_SLACK_S = 0.05
-"""Lengths this near count as equal, and a file that is longer by no more is heard whole."""
+"""Lengths this near count as equal, and a file that is longer by no more is analyzed whole."""
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from d2m.evaluation.clip_scores import (
     ClipScore,
     checkpoints_of,
     draw_other_songs,
-    genre_said,
     plain_baselines,
     random_song_scores,
+    read_predicted_genre,
     reference_topline,
     score_clip,
     shuffled_pair_scores,
@@ -126,7 +126,7 @@ class Evaluator:
         """One sentence for each file that could not be used, those of failed clips first."""
         return list(dict.fromkeys([*(failure.reason for failure in self.failed), *self.bad_files]))
 
-    def everything(self, roundtrip: Path | None, seed: int) -> Evaluated:
+    def evaluate(self, roundtrip: Path | None, seed: int) -> Evaluated:
         """Score the system, then all baselines and toplines.
 
         Args:
@@ -196,7 +196,7 @@ class Evaluator:
         generated_analysis = self.analyzer(_passage(pair.generated, length.seconds))
         if generated_analysis.beats_s.size == 0:
             notes.append("the tracker hears no beat in the generated music.")
-        said = genre_said(pair.generated)
+        said = read_predicted_genre(pair.generated)
         return score_clip(reference, generated_analysis, pair.clip, pair.seed, said, length, notes)
 
     def _read_motion_beats(self) -> None:
@@ -227,12 +227,14 @@ class Evaluator:
         enough = len({reference.song for reference in references}) > 1
         pool = paired if enough else list(self.pairing.references)
         drawn = {name: draw_other_songs(name, pool, RANDOM_SONGS, seed) for name in paired}
-        sounding = [name for name, known in self.pairing.references.items() if known.audio]
-        akin = {name: draw_other_songs(name, sounding, SAME_GENRE_SONGS, seed, same_genre=True) for name in paired}
-        self._analyze_others([other for others in [*drawn.values(), *akin.values()] for other in others])
+        with_audio = [name for name, known in self.pairing.references.items() if known.audio]
+        of_genre = {
+            name: draw_other_songs(name, with_audio, SAME_GENRE_SONGS, seed, same_genre=True) for name in paired
+        }
+        self._analyze_others([other for others in [*drawn.values(), *of_genre.values()] for other in others])
         baselines = {
             "random_song": self._other_song_scores(references, drawn),
-            "random_song_of_genre": self._other_song_scores(references, akin),
+            "random_song_of_genre": self._other_song_scores(references, of_genre),
             "shuffled_pairs": shuffled_pair_scores(references, system, seed),
         } | plain_baselines(references, seed)
         return {name: scores for name, scores in baselines.items() if scores}
@@ -465,7 +467,7 @@ def score_folders(
     songs = training_songs(Path(training)) if training else {}
     audio_analyzer, noted = analyzer or make_analyzer(trackers, tracker_settings, workers, genre_classifier, progress)
     evaluator = Evaluator(pairing, audio_analyzer)
-    evaluated = evaluator.everything(Path(roundtrip) if roundtrip else None, seed)
+    evaluated = evaluator.evaluate(Path(roundtrip) if roundtrip else None, seed)
     sets = SetMetrics(
         evaluated.system,
         evaluated.toplines.get("reference_through_dmae", []),

@@ -1,4 +1,10 @@
-"""What is measured over all clips at once: distances between sets, diversity between seeds, copied training songs."""
+"""What is measured over all clips at once: distances between sets, diversity between seeds, memorization of training songs.
+
+Memorization: each clip becomes 12 chroma channels and one onset channel at 14.4 frames a second. Two clips are slid along
+each other in all 12 transpositions, and the largest normalised cross-correlation is their similarity (the idea of cover-song
+detection: Ellis & Poliner, ICASSP 2007, with onsets beside chroma). 1 is the same recording; timbre, loudness, transposition
+and a shift leave it high; another tempo does not.
+"""
 
 import hashlib
 import zipfile
@@ -228,10 +234,8 @@ def _cached(cache: Path, stamp: str) -> TrainingIndex | None:
         return None
 
 
-# Is this music new, or is it a training song?
-#
-# Songs of one style resemble each other, so a similarity (`d2m.evaluation.set_metrics`) says nothing alone. It is read against
-# a null distribution: how near do *held-out references*, which nobody could have copied, come to the training songs?
+# Songs of one style resemble each other, so a similarity says nothing alone. It is read against a null distribution: how near
+# do *held-out references*, which nobody could have copied, come to the training songs?
 
 
 @dataclass(frozen=True)
@@ -251,7 +255,7 @@ class Memorization:
     failed: dict[str, str] = field(default_factory=dict)
 
     def flagged(self, level: float = 0.05) -> list[str]:
-        """EncodeItems with a p-value of at most `level`, most similar first; some share `level` of honest pieces is among them."""
+        """Clips with a p-value of at most `level`, most similar first; some share `level` of honest pieces is among them."""
         found = [name for name, p_value in self.p_values.items() if p_value <= level]
         return sorted(found, key=lambda name: -self.nearest[name].similarity)
 

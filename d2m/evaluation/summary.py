@@ -155,7 +155,7 @@ def clip_json(score: ClipScore, protocols: Sequence[str]) -> dict[str, Any]:
         "song": reference.song,
         "genre": reference.genre,
         "genre_heard": analysis.genre.genre if analysis.genre else None,
-        "genre_said": score.genre_said,
+        "genre_said": score.predicted_genre,
         "seed": score.seed,
         "seconds": plain_number(length.generated_seconds if length else reference.seconds, 4),
         "reference_seconds": plain_number(length.reference_seconds if length else reference.seconds, 4),

@@ -15,10 +15,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import minimum_filter1d
 
-from d2m.core.errors import BadInput
 from d2m.core.timeline import MOTION_FPS, motion_frames_to_seconds
 from d2m.metrics.beat_tracker import track_envelope_beats_s
-from d2m.metrics.beats import checked_times
+from d2m.metrics.beats import checked_times, harmonic_mean
 from d2m.motion.dance import Dance
 from d2m.motion.features import joint_positions_of
 from d2m.motion.kinematic_beats import MINIMUM_ORDER_FRAMES, joint_speed, kinematic_beats_s
@@ -63,8 +62,7 @@ def alignment(
     motion_beats_s, music_beats_s = checked_times(motion_beats_s), checked_times(music_beats_s)
     over_motion = _mean_nearness(motion_beats_s, music_beats_s, sigma_s)
     over_music = _mean_nearness(music_beats_s, motion_beats_s, sigma_s)
-    total = over_motion + over_music
-    return Alignment(over_motion, over_music, 2 * over_motion * over_music / total if total > 0 else 0.0)
+    return Alignment(over_motion, over_music, harmonic_mean(over_motion, over_music))
 
 
 # Kinematic beats of keypoints in a picture, for the 2-D alignment of DabFusion (arXiv:2405.09266): what moves towards the
@@ -136,24 +134,6 @@ def keypoints_of(features: Float[np.ndarray, "time 219"]) -> Float[np.ndarray, "
     following = Camera.following(positions, PICTURE_WIDTH, PICTURE_HEIGHT)
     standing_m = np.repeat(following.aim_m.mean(axis=0, keepdims=True), len(positions), axis=0)
     return following.project(positions, standing_m)[..., :2]
-
-
-def load_keypoints(path: Path) -> Float[np.ndarray, "time joint 2"]:
-    """Keypoints from a `.npy` of [time joint 2], or [time joint 3] whose third number (a confidence) is left out.
-
-    Raises:
-        BadInput: when the file is not that, or no point was ever seen.
-    """
-    try:
-        keypoints = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
-    except (OSError, ValueError, EOFError, TypeError) as error:
-        raise BadInput(f"{path}: not a .npy of keypoints ({error}); save an array [time joint 2].") from error
-    if keypoints.ndim != 3 or keypoints.shape[2] not in (2, 3) or keypoints.size == 0:
-        raise BadInput(f"{path}: found shape {list(keypoints.shape)}, expected [time joint 2]; save it that way.")
-    keypoints = keypoints[..., :2]
-    if not np.isfinite(keypoints).all(axis=2).any():
-        raise BadInput(f"{path}: found no visible keypoint, expected some; run the pose estimator again.")
-    return keypoints
 
 
 # Beats that a dance alone shows, which are also baselines: a generator must know more about the music.

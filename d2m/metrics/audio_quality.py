@@ -1,6 +1,6 @@
-"""Is the sound itself sound? Loudness, clipping, silence, DC, peaks and stereo of one clip.
+"""Audio quality of one clip (loudness, clipping, silence, DC, peaks, stereo), and distances of two in mel and chroma.
 
-Every number is finite for every clip, silence and clips of one sample included, except loudness of clips too short to
+Every number of quality is finite for every clip, silence and clips of one sample included, except loudness of clips too short to
 have any (NaN). Levels are in dB relative to a full scale of 1.
 """
 
@@ -169,9 +169,7 @@ def _decibels(peak: float) -> float:
     return max(LOWEST_PEAK_DB, float(20 * np.log10(peak))) if peak > 0 else LOWEST_PEAK_DB
 
 
-# Distance between two sounds in time and frequency: L1 between log-mel spectrograms.
-#
-# It judges a round trip through an autoencoder, where the two sounds should be the same recording. Between a generated
+# L1 between log-mel spectrograms: for a round trip through an autoencoder, which should be the same recording. Of a generated
 # piece and its reference it says little, because two good pieces may differ: read it beside the distance of another song.
 
 
@@ -204,18 +202,24 @@ def log_mel_l1(first: Float[np.ndarray, "mel first"], second: Float[np.ndarray, 
     Raises:
         ValueError: when either has no frame.
     """
+    first, second = _in_common(first, second)
+    return float(np.abs(first - second).mean())
+
+
+def _in_common(
+    first: Float[np.ndarray, "band first"], second: Float[np.ndarray, "band second"]
+) -> tuple[Float[np.ndarray, "band frame"], Float[np.ndarray, "band frame"]]:
+    """The time that both have."""
     frames = min(first.shape[1], second.shape[1])
     if frames == 0:
-        raise ValueError("log_mel_l1 needs at least one frame of each sound.")
-    return float(np.abs(first[:, :frames] - second[:, :frames]).mean())
+        raise ValueError("a comparison needs at least one frame of each sound.")
+    return first[:, :frames], second[:, :frames]
 
 
-# How much of a song's harmony another sound has: correlations of CENS chroma, in the same key and at the same time.
+# Harmony that two sounds share: correlations of CENS chroma (Müller & Ewert 2011: energy per pitch class over about a second).
 #
-# CENS (Müller & Ewert 2011) is energy per pitch class, quantised and smoothed over about a second: it follows chords and not
-# single notes. Pitch classes of unrelated music are far from orthogonal, so that cosine would say 0.8 to anything;
-# correlation over the 12 classes takes their common mean out and is about 0 for music that has nothing in common. No
-# transposition is tried: an edit that changes the key has not kept the song.
+# Cosine would say 0.8 to any two sounds; correlation over the 12 classes is about 0 for unrelated music. No transposition is
+# tried: an edit that changes the key has not kept the song.
 
 
 CHROMA_SAMPLE_RATE = 22050
@@ -250,10 +254,7 @@ def chroma_similarity(first: Float[np.ndarray, "12 first"], second: Float[np.nda
     Raises:
         ValueError: when either has no frame.
     """
-    frames = min(first.shape[1], second.shape[1])
-    if frames == 0:
-        raise ValueError("chroma_similarity needs at least one frame of each sound.")
-    first, second = first[:, :frames], second[:, :frames]
+    first, second = _in_common(first, second)
     profile = _correlations(first.mean(axis=1, keepdims=True), second.mean(axis=1, keepdims=True))[0]
     by_frame = _correlations(first, second)
     by_frame = by_frame[~np.isnan(by_frame)]

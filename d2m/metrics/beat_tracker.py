@@ -260,13 +260,9 @@ class MadmomTracker(Tracker):
         return within(np.asarray(decoder(activation)), samples.size / MADMOM_SAMPLE_RATE)
 
 
-# Beats by Beat This! (Foscarin, Schlüter & Widmer, ISMIR 2024, arXiv:2407.21658), from a local checkpoint.
-#
-# The package brings no weights and would fetch them by name; here only a file that the user has is loaded, with
-# `weights_only`, so that nothing is ever downloaded and no file can run code. Its published checkpoints are Lightning
-# files `final0.ckpt` (the main model) and `small0.ckpt`.
-#
-# Licences: the package is MIT; the weights are the user's own copy, under the terms they came with.
+# Beat This! (Foscarin, Schlüter & Widmer, ISMIR 2024, arXiv:2407.21658) brings no weights and would fetch them by name; here only
+# a file that the user has is loaded, with `weights_only`, so that nothing is downloaded and no file can run code. Published
+# are `final0.ckpt` (the main model) and `small0.ckpt`. The package is MIT.
 
 
 _PREFERRED = ("final0.ckpt", "beat_this-final0.ckpt", "small0.ckpt", "beat_this-small0.ckpt")

@@ -119,10 +119,12 @@ def beat_f(
     return match_events(reference_s, estimated_s, tolerance_s).f
 
 
-# Onset F-measure: does the music have its strokes where the reference has them?
-#
-# The definition is MIREX's, as in mir_eval: one-to-one matching within ±50 ms. It sees the drum pattern, which beat F
-# does not: once beats are right, compare models on this.
+def harmonic_mean(first: float, second: float) -> float:
+    """2ab / (a + b), and 0 where both are 0."""
+    return 2 * first * second / (first + second) if first + second > 0 else 0.0
+
+
+# Onset F-measure (MIREX, as in mir_eval): one-to-one within ±50 ms. It sees the drum pattern, which beat F does not.
 
 
 ONSET_TOLERANCE_S = 0.05
@@ -141,10 +143,7 @@ def onset_f(
     return match_events(reference_s, estimated_s, tolerance_s).f
 
 
-# Continuity of beats: how much of a beat sequence is right, and how much without a break.
-#
-# Hainsworth (2004) and Klapuri, Eronen & Astola (2006), as told by Davies, Degara & Plumbley (2009) and counted by
-# mir_eval: a beat is right when it lies within 17.5 % of the interval of a reference beat and its own interval differs
+# Continuity (Hainsworth 2004; Klapuri, Eronen & Astola 2006; Davies, Degara & Plumbley 2009) as mir_eval counts it: a beat is right when it lies within 17.5 % of the interval of a reference beat and its own interval differs
 # by less than 17.5 %. CML asks for the reference's metrical level, AML also allows the off-beat, half and double tempo;
 # `_c` is the longest unbroken stretch, `_t` the total, each as a share of the longer of the two lists.
 #
@@ -176,13 +175,10 @@ def continuity(
     return Continuity(*(float(score) for score in mir_eval.beat.continuity(reference_s, estimated_s)))
 
 
-# Beat-phase drift: how fast the beats of generated music slide against those of the reference, in ms per second.
-#
-# A long piece that is a fifth of a percent too slow sounds right anywhere and is a whole beat late after some minutes;
-# no windowed score tells that from jitter. Here the phase of one beat list in the other is taken, and a line is fitted
-# that knows phase to be circular: the slope that gathers the phases best (the maximum of a periodogram, as one estimates
-# the frequency of a complex exponential: Rife & Boorstyn, 1974) unwraps them, and the median of all pairwise slopes
-# (Theil 1950; Sen 1968) is the drift. Missing, stray and doubled beats are outliers to both steps.
+# Beat-phase drift, in ms per second: a piece that is a fifth of a percent too slow sounds right anywhere and is a whole beat
+# late after some minutes. The phases of one beat list in the other are unwrapped by the slope that gathers them best (the
+# maximum of a periodogram: Rife & Boorstyn, 1974); the median of all pairwise slopes (Theil 1950; Sen 1968) is the drift.
+# Missing, stray and doubled beats are outliers to both steps.
 
 
 FEWEST_BEATS = 6

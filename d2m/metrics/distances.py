@@ -23,6 +23,7 @@ KAD_SCALE = 100.0
 """The published toolkit (kadtk) prints 100 times the squared discrepancy."""
 
 MIN_CLIPS = 2
+MIN_SONGS = 3
 
 
 @dataclass(frozen=True)
@@ -143,12 +144,12 @@ def kernel_distance(
         return KernelDistance(None, None, None, None, None, len(first), len(second))
     width = float(bandwidth) if bandwidth is not None else median_bandwidth(second)
     rows = np.concatenate([first, second])
-    kernel = np.exp(-cdist(rows, rows, "sqeuclidean") / (2 * width**2))
-    np.fill_diagonal(kernel, 0)
+    kernel = _kernel(rows, width)
     is_generated = np.arange(len(rows)) < len(first)
     value = unbiased_mmd2(kernel, is_generated)
     song_of_row = np.unique(songs[0] + songs[1], return_inverse=True)[1]
-    error = _jackknife_half_width(kernel, is_generated, song_of_row)
+    left_out = [song_of_row != song for song in range(int(song_of_row.max()) + 1)]
+    error = _jackknife_half_width([unbiased_mmd2(kernel[np.ix_(kept, kept)], is_generated[kept]) for kept in left_out])
     low, high = (None, None) if error is None else (value - error, value + error)
     p_value = _p_value(kernel, is_generated, song_of_row, value, permutations, np.random.default_rng(seed))
     return KernelDistance(value, low, high, p_value, width, len(first), len(second))
@@ -164,15 +165,22 @@ def unbiased_mmd2(kernel: Float[np.ndarray, "row row"], is_generated: Bool[np.nd
     return float(one @ first / (m * (m - 1)) + other @ second / (n * (n - 1)) - 2 * (one @ second) / (m * n))
 
 
-def _jackknife_half_width(
-    kernel: Float[np.ndarray, "row row"], is_generated: Bool[np.ndarray, " row"], song_of_row: Int[np.ndarray, " row"]
-) -> float | None:
-    """Half of the 95 % interval; None when fewer than three songs can be left out."""
-    left_out = [song_of_row != song for song in range(int(song_of_row.max()) + 1)]
-    values = np.array([unbiased_mmd2(kernel[np.ix_(kept, kept)], is_generated[kept]) for kept in left_out])
+def _kernel(rows: Float[np.ndarray, "row dimension"], width: float) -> Float[np.ndarray, "row row"]:
+    """Gaussian kernel with a diagonal of 0, as `unbiased_mmd2` expects it."""
+    kernel = np.exp(-cdist(rows, rows, "sqeuclidean") / (2 * width**2))
+    np.fill_diagonal(kernel, 0)
+    return kernel
+
+
+def _jackknife_half_width(left_out: Sequence[float]) -> float | None:
+    """Half of the 95 % interval (Arvesen, 1969, with Student's t) of values that leave one song out each, NaN aside.
+
+    None when fewer than three songs can be left out.
+    """
+    values = np.array(left_out)
     values = values[~np.isnan(values)]
     songs = len(values)
-    if songs < 3:
+    if songs < MIN_SONGS:
         return None
     error = np.sqrt((songs - 1) / songs * np.square(values - values.mean()).sum())
     return float(student_t.ppf(0.975, songs - 1) * error)
@@ -217,13 +225,8 @@ def _checked(rows: Float[np.ndarray, "row dimension"]) -> Float[np.ndarray, "row
     return rows.astype(np.float64)
 
 
-# Which of two sets of clips lies nearer to the same references, clip by clip of the same dances: paired kernel distances.
-#
-# Two kernel distances (`d2m.metrics.distances.kernel_distance`) to the same few references move together when a song is left
-# out; their difference moves much less, and so tells settings apart whose own intervals overlap.
-
-
-MIN_SONGS = 3
+# Paired kernel distances: two distances to the same few references move together when a song is left out; their difference
+# moves much less, and so tells settings apart whose own intervals overlap.
 
 
 def kernel_distance_difference(
@@ -258,8 +261,7 @@ def kernel_distance_difference(
             f"found {len(ours)} and {len(theirs)} rows of {len(songs)} songs and {len(reference)} references of"
             f" {len(reference_songs)}; expected as many of each."
         )
-    if not all(np.isfinite(rows).all() for rows in (ours, theirs, reference)):
-        raise ValueError("embeddings must be finite.")
+    ours, theirs, reference = (_checked(rows) for rows in (ours, theirs, reference))
     if min(len(ours), len(reference)) < MIN_CLIPS:
         return Interval(None, None, None, clips=len(ours), songs=len(set(songs)))
     width = float(bandwidth) if bandwidth is not None else median_bandwidth(reference)
@@ -272,26 +274,13 @@ def kernel_distance_difference(
         return first - second
 
     value = difference(np.full(len(song_of_row), True))
-    left_out = np.array([difference(song_of_row != song) for song in sorted(set(songs))])
-    left_out = left_out[~np.isnan(left_out)]
-    count = len(left_out)
-    if count < MIN_SONGS:
+    half = _jackknife_half_width([difference(song_of_row != song) for song in sorted(set(songs))])
+    if half is None:
         return Interval(value, None, None, clips=len(ours), songs=len(set(songs)))
-    error = np.sqrt((count - 1) / count * np.square(left_out - left_out.mean()).sum())
-    half = float(student_t.ppf(0.975, count - 1) * error)
     return Interval(value, value - half, value + half, clips=len(ours), songs=len(set(songs)))
 
 
-def _kernel(rows: Float[np.ndarray, "row dimension"], width: float) -> Float[np.ndarray, "row row"]:
-    """Gaussian kernel with a diagonal of 0, as `unbiased_mmd2` expects it."""
-    kernel = np.exp(-cdist(rows, rows, "sqeuclidean") / (2 * width**2))
-    np.fill_diagonal(kernel, 0)
-    return kernel
-
-
-# Does another seed give other music? Distances between pieces made for the same dance.
-#
-# The yardstick is the distance between references of different songs: 1 means that two seeds differ as much as two songs,
+# Does another seed give other music? The yardstick is the distance between references of different songs: 1 means that two seeds differ as much as two songs,
 # 0 that the seed changes nothing. High is not good by itself (noise is diverse): read it beside accuracy and beat F.
 
 

@@ -1,8 +1,8 @@
-"""Onsets in bins: the counting that `d2mgan`, `loris` and `inversion` share.
+"""Published protocols as their authors' code computes them: `d2mgan`, `loris`, `d2md` and `inversion`.
 
-Time is cut into bins of one second (`d2mgan`, `loris`) or a fifth of one (`inversion`); a bin is on when at least one
-onset falls into it. A bin hears neither how many onsets it holds nor where they lie, which is the known defect: music
-with an onset in every second has all of its one-second bins on, whatever its tempo and phase.
+`d2mgan`, `loris` and `inversion` count onsets in bins of one second or a fifth of one; a bin is on when at least one onset
+falls into it. Neither the number of onsets in a bin nor their place counts, which is the known defect: music with an onset
+in every second has all of its one-second bins on, whatever its tempo and phase.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from d2m.core.music import Music
-from d2m.metrics.beats import checked_times, fit_tempo_bpm
+from d2m.metrics.beats import checked_times, fit_tempo_bpm, harmonic_mean
 
 
 def occupied_bins(
@@ -40,17 +40,10 @@ def occupied_bins(
     return bins
 
 
-def harmonic_mean(first: float, second: float) -> float:
-    """2ab / (a + b), and 0 where both are 0."""
-    return 2 * first * second / (first + second) if first + second > 0 else 0.0
-
-
 # Events of the published protocols, with their own detectors and settings, once per file.
 #
-# They load audio by `librosa.load`: the mean of the channels, resampled to 22,050 Hz by soxr at high quality. The same
-# calls are made here on a `Music`, so that the samples are equal to those of `librosa.load` bit for bit; nothing is
-# padded, trimmed or gated. Two onset envelopes serve all: the mean over mel bands for the onset detector and the tempo,
-# the median for the beat tracker (librosa's own defaults for each).
+# The samples are those of `librosa.load` bit for bit; nothing is padded, trimmed or gated. Two onset envelopes serve all: the
+# mean over mel bands for onsets and tempo, the median for the beat tracker (librosa's own defaults for each).
 
 
 PROTOCOL_SAMPLE_RATE = 22050
@@ -65,7 +58,7 @@ LORIS_ONSETS = {"wait": 1, "delta": 0.2, "pre_avg": 3, "post_avg": 3, "pre_max":
 
 @dataclass(frozen=True)
 class ProtocolEvents:
-    """Event times in seconds, as each protocol's own detector hears them in one piece of music.
+    """Event times in seconds, as each protocol's own detector finds them in one piece of music.
 
     Args:
         seconds: duration: samples at 22,050 Hz divided by that rate.
@@ -133,10 +126,8 @@ def extract_events(music: Music) -> ProtocolEvents:
     )
 
 
-# Protocols that report a coverage and a hit score: `d2mgan` and `d2md`.
-#
-# Both divide by the number of the reference's events, so that coverage says how many events the generated music has and
-# not whether they are right, and neither is bounded by 1 from above in `d2md`.
+# Coverage and hit (`d2mgan`, `d2md`) divide by the number of the reference's events: coverage says how many events the
+# generated music has and not whether they are right, and neither is bounded by 1 from above in `d2md`.
 
 
 D2MD_TOLERANCE_S = 5 * PROTOCOL_HOP_SAMPLES / PROTOCOL_SAMPLE_RATE
@@ -214,7 +205,7 @@ def mean_coverage_and_hit(clips: Sequence[CoverageAndHit]) -> CoverageAndHit:
     )
 
 
-# Protocols that divide the hits once by the generated and once by the reference's onsets: `loris` and `inversion`.
+# `loris` and `inversion` divide the hits once by the generated and once by the reference's onsets.
 
 
 LORIS_BINS_PER_SECOND = 1
@@ -349,7 +340,7 @@ def inversion_mean(clips: Sequence[InversionScore]) -> InversionScore:
     )
 
 
-# The published protocols by name: what each is, where it comes from, and what is wrong with it; and all at once.
+# The protocols by name: what each is, where it comes from, and what is wrong with it; and all at once.
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Metric:
         unit: of the value; empty for a number between 0 and 1 that is no share.
         tolerance: within which events or tempi count as the same, None where there is none.
         headline: whether it stands among the few figures that are shown first.
-        told: baselines that get full marks by construction, because they are told what the metric asks for.
+        by_construction: baselines that get full marks because they know what the metric asks for.
     """
 
     key: str
@@ -44,7 +44,7 @@ class Metric:
     unit: str = ""
     tolerance: str | None = None
     headline: bool = False
-    told: tuple[str, ...] = ()
+    by_construction: tuple[str, ...] = ()
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ _ON_TEMPO, _ON_MINIMA = ("metronome_reference_tempo",), ("motion_minima",)
 _ALL = (
     *(_beat_metric(part, milliseconds) for part in ("f", "precision", "recall") for milliseconds in TOLERANCES_MS),
     Metric("tempo_within_2_percent", "tempo within 2 %", "higher",
-           "share of clips whose tempo is within 2 % of the true one", _TEMPO, "±2 %", "tempo ±2 %", told=_ON_TEMPO,
+           "share of clips whose tempo is within 2 % of the true one", _TEMPO, "±2 %", "tempo ±2 %", by_construction=_ON_TEMPO,
            unit="share of clips", tolerance="2 %", headline=True),
     Metric("tempo_octave_errors", "tempo off by an octave", "lower",
            "share at half or double the true tempo", _TEMPO, "octave errors", "octave error",
@@ -104,17 +104,17 @@ _ALL = (
     Metric("continuity_amlt", "continuity AMLt", "higher",
            "the same, half, double and off-beat levels allowed", _CONTINUITY, "AMLt", "AMLt", unit="share of beats"),
     Metric("drift_ms_per_second", "beat drift, ms/s (absolute)", "lower",
-           "how fast beats slide against the reference's, absolute", _DRIFT, "ms per s", "drift, ms/s", told=_ON_TEMPO,
+           "how fast beats slide against the reference's, absolute", _DRIFT, "ms per s", "drift, ms/s", by_construction=_ON_TEMPO,
            unit="ms/s"),
     Metric("alignment_motion", "alignment over motion beats (AIST++)", "higher",
-           "over motion beats (AIST++); rewards dense music", _ALIGNMENT, "motion", "align. motion", told=_ON_MINIMA,
+           "over motion beats (AIST++); rewards dense music", _ALIGNMENT, "motion", "align. motion", by_construction=_ON_MINIMA,
            narrow="al. motion"),
     Metric("alignment_music", "alignment over music beats (Bailando)", "higher",
-           "over music beats (Bailando); rewards sparse music", _ALIGNMENT, "music", "align. music", told=_ON_MINIMA,
+           "over music beats (Bailando); rewards sparse music", _ALIGNMENT, "music", "align. music", by_construction=_ON_MINIMA,
            narrow="al. music"),
     Metric("alignment_harmonic", "alignment, harmonic mean", "higher",
            "harmonic mean of the two; neither density alone raises it", _ALIGNMENT, "both", "alignment, both ways",
-           told=_ON_MINIMA, headline=True),
+           by_construction=_ON_MINIMA, headline=True),
     Metric("alignment_image_plane", "alignment in the picture, harmonic mean (after DabFusion)", "higher",
            "after DabFusion: as a standing camera sees the joints", _ALIGNMENT, "in the picture",
            "alignment in the picture"),

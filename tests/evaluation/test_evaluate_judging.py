@@ -10,11 +10,12 @@ from tests_support_evaluate import RATE, SONGS, beats_of, clicks, dance_features
 from d2m.core.errors import BadInput
 from d2m.core.music import Music
 from d2m.evaluation.analysis import AudioAnalysis
-from d2m.evaluation.clip_scores import draw_other_songs, genre_said, metronome, score_clip
+from d2m.evaluation.clip_scores import draw_other_songs, metronome, read_predicted_genre, score_clip
 from d2m.evaluation.references import Reference
 from d2m.evaluation.scores import score_folders
 from d2m.evaluation.tables import leftovers
 from d2m.metrics.audio_quality import log_mel, log_mel_frames
+from d2m.metrics.registry import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,7 @@ def test_anybodys_wavs_need_no_names_of_ours(tmp_path):
 def test_silent_generated_music_scores_zero():
     reference = Reference.of("song", 6.0, np.arange(0.5, 6, 0.5), None)
     score = score_clip(reference, AudioAnalysis(np.zeros(0), np.zeros(0)))
+    assert list(score.metrics) == list(METRICS)
     metrics = score.metrics | score.protocol_metrics
     assert metrics["beat_f_200"] == metrics["d2md_hit"] == metrics["tempo_within_2_percent"] == 0
     assert metrics["d2mgan_hit"] == metrics["inversion_f1"] == 0
@@ -146,8 +148,8 @@ def test_silent_generated_music_scores_zero():
 )
 def test_genre_is_judged_only_where_it_was_predicted(tmp_path, text, said):
     (tmp_path / "a_seed0.json").write_text(text)
-    assert genre_said(tmp_path / "a_seed0.wav") == said
-    assert genre_said(tmp_path / "b.wav") is None
+    assert read_predicted_genre(tmp_path / "a_seed0.wav") == said
+    assert read_predicted_genre(tmp_path / "b.wav") is None
 
 
 def test_metronome_at_the_right_tempo_scores_by_its_phase():

@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 
-from d2m.core.errors import BadInput
 from d2m.data.synthetic.dances import choreograph
 from d2m.metrics.alignment import (
     alignment,
     image_plane_beats_s,
     image_plane_speed,
     keypoints_of,
-    load_keypoints,
 )
 from d2m.motion.features import smpl_to_features
 from d2m.motion.kinematic_beats import kinematic_beats_s
@@ -57,14 +55,3 @@ def test_a_dance_through_the_camera_keeps_most_of_its_beats():
     in_space_s, in_picture_s = kinematic_beats_s(features), image_plane_beats_s(keypoints)
     assert alignment(in_space_s, in_picture_s).harmonic > 0.6
     assert keypoints_of(features[:0]).shape == (0, 24, 2)
-
-
-def test_keypoint_files(tmp_path):
-    np.save(tmp_path / "a.npy", np.concatenate([swing(60), np.ones((360, 5, 1))], axis=-1))
-    assert np.array_equal(load_keypoints(tmp_path / "a.npy"), swing(60))
-    (tmp_path / "b.npy").write_bytes(b"no array")
-    np.save(tmp_path / "c.npy", np.zeros((10, 219)))
-    np.save(tmp_path / "d.npy", np.full((10, 3, 2), np.nan))
-    for name in ("b.npy", "c.npy", "d.npy", "missing.npy"):
-        with pytest.raises(BadInput, match=name):
-            load_keypoints(tmp_path / name)

@@ -102,7 +102,7 @@ def _overview(scores: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     groups = {title: {name: measured(rows, one) for name, one in columns.items()} for title, columns in GROUPS.items()}
     shown = {title: {name: found for name, found in columns.items() if found} for title, columns in groups.items()}
     named = {name: (about.get("protocols") or {}).get(name) or {} for name in PROTOCOLS}
-    told = {name: row for name, row in (scores.get("trackers") or {}).items() if name != "spread"}
+    by_tracker = {name: row for name, row in (scores.get("trackers") or {}).items() if name != "spread"}
     more = {key: value for key, value in about.items() if key not in _ABOUT_ELSEWHERE}
     return {
         "lead": _lead(scores),
@@ -124,7 +124,7 @@ def _overview(scores: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
         "column_title": _column_title,
         "genres": _genres(scores),
         "genre_columns": [METRICS[key] for key in _GENRE_COLUMNS],
-        "trackers": told,
+        "trackers": by_tracker,
         "spread": (scores.get("trackers") or {}).get("spread"),
         "markdown": markdown_table(scores),
         "leftovers": _leftovers(scores),
@@ -219,11 +219,11 @@ def _lead(scores: Mapping[str, Any]) -> str:
     songs = {clip.get("song") for clip in clips if clip.get("song")}
     failed = len(scores.get("failed") or [])
     true = sum(clip.get("reference_beats_from") == "true" for clip in clips)
-    told = "judged against beats tracked in the reference"
+    judged = "judged against beats tracked in the reference"
     if true:
         others = "" if true == len(clips) else f" in {true} of them, against tracked ones in the others"
-        told = f"judged against true beats{others}"
-    beats = f", {told}" if any("reference_beats_from" in clip for clip in clips) else ""
+        judged = f"judged against true beats{others}"
+    beats = f", {judged}" if any("reference_beats_from" in clip for clip in clips) else ""
     of_songs = f" of {len(songs)} songs" if songs else ""
     failures = f"; {failed} failed (listed at the end)" if failed else ""
     return f"{len(clips)} clips{of_songs}{beats}{failures}. {date.today().isoformat()}."
@@ -231,8 +231,8 @@ def _lead(scores: Mapping[str, Any]) -> str:
 
 def _tracker(scores: Mapping[str, Any]) -> str:
     """The headline's beat tracker in words."""
-    told = ((scores.get("about") or {}).get("settings") or {}).get("trackers") or []
-    first = next(iter(told), None) or next(iter(scores.get("trackers") or {}), "unknown")
+    trackers = ((scores.get("about") or {}).get("settings") or {}).get("trackers") or []
+    first = next(iter(trackers), None) or next(iter(scores.get("trackers") or {}), "unknown")
     return f"{first.get('name')}, version {first.get('version')}" if isinstance(first, Mapping) else str(first)
 
 

@@ -113,8 +113,8 @@ class Row:
     name: str = ""
 
     def trivial(self, measure: Metric) -> bool:
-        """Whether the row gets full marks by construction, because it was told what the measure asks for."""
-        return self.name in measure.told
+        """Whether the row gets full marks by construction, because it knows what the measure asks for."""
+        return self.name in measure.by_construction
 
 
 def rows_of(scores: Mapping[str, Any]) -> list[Row]:
@@ -145,7 +145,7 @@ def measured(rows: Sequence[Row], measures: Sequence[Metric]) -> list[Metric]:
 
 
 def highest_baseline(rows: Sequence[Row], measure: Metric) -> tuple[str, Value] | None:
-    """Title and value of the baseline that scores highest, those told the answer aside; None without one."""
+    """Title and value of the baseline that scores highest, those that know the answer aside; None without one."""
     honest = [row for row in rows if row.kind == "floor" and not row.trivial(measure)]
     found = [(row.title, value_at(row.summary, *measure.path)) for row in honest]
     return max(
