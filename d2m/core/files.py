@@ -1,12 +1,14 @@
 """Files are written whole or not at all: everything goes to a temporary name and is renamed."""
 
 import io
+import json
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +50,21 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON whole or not at all.
+
+    Raises:
+        ValueError: for NaN or an infinity, which JSON cannot say.
+    """
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 # Arrays on disk: written whole or not at all, looked at without being read, swept up after runs that were killed.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from d2m.core.errors import BadInput
-from d2m.core.files import atomic_write
+from d2m.core.files import write_json, write_text
 from d2m.evaluation.clip_scores import ClipScore
 from d2m.evaluation.report.values import render
 from d2m.evaluation.scores import VERSION
@@ -176,10 +176,8 @@ def write_comparison(
         "seed": seed,
         "pairs": [comparison.to_json() for comparison in found],
     }
-    with atomic_write(out / "comparison.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    with atomic_write(out / "comparison.md") as temporary:
-        temporary.write_text("\n".join(comparison_markdown(comparison) for comparison in found))
+    write_json(out / "comparison.json", content)
+    write_text(out / "comparison.md", "\n".join(comparison_markdown(comparison) for comparison in found))
     return found
 
 
@@ -331,8 +329,7 @@ def write_leaderboard(runs: Sequence[Run], out: Path) -> list[Path]:
     text = markdown(rows) + "\n" + "".join(f"- {line}\n" for line in lines)
     written = []
     for name, content in (("leaderboard.md", text), ("leaderboard.html", leaderboard_page(rows, lines))):
-        with atomic_write(out / name) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+        write_text(out / name, content)
         written.append(out / name)
     return written
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from d2m.audio.pretrained import load_dmae
 from d2m.core.errors import BadInput, UserError
-from d2m.core.files import atomic_write, writable_folder
+from d2m.core.files import writable_folder, write_json, write_text
 from d2m.core.music import Music
 from d2m.evaluation.references import (
     AUDIO_SUFFIXES,
@@ -126,10 +126,8 @@ def evaluate_editing(evaluation: EditEvaluation) -> dict[str, Any]:
         reasons = " ".join(dict.fromkeys(outcome.failed.values()))
         raise BadInput(f"{evaluation.edited}: no edited clip could be judged; {reasons}")
     content = _content(evaluation, outcome, pairing.unpaired)
-    with atomic_write(out / "editing.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    with atomic_write(out / "editing.md") as temporary:
-        temporary.write_text(editing_table(content))
+    write_json(out / "editing.json", content)
+    write_text(out / "editing.md", editing_table(content))
     return content
 
 

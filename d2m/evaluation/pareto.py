@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from d2m.core.errors import BadConfig, BadInput, UserError
-from d2m.core.files import atomic_write, writable_folder
+from d2m.core.files import atomic_write, writable_folder, write_json, write_text
 from d2m.core.music import Music
 from d2m.data.layout import DataSetLayout
 from d2m.diffusion.samplers import check_understood
@@ -183,8 +183,7 @@ def run_sweep(sweep: Sweep) -> list[dict[str, Any]]:
         row = _kept(folder / "row.json", made_of)
         if row is None:
             row = {"label": label, "made_of": made_of, **_row(sweep, model, setting, dances, folder, analyzer)}
-            with atomic_write(folder / "row.json") as temporary:
-                temporary.write_text(json.dumps(row, indent=1, allow_nan=False) + "\n")
+            write_json(folder / "row.json", row)
         rows.append(row)
     return held_against(rows[0], rows, sweep.resamples, sweep.seed_of_scores)
 
@@ -375,10 +374,8 @@ def write_pareto(rows: Sequence[Mapping[str, Any]], out: Path) -> str:
     """
     best, text = fastest_that_holds(rows), pareto_markdown(rows)
     content = {"version": VERSION, "reference": rows[0]["label"], "fastest_that_holds": best["label"], "rows": rows}
-    with atomic_write(out / "pareto.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    with atomic_write(out / "pareto.md") as temporary:
-        temporary.write_text(text)
+    write_json(out / "pareto.json", content)
+    write_text(out / "pareto.md", text)
     flat = [_flat(row) for row in rows]
     with atomic_write(out / "pareto.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(flat[0]), lineterminator="\n")

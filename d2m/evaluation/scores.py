@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from d2m.core.errors import BadConfig, BadInput
-from d2m.core.files import atomic_write
+from d2m.core.files import write_json, write_text
 from d2m.evaluation.analysis import AudioAnalysis, AudioAnalyzer, Passage, audio_seconds, pool_context, require_beats
 from d2m.evaluation.clip_scores import (
     RANDOM_SONGS,
@@ -367,12 +366,9 @@ class Scores:
 
     def write(self, out: Path) -> None:
         """Write `scores.json`, `clips.csv` and `table.md` into `out`, each whole or not at all."""
-        with atomic_write(out / "scores.json") as temporary:
-            temporary.write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
-        with atomic_write(out / "clips.csv") as temporary:
-            temporary.write_text(self.clips_csv())
-        with atomic_write(out / "table.md") as temporary:
-            temporary.write_text(markdown_table(self.to_json()))
+        write_json(out / "scores.json", self.to_json())
+        write_text(out / "clips.csv", self.clips_csv())
+        write_text(out / "table.md", markdown_table(self.to_json()))
 
 
 def make_analyzer(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from d2m.core.errors import BadConfig, BadInput
-from d2m.core.files import atomic_write, writable_folder
+from d2m.core.files import writable_folder, write_text
 from d2m.evaluation.scores import score_folders
 from d2m.evaluation.summary import value_in
 from d2m.evaluation.tables import markdown, printed, with_interval
@@ -82,7 +82,7 @@ def run_trial(trial: Trial) -> dict[str, Any]:
     }  # fmt: skip
     for split, root in trial.roots.items():
         result["splits"][split] = _scored(trial, model, split, root)
-    _write(trial.out / RESULT, json.dumps(result, indent=1))
+    write_text(trial.out / RESULT, json.dumps(result, indent=1))
     return result
 
 
@@ -99,13 +99,13 @@ def _trained(trial: Trial) -> dict[str, Any]:
     finally:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         known["processor_seconds"] += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        _write(note, json.dumps(known))
+        write_text(note, json.dumps(known))
     if status:
         raise BadInput(
             f"{trial.name}: training ended with status {status} (its own words are above); mend it, then go on."
         )
     known["finished"] = True
-    _write(note, json.dumps(known))
+    write_text(note, json.dumps(known))
     return known
 
 
@@ -133,7 +133,7 @@ def _scored(trial: Trial, model: Dance2Music, split: str, root: Path) -> dict[st
     row["seconds_per_second"] = statistics.median(speeds)
     row["seconds_per_clip"] = statistics.median(record["seconds_taken"] for record in records)
     row["clips"] = len(records)
-    _write(done, json.dumps({"checkpoint_sha256": model.checkpoint.sha256, "scores": row}))
+    write_text(done, json.dumps({"checkpoint_sha256": model.checkpoint.sha256, "scores": row}))
     return row
 
 
@@ -168,8 +168,3 @@ def load_trial(path: Path) -> dict[str, Any]:
         return json.loads((path / RESULT).read_text())
     except (OSError, ValueError) as error:
         raise BadInput(f"{path / RESULT}: not readable ({error}); run scripts/trial.py out={path} first.") from error
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(text)

@@ -20,7 +20,7 @@ import numpy as np
 
 from d2m.core.aist_names import GENRE_TITLES
 from d2m.core.errors import BadInput, UserError
-from d2m.core.files import atomic_write
+from d2m.core.files import write_text
 from d2m.core.music import Music
 from d2m.evaluation.report.plots import BEAT_LEGEND, beat_plot, beats_of, genre_lines, tempo_plots
 from d2m.evaluation.report.values import (
@@ -89,10 +89,7 @@ def write_report(
     rows = rows_of(scores)
     parts = _overview(scores, rows) | _sets(scores) | _clip_parts(scores, audio, out, dances or {})
     path = out / "report.html"
-    with atomic_write(path) as temporary:
-        temporary.write_text(
-            render("page.html.j2", rows=rows, films=films(videos or {}, out), **parts), encoding="utf-8"
-        )
+    write_text(path, render("page.html.j2", rows=rows, films=films(videos or {}, out), **parts))
     return path
 
 
