@@ -181,8 +181,9 @@ def write_comparison(
     return found
 
 
-# Several evaluations in one table, best beat F first. A score belongs to its references, its tracker and its tolerances. Runs that share all of these form a group; the
-# largest group sets the standard (of equally large ones the first run's), and every other row says in what it differs.
+# Several evaluations in one table, best beat F first. A score belongs to its references, its tracker and its tolerances: runs
+# that share all of these form a group, the largest group (of equal ones the first run's) sets the standard, and every other
+# row says in what it differs.
 
 
 COLUMNS = ("beat_f_70", "tempo_within_2_percent", "onset_f", "continuity_amlt", "alignment_harmonic", "genre_accuracy")

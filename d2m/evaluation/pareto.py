@@ -76,8 +76,7 @@ class Setting:
 
     def asked(self) -> dict[str, Any]:
         """The same as settings of `Dance2Music.generate`."""
-        settings = asdict(self)
-        return {**settings, "guidance_interval": settings.pop("interval")}
+        return {"guidance_interval" if key == "interval" else key: value for key, value in asdict(self).items()}
 
 
 def label_of(name: str, setting: Setting) -> str:

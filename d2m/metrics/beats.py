@@ -288,6 +288,9 @@ OCTAVES = (0.5, 2.0)
 _NEAR_S = 0.03
 """Beats this near the line are always kept: a little more than one frame of the tracker."""
 
+_SHORTEST_INTERVAL_S = 1e-3
+"""Times that are nearer than this, in the median, are no beats and have no tempo."""
+
 _NEAR_DEVIATIONS = 3.7
 """Median absolute deviations still kept: 2.5 standard deviations of a normal distribution."""
 
@@ -301,7 +304,7 @@ class TempoVerdict:
 
 
 def fit_tempo_bpm(beats_s: Float[np.ndarray, " beat"]) -> float | None:
-    """Tempo in BPM of a line through numbered beat times; None for fewer than three beats.
+    """Tempo in BPM of a line through numbered beat times; None for fewer than three beats, or intervals under a millisecond.
 
     Beats are numbered by rounding the time since the last numbered beat to whole median intervals: a missed beat skips
     a number, and a stray one less than half an interval later gets none. The line is the median of the slopes between
@@ -313,7 +316,10 @@ def fit_tempo_bpm(beats_s: Float[np.ndarray, " beat"]) -> float | None:
     beats_s = np.unique(checked_times(beats_s, "beat times"))
     if len(beats_s) < 3:
         return None
-    numbers, kept_s = _numbered(beats_s, float(np.median(np.diff(beats_s))))
+    interval_s = float(np.median(np.diff(beats_s)))
+    if interval_s < _SHORTEST_INTERVAL_S:
+        return None
+    numbers, kept_s = _numbered(beats_s, interval_s)
     if len(kept_s) < 3:
         return None
     fit: Any = theilslopes(kept_s, numbers)

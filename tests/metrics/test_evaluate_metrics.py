@@ -145,3 +145,7 @@ def test_bootstrap_leaves_out_what_was_not_measured():
     assert one_song.mean == pytest.approx(0.3) and one_song.low is None
     with pytest.raises(ValueError):
         bootstrap_mean(np.array([0.2]), [])
+
+
+def test_times_that_are_no_beats_have_no_tempo():
+    assert fit_tempo_bpm(np.array([0.0, 5e-324, 1e-310, 1.0])) is None
