@@ -205,7 +205,7 @@ class Dance2Music:
             wave = one.waveform[:, :samples].float().clamp(-1, 1).cpu().numpy()
             record = GenerationRecord(
                 dance.name, len(dance.features) / MOTION_FPS, GENRES[one.genre], genre is None, round(float(probabilities[one.genre]), 4),
-                str(self.checkpoint.path.name), self.checkpoint.sha256, seed, {**one.settings, **self._placement()},
+                str(self.checkpoint.path.name), self.checkpoint.sha256, seed, {**one.settings, **self._device_settings()},
                 round(seconds * samples, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm), read and read.beats.bpm,
             )  # fmt: skip
             pairs.append((Music(wave, music_generator.sample_rate), record))
@@ -215,9 +215,9 @@ class Dance2Music:
         """Length of a dance's music, exactly as long as the dance."""
         return round(len(dance.features) * self.music_generator.sample_rate / MOTION_FPS)
 
-    def _placement(self) -> dict[str, str]:
-        placement = self.music_generator.placement
-        return {"device": str(placement.device), "precision": placement.precision}
+    def _device_settings(self) -> dict[str, str]:
+        device_config = self.music_generator.device_config
+        return {"device": str(device_config.device), "precision": device_config.precision}
 
     def asked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The model's settings with those that are not None in their place.

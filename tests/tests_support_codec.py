@@ -10,7 +10,7 @@ from tests_support_motion import swinging_features
 from torch import Tensor
 
 from d2m.audio.codec import CodecFacts
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.data.layout import DataSetLayout
 from d2m.data.manifest import TokenManifest
 from d2m.models.encoders import TemporalEncoder
@@ -59,7 +59,7 @@ def tiny_system(
     return CodecTransformer(
         reader,
         tiny_decoder(conditioning),
-        Clock(FACTS.sample_rate, FACTS.hop_samples, window),
+        Timeline(FACTS.sample_rate, FACTS.hop_samples, window),
         prompt_frames=prompt_frames,
         condition_dropout=0.0,
         genre_dropout=0.0,

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from d2m.core.errors import BadConfig
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 
 DECODER_STEPS = 20
 """DDIM steps of a diffusion decoder whose configuration names no number."""
@@ -75,7 +75,7 @@ class DMAE(nn.Module):
         if decoder_steps < 1:
             raise BadConfig(f"decoder_steps={decoder_steps}: expected 1 or more evaluations of the diffusion decoder.")
         self.name, self.in_channels = name, in_channels
-        self.clock = Clock(sample_rate, int(encoder.downsample_factor))
+        self.clock = Timeline(sample_rate, int(encoder.downsample_factor))
         self.latent_channels = int(encoder.out_channels)
         self.autoencoder = DiffusionAE(
             net_t=LTPlugin(UNetV0, num_filters=filters, window_length=window_length, stride=stride),
@@ -100,9 +100,9 @@ class DMAE(nn.Module):
 
     def diffusion_loss(self, waveform: Tensor, latent: Tensor) -> Float[Tensor, ""]:
         """v-prediction loss of the diffusion decoder (Salimans & Ho 2022) on waveforms of whole latent frames."""
-        return self.autoencoder.diffusion(waveform, **self.told(latent))
+        return self.autoencoder.diffusion(waveform, **self.condition(latent))
 
-    def told(self, latent: Float[Tensor, "batch latent_channel frame"]) -> dict[str, Any]:
+    def condition(self, latent: Float[Tensor, "batch latent_channel frame"]) -> dict[str, Any]:
         """What the diffusion decoder's U-Net, `autoencoder.net(x, sigma, **told)`, is told of the latent."""
         return {"channels": [None] * self.inject_depth + [latent]}
 
@@ -123,7 +123,7 @@ class DMAE(nn.Module):
         steps = self.decoder_steps if steps is None else steps
         samples = latent.shape[2] * self.clock.latent_hop_samples
         noise = torch.randn((latent.shape[0], self.in_channels, samples), generator=generator).to(latent)
-        return self.autoencoder.sampler(noise, num_steps=steps, **self.told(latent))
+        return self.autoencoder.sampler(noise, num_steps=steps, **self.condition(latent))
 
     @torch.no_grad()
     def decode_onepass(

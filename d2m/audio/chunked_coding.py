@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from d2m.audio.autoencoder import DMAE
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 
 MARGIN_FRAMES = 32
 """Latent frames at a window's inner edges that are not used; more than the decoders' receptive field."""
@@ -51,7 +51,7 @@ class _Window:
     latent: Float[Tensor, "latent_channel kept"]
 
 
-def count_windows(samples: int, clock: Clock) -> int:
+def count_windows(samples: int, clock: Timeline) -> int:
     """Windows that a piece of this length is encoded in."""
     return len(list(_spans(clock.samples_to_latent_frames(samples), clock.window_latent_frames)))
 
@@ -89,7 +89,7 @@ def encode_pieces(
     return latents
 
 
-def _windows(waveform: Tensor, latent: Tensor, clock: Clock) -> Iterator[_Window]:
+def _windows(waveform: Tensor, latent: Tensor, clock: Timeline) -> Iterator[_Window]:
     """Windows of a piece, its end padded with silence to a whole latent frame; they are views, not copies."""
     hop, frames = clock.latent_hop_samples, latent.shape[1]
     padded = torch.nn.functional.pad(waveform, (0, frames * hop - waveform.shape[-1]))

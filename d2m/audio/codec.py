@@ -22,7 +22,7 @@ from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.checkpoint import WEIGHTS, build, load_checkpoint, load_into, save_checkpoint, shipped_or_path
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.registry import current_name
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 
 _CHUNK_FRAMES = 8192
 """Frames whose distances to a codebook are in memory at once."""
@@ -127,9 +127,9 @@ class CodecFacts:
         """Frames per second."""
         return self.sample_rate / self.hop_samples
 
-    def clock(self, window_frames: int = 1) -> Clock:
+    def clock(self, window_frames: int = 1) -> Timeline:
         """The project's clock with codec frames for latent frames."""
-        return Clock(self.sample_rate, self.hop_samples, window_frames)
+        return Timeline(self.sample_rate, self.hop_samples, window_frames)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""

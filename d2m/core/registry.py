@@ -36,7 +36,7 @@ STORED = frozenset({
     "d2m.audio.autoencoder.magnitude_encoder",
     "d2m.audio.autoencoder.mel_encoder",
     "d2m.audio.codec.DmaeCodec",
-    "d2m.core.timeline.Clock",
+    "d2m.core.timeline.Timeline",
     "d2m.diffusion.objectives.RectifiedFlowObjective",
     "d2m.diffusion.objectives.VelocityObjective",
     "d2m.diffusion.samplers.ddim",
@@ -119,7 +119,9 @@ _MOVED = {
 }
 """Modules of version 0.x, and where their classes and functions are now."""
 
-_RENAMED: dict[str, str] = {}
+_RENAMED: dict[str, str] = {
+    "d2m.core.timeline.Clock": "d2m.core.timeline.Timeline",
+}
 """Classes and functions that have another name since (in the module where they are now): whole old name to whole new name."""
 
 _OPEN_PACKAGES = ("d2m.systems.", "d2m.models.")

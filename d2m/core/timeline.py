@@ -1,4 +1,4 @@
-"""The one clock: seconds, motion frames (60 fps), audio samples and latent frames.
+"""The one timeline: seconds, motion frames (60 fps), audio samples and latent frames.
 
 Every length in the project is derived here, so that frames and seconds are never mixed.
 """
@@ -26,7 +26,7 @@ def motion_frames_to_seconds(frames: int) -> float:
 
 
 @dataclass(frozen=True)
-class Clock:
+class Timeline:
     """How one autoencoder divides time.
 
     Args:

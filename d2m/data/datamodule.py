@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from tqdm import tqdm
 
 from d2m.core.music import Music
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.data.dataset import (
     ClipWindows,
     Grid,
@@ -194,7 +194,7 @@ class PairedWindows(Windows):
         **settings: Any,
     ) -> None:
         super().__init__(root, **settings)
-        self.dmae, self.clock = dmae, Clock(sample_rate, latent_hop_samples)
+        self.dmae, self.clock = dmae, Timeline(sample_rate, latent_hop_samples)
         self.in_memory, self.streaming = in_memory, streaming
 
     @property
@@ -297,7 +297,7 @@ class TokenWindows(Windows):
         return TokenManifest.load(self.layout.token_folder(self.codec))
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> Timeline:
         """Of the codec."""
         facts = self.manifest.codec
         return facts.clock(max(1, round(self.window_seconds * facts.frame_rate)))

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from d2m.core.aist_names import genre_index, parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput, UserError
 from d2m.core.music import Music
-from d2m.core.timeline import MOTION_FPS, PICTURE_FPS, Clock
+from d2m.core.timeline import MOTION_FPS, PICTURE_FPS, Timeline
 from d2m.data.encode import rhythm_curves
 from d2m.data.layout import DataSetLayout, load_array, load_features, load_landmarks, load_latent, load_pictures
 from d2m.data.manifest import TokenManifest
@@ -111,7 +111,7 @@ class LatentGrid:
         clock: of the autoencoder or the codec.
     """
 
-    clock: Clock
+    clock: Timeline
 
     @property
     def seconds(self) -> float:
@@ -362,7 +362,7 @@ def load_waveform_clip(layout: DataSetLayout, name: str, grid: WaveformGrid) -> 
     features = load_features(layout, name).astype(np.float32)
     hop = grid.sample_rate // grid.rhythm_rate
     frames = music.waveform.shape[1] // hop + 1  # the last one may be cut off by the music's end
-    rhythm = rhythm_curves(layout, name, music, frames, Clock(grid.sample_rate, hop)).astype(np.float32)
+    rhythm = rhythm_curves(layout, name, music, frames, Timeline(grid.sample_rate, hop)).astype(np.float32)
     samples = np.clip(music.waveform * _FULL_SCALE, -_FULL_SCALE, _FULL_SCALE).round().astype(np.int16)
     pictures = load_pictures(layout, name) if grid.pictures else None
     landmarks = load_landmarks(layout, name, features) if grid.landmarks else None

@@ -26,7 +26,7 @@ from d2m.audio.pretrained import weights_sha256
 from d2m.core.errors import BadConfig, BadInput, UserError
 from d2m.core.files import array_shape, save_array, stored_names, sweep
 from d2m.core.music import Music
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.data.layout import DataSetLayout, load_features, load_latent
 from d2m.data.manifest import INDEX_NAME, MANIFEST, MAX_NAME_BYTES, VERSION, LatentManifest, TokenManifest
 from d2m.metrics.beat_tracker import track_beats_s
@@ -45,7 +45,7 @@ _BEAT_WIDTH_S = 0.03
 
 
 def rhythm_curves(
-    layout: DataSetLayout, name: str, music: Music, frames: int, clock: Clock
+    layout: DataSetLayout, name: str, music: Music, frames: int, clock: Timeline
 ) -> Float[np.ndarray, "2 frame"]:
     """Beat activation over onset envelope; the beats are the data set's own, or tracked where it knows none.
 
@@ -58,7 +58,7 @@ def rhythm_curves(
     return np.stack([beat_activation(beats_s, frames, clock), onset_envelope(music, frames, clock)])
 
 
-def beat_activation(beats_s: Float[np.ndarray, " beat"], frames: int, clock: Clock) -> Float[np.ndarray, " frame"]:
+def beat_activation(beats_s: Float[np.ndarray, " beat"], frames: int, clock: Timeline) -> Float[np.ndarray, " frame"]:
     """A bump of 1 and of 30 ms deviation around every beat, at the centre of each latent frame."""
     centres = (np.arange(frames) + 0.5) / clock.latent_rate
     if len(beats_s) == 0:
@@ -67,7 +67,7 @@ def beat_activation(beats_s: Float[np.ndarray, " beat"], frames: int, clock: Clo
     return np.exp(-0.5 * (nearest / _BEAT_WIDTH_S) ** 2)
 
 
-def onset_envelope(music: Music, frames: int, clock: Clock) -> Float[np.ndarray, " frame"]:
+def onset_envelope(music: Music, frames: int, clock: Timeline) -> Float[np.ndarray, " frame"]:
     """librosa's onset strength at the centre of each latent frame, the 98th percentile of the piece being 1."""
     hop = clock.latent_hop_samples
     # librosa's frame k is centred on sample k hop, a latent frame on (k + 1/2) hop.
@@ -95,7 +95,7 @@ class Target:
 
     layout: DataSetLayout
     coder: str
-    clock: Clock
+    clock: Timeline
     in_channels: int
     kind: str = "latents"
 
@@ -548,7 +548,7 @@ def train_codec(
         raise BadConfig(f"out={out}: expected the name of a .safetensors file to write.")
     codec = DmaeCodec(name, dmae, None, codebooks, codebook_size)
     layout = DataSetLayout(Path(root))
-    clock = Clock(codec.sample_rate, codec.hop_samples)
+    clock = Timeline(codec.sample_rate, codec.hop_samples)
     folder = layout.latent_folder(dmae)
     if (folder / MANIFEST).exists():  # data sets encoded before there were manifests have none
         LatentManifest.load(folder).check(clock, codec.config["dmae_sha256"])

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from d2m.audio.codec import CodecFacts
 from d2m.core.errors import BadInput
 from d2m.core.files import writing
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 
 MANIFEST = "manifest.json"
 VERSION = 1
@@ -105,11 +105,13 @@ class LatentManifest:
         write_manifest(folder / MANIFEST, asdict(self))
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> Timeline:
         """Of the autoencoder."""
-        return Clock(self.sample_rate, self.latent_hop_samples)
+        return Timeline(self.sample_rate, self.latent_hop_samples)
 
-    def differences(self, clock: Clock, weights_sha256: str | None = None, latent_channels: int | None = None) -> str:
+    def differences(
+        self, clock: Timeline, weights_sha256: str | None = None, latent_channels: int | None = None
+    ) -> str:
         """How an autoencoder differs from the one that made the latents; empty where it does not."""
         found = []
         if self.sample_rate != clock.sample_rate:
@@ -122,7 +124,7 @@ class LatentManifest:
             found.append(f"weights {self.weights_sha256[:12]}, not {weights_sha256[:12]}")
         return "; ".join(found)
 
-    def check(self, clock: Clock, weights_sha256: str | None = None, latent_channels: int | None = None) -> None:
+    def check(self, clock: Timeline, weights_sha256: str | None = None, latent_channels: int | None = None) -> None:
         """Refuse to train on latents of another autoencoder; what is None is not compared.
 
         Raises:

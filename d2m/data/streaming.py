@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import atomic_write, writable_folder
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.data.dataset import Clip, LatentGrid, MappedClips, Row, load_clip, load_split
 from d2m.data.layout import DataSetLayout
 from d2m.data.manifest import MAX_NAME_BYTES, VERSION, LatentManifest, read_manifest, write_manifest
@@ -246,7 +246,7 @@ class ShardedWindows(IterableDataset):
     """
 
     def __init__(
-        self, folder: Path, clock: Clock, batch_size: int, batches: int, seed: int = 0, random_start: bool = True
+        self, folder: Path, clock: Timeline, batch_size: int, batches: int, seed: int = 0, random_start: bool = True
     ) -> None:
         webdataset()
         self.manifest, self.latents = ShardsManifest.load(folder), LatentManifest.load(folder)

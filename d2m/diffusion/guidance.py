@@ -38,7 +38,7 @@ def guided(
     Args:
         network: (x, sigma, condition) -> v.
         condition: what the network is told; one row per row of x.
-        unconditional: the same rows with everything dropped.
+        unconditional: the same rows without what they are told.
         scale: guidance scale; 0 is unconditional.
         rescale: share of the answer whose deviation per row is put back to the conditional answer's, against
             over-saturation at high scales (Lin et al. 2023, arXiv:2305.08891, equations 15-16).
@@ -54,8 +54,8 @@ def guided(
 
     def both_halves(x: Tensor, sigma: Tensor) -> Tensor:
         doubled = network(torch.cat([x, x]), torch.cat([sigma, sigma]), both)
-        conditional, dropped = doubled.chunk(2)
-        answer = dropped + scale * (conditional - dropped)
+        conditional, uncond = doubled.chunk(2)
+        answer = uncond + scale * (conditional - uncond)
         return _rescaled(answer, conditional, rescale) if rescale else answer
 
     if interval is None:

@@ -68,7 +68,7 @@ def taper(window_frames: int, ramp_frames: int) -> Float[Tensor, " frame"]:
     return (distance / max(ramp_frames, 1)).clamp(max=1.0)
 
 
-def blended(windows: WindowDenoiser, plan: WindowPlan, batch: int, ramp_frames: int) -> Denoiser:
+def multidiffusion(windows: WindowDenoiser, plan: WindowPlan, batch: int, ramp_frames: int) -> Denoiser:
     """A denoiser of one whole latent [1 channel total_frames] made from a denoiser of windows.
 
     Args:

@@ -1,4 +1,4 @@
-"""Everything the U-Net is told about the dance, and the two ways of making it, behind one interface.
+"""The U-Net's condition, and the two ways of making it of a dance, behind one interface.
 
 `read(motion) -> Conditioned` runs the encoder, `with_genre(condition, genre) -> Condition` adds the genre, which may be one that
 was read. The aligned conditioner (ours) says at every latent frame what the body does at that moment; the published one gives
@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from d2m.core.errors import BadConfig
-from d2m.core.timeline import MOTION_FPS, Clock
+from d2m.core.timeline import MOTION_FPS, Timeline
 from d2m.models.encoders import MotionViT, TemporalEncoder, TokenFusion, motion_channels, resampled
 from d2m.models.heads import RHYTHM_CURVES, GenreClassifier, GenreToken, RhythmHead, read_genre_vectors
 
@@ -32,10 +32,10 @@ class MotionWindow:
 
 @dataclass(frozen=True)
 class Condition:
-    """What the U-Net is told, one row per latent; a part that a conditioning does not use is None.
+    """What the U-Net is conditioned on, one row per latent; a part that a conditioning does not use is None.
 
     Args:
-        dropped: rows whose tokens the U-Net replaces by its own learned null tokens (classifier-free guidance).
+        is_uncond: rows whose tokens the U-Net replaces by its own learned null tokens (classifier-free guidance).
         tokens: for cross-attention.
         levels: for each U-Net level, channels of that level's length.
         input_channels: concatenated to the noisy latent.
@@ -43,7 +43,7 @@ class Condition:
         keys_values: of every cross-attention of a U-Net, made of the tokens before (`ConditionedUNet.prepared`).
     """
 
-    dropped: Bool[Tensor, " batch"]
+    is_uncond: Bool[Tensor, " batch"]
     tokens: Float[Tensor, "batch token embedding"] | None = None
     levels: tuple[Tensor, ...] | None = None
     input_channels: Float[Tensor, "batch _ frame"] | None = None
@@ -71,7 +71,7 @@ class Condition:
         return self._mapped(lambda mine: mine[which])
 
     def replaced(self, where: Bool[Tensor, " batch"], other: "Condition") -> "Condition":
-        """The other's rows where told to, this condition's elsewhere."""
+        """The other's rows at `where`, this condition's elsewhere."""
         return self._mapped(lambda mine, its: torch.where(where.view(-1, *[1] * (mine.ndim - 1)), its, mine), other)
 
 
@@ -108,18 +108,18 @@ class Conditioner(nn.Module, ABC):
         """The condition that `read` gave, with a genre for each row."""
 
     @abstractmethod
-    def null(self, condition: Condition) -> Condition:
+    def uncond(self, condition: Condition) -> Condition:
         """The learned condition that says nothing, with as many rows as `condition`."""
 
     def prepare(self) -> None:
         """Called once before training: read what the configuration names and the state dict carries from then on."""
 
-    def dropped(self, condition: Condition, probability: float) -> Condition:
+    def cfg_dropout(self, condition: Condition, probability: float) -> Condition:
         """Each row replaced by the null condition with the given probability (Ho & Salimans 2022, algorithm 1)."""
         if probability <= 0:
             return condition
-        lost = torch.rand(len(condition.dropped), device=condition.dropped.device) < probability
-        return condition.replaced(lost, self.null(condition))
+        lost = torch.rand(len(condition.is_uncond), device=condition.is_uncond.device) < probability
+        return condition.replaced(lost, self.uncond(condition))
 
 
 class AlignedConditioner(Conditioner):
@@ -137,7 +137,7 @@ class AlignedConditioner(Conditioner):
     def __init__(
         self,
         encoder: TemporalEncoder,
-        clock: Clock,
+        clock: Timeline,
         factors: Sequence[int],
         level_channels: Sequence[int],
         input_channels: int,
@@ -150,10 +150,10 @@ class AlignedConditioner(Conditioner):
         self.classifier = GenreClassifier(width)
         self.genre_token = GenreToken(features)
         self.pooled = nn.Linear(width, features)
-        told = width + len(RHYTHM_CURVES)
+        cond = width + len(RHYTHM_CURVES)
         self.strides = [prod(factors[: i + 1]) for i in range(len(factors))]
-        self.levels = nn.ModuleList(nn.Conv1d(told, channels, 1) for channels in level_channels)
-        self.input = nn.Conv1d(told, input_channels, 1)
+        self.levels = nn.ModuleList(nn.Conv1d(cond, channels, 1) for channels in level_channels)
+        self.input = nn.Conv1d(cond, input_channels, 1)
         self.null_levels = nn.ParameterList(nn.Parameter(torch.zeros(channels, 1)) for channels in level_channels)
         self.null_input = nn.Parameter(torch.zeros(input_channels, 1))
         self.null_features = nn.Parameter(torch.zeros(features))
@@ -164,13 +164,13 @@ class AlignedConditioner(Conditioner):
         aligned = resampled(encoded, self.positions(encoded.device))
         rhythm = self.rhythm(aligned)
         # Detached: the curve keeps meaning the rhythm, whatever the denoiser would like it to mean.
-        told = torch.cat([aligned, rhythm.detach().sigmoid().to(aligned)], dim=1)
+        cond = torch.cat([aligned, rhythm.detach().sigmoid().to(aligned)], dim=1)
         condition = Condition(
-            dropped=torch.zeros(len(told), dtype=torch.bool, device=told.device),
+            is_uncond=torch.zeros(len(cond), dtype=torch.bool, device=cond.device),
             levels=tuple(
-                level(F.avg_pool1d(told, stride)) for level, stride in zip(self.levels, self.strides, strict=True)
+                level(F.avg_pool1d(cond, stride)) for level, stride in zip(self.levels, self.strides, strict=True)
             ),
-            input_channels=self.input(told),
+            input_channels=self.input(cond),
             features=self.pooled(encoded.mean(dim=-1)),
         )
         return Conditioned(condition, self.classifier(encoded), rhythm)
@@ -187,13 +187,13 @@ class AlignedConditioner(Conditioner):
         stride = self.encoder.stride
         return ((second * MOTION_FPS - (stride - 1) / 2) / stride).float()
 
-    def null(self, condition: Condition) -> Condition:
+    def uncond(self, condition: Condition) -> Condition:
         """Learned constants in place of all context, genre included."""
         assert condition.levels is not None and condition.input_channels is not None and condition.features is not None
         return Condition(
-            dropped=torch.ones_like(condition.dropped),
+            is_uncond=torch.ones_like(condition.is_uncond),
             levels=tuple(
-                null.to(told).expand_as(told) for null, told in zip(self.null_levels, condition.levels, strict=True)
+                null.to(cond).expand_as(cond) for null, cond in zip(self.null_levels, condition.levels, strict=True)
             ),
             input_channels=self.null_input.to(condition.input_channels).expand_as(condition.input_channels),
             features=self.null_features.to(condition.features).expand_as(condition.features),
@@ -208,11 +208,11 @@ class PublishedConditioner(Conditioner):
         fusion: the paper's fusion block, or None for 357 tokens of 219.
         normalised: whether the ViT reads normalised features; the published system does not normalise.
         genre_prompt: weight a of the prompt variant, tokens + a * genre token (published: 0.01, 0.1 or 0.2). 0: the genre
-            is not told, as in the base variant. An unknown genre's token starts at zero.
+            is no condition, as in the base variant. An unknown genre's token starts at zero.
         genre_vectors: file with the genres' tokens, such as the text embeddings of the published system, which stay as they
             are (see `d2m.models.heads.read_genre_vectors`); None: learned tokens.
         clock: of the autoencoder; where it is given, a rhythm head reads the frame tokens at each latent frame's centre, as an
-            auxiliary task that the published system does not have. What the U-Net is told stays as published.
+            auxiliary task that the published system does not have. The condition stays as published.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class PublishedConditioner(Conditioner):
         normalised: bool = False,
         genre_prompt: float = 0.0,
         genre_vectors: str | None = None,
-        clock: Clock | None = None,
+        clock: Timeline | None = None,
     ) -> None:
         super().__init__()
         self.genre_vectors, self.clock = genre_vectors, clock
@@ -238,7 +238,7 @@ class PublishedConditioner(Conditioner):
         """Read the genre vectors; afterwards they come from the checkpoint, and their file is not needed.
 
         Raises:
-            BadConfig: when the file is missing, or the genre is not told.
+            BadConfig: when the file is missing, or the genre is no condition.
             BadInput: when it is not a table of ten vectors of the tokens' width.
         """
         if self.genre_vectors is None:
@@ -257,8 +257,8 @@ class PublishedConditioner(Conditioner):
             rhythm = self.rhythm(resampled(tokens[:, 1:].mT, position))  # the first token is of the class
         if self.fusion is not None:
             tokens = self.fusion(tokens)
-        dropped = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
-        return Conditioned(Condition(dropped, tokens=tokens), logits, rhythm)
+        is_uncond = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+        return Conditioned(Condition(is_uncond, tokens=tokens), logits, rhythm)
 
     def with_genre(self, condition: Condition, genre: Int[Tensor, " batch"]) -> Condition:
         """Adds the genre's token, weighted, to every token; the base variant knows no genre."""
@@ -266,6 +266,6 @@ class PublishedConditioner(Conditioner):
             return condition
         return replace(condition, tokens=condition.tokens + self.genre_prompt * self.genre_token(genre)[:, None])
 
-    def null(self, condition: Condition) -> Condition:
-        """All rows marked as dropped: the null tokens are the U-Net's own, as in the published weights."""
-        return Condition(torch.ones_like(condition.dropped), tokens=condition.tokens)
+    def uncond(self, condition: Condition) -> Condition:
+        """All rows marked as unconditional: the null tokens are the U-Net's own, as in the published weights."""
+        return Condition(torch.ones_like(condition.is_uncond), tokens=condition.tokens)

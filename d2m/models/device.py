@@ -74,7 +74,7 @@ class DeviceConfig:
 def choose_device(
     device: str = "cpu", precision: str = "exact", compiled: bool = False, has_bfloat16_on_cpu: bool = True
 ) -> DeviceConfig:
-    """A placement from settings.
+    """A device configuration from settings.
 
     Args:
         device: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU where there is one.

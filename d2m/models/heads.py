@@ -13,7 +13,7 @@ from d2m.core.aist_names import GENRES
 from d2m.core.errors import BadConfig, BadInput
 
 UNKNOWN_GENRE = len(GENRES)
-"""Index of the token for "genre not told"; the genres themselves are 0 to 9 in the order of `d2m.core.aist_names.GENRES`."""
+"""Index of the token for the unknown genre; the genres themselves are 0 to 9 in the order of `d2m.core.aist_names.GENRES`."""
 
 
 class GenreToken(nn.Module):

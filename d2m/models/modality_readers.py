@@ -1,4 +1,4 @@
-"""The landmark front end: what a system is told read from MediaPipe's 33 landmarks instead of from SMPL features.
+"""The landmark front end: a system's condition read from MediaPipe's 33 landmarks instead of from SMPL features.
 
 After the "DanceToMusic" project (2023), which shows a transformer the landmarks less the nose, 96 numbers a frame; the
 velocities beside them are ours, as in `d2m.models.encoders.motion_channels`.
@@ -114,7 +114,7 @@ class LandmarkReader(BodyReader):
         return landmark_channels(body)
 
 
-# The small-pixel front end: what a WaveNet is told read from little grey video frames instead of from a skeleton.
+# The small-pixel front end: a WaveNet's condition read from little grey video frames instead of from a skeleton.
 
 
 class FrameReader(nn.Module):
@@ -152,7 +152,7 @@ class FrameReader(nn.Module):
 
     @property
     def channels(self) -> int:
-        """Channels of `MotionRead.told`."""
+        """Channels of `MotionRead.cond`."""
         return self.width + len(RHYTHM_CURVES)
 
     def fit(self, dances: Sequence[np.ndarray]) -> None:
@@ -172,8 +172,8 @@ class FrameReader(nn.Module):
         second = (torch.arange(frames, dtype=torch.float64, device=pictures.device) + 0.5) / frame_rate
         aligned = resampled(encoded, (second * PICTURE_FPS).float())
         rhythm = self.rhythm(aligned)
-        told = torch.cat([aligned, rhythm.detach().sigmoid().to(aligned)], dim=1)
-        return MotionRead(told, encoded.mean(dim=-1), rhythm, self.classifier(encoded))
+        cond = torch.cat([aligned, rhythm.detach().sigmoid().to(aligned)], dim=1)
+        return MotionRead(cond, encoded.mean(dim=-1), rhythm, self.classifier(encoded))
 
 
 # A dance of any length read in windows as long as those that the reader was trained on.
@@ -184,11 +184,11 @@ class WholeRead:
     """What was read from a whole dance.
 
     Args:
-        told: at every asked frame, see `d2m.models.motion_reader.MotionRead`; the rhythm curves are its last channels.
+        cond: at every asked frame, see `d2m.models.motion_reader.MotionRead`; the rhythm curves are its last channels.
         genre: probability of each genre, averaged over the windows.
     """
 
-    told: Float[Tensor, "told frame"]
+    cond: Float[Tensor, "cond frame"]
     genre: Float[Tensor, " 10"]
 
 
@@ -220,7 +220,7 @@ def read_whole(
     own = max(1, int(window * ratio))
     centrality = torch.minimum(torch.arange(own), torch.arange(own).flip(0)).to(dance.device)
     total = int(last * ratio) + own
-    told = dance.new_zeros(reader.channels, total)
+    cond = dance.new_zeros(reader.channels, total)
     best = torch.full((total,), -1, device=dance.device)
     genres = []
     for start in starts:
@@ -228,8 +228,8 @@ def read_whole(
         first = int(start * ratio)
         place = slice(first, first + own)
         better = centrality > best[place]
-        told[:, place] = torch.where(better, read.told[0].float(), told[:, place])
+        cond[:, place] = torch.where(better, read.cond[0].float(), cond[:, place])
         best[place] = torch.where(better, centrality, best[place])
         genres.append(read.genre_logits.float().softmax(dim=-1))
-    held = told[:, -1:].expand(-1, max(0, frames - total))
-    return WholeRead(torch.cat([told, held], dim=-1)[:, :frames], torch.cat(genres).mean(dim=0))
+    held = cond[:, -1:].expand(-1, max(0, frames - total))
+    return WholeRead(torch.cat([cond, held], dim=-1)[:, :frames], torch.cat(genres).mean(dim=0))

@@ -1,4 +1,4 @@
-"""The regular pulse of windows of motion: tempo, phase and strength, told as numbers that change smoothly."""
+"""The regular pulse of windows of motion: tempo, phase and strength, as numbers that change smoothly."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from d2m.motion.features import Normalizer
 LOWEST_BPM, HIGHEST_BPM, STEP_BPM = 50.0, 220.0, 0.5
 
 MIDDLE_BPM = 120.0
-"""The tempo that is told as 0; twice as fast is 1."""
+"""The tempo that is encoded as 0; twice as fast is 1."""
 
 PULSE_NUMBERS = 4
 """Tempo, cosine and sine of the phase, strength."""
@@ -39,10 +39,10 @@ class TempoPhase:
     turn_at_start: Float[Tensor, " batch"]
     strength: Float[Tensor, " batch"]
 
-    def told_at(self, seconds: Float[Tensor, " word"]) -> Float[Tensor, "batch 4 word"]:
+    def features_at(self, seconds: Float[Tensor, " word"]) -> Float[Tensor, "batch 4 word"]:
         """Octaves above 120 BPM, cosine and sine of the phase, and strength, at moments of the window.
 
-        All but the strength are scaled by it, so that where there is no pulse none is told.
+        All but the strength are scaled by it, so that where there is no pulse all are zero.
         """
         phase = 2 * pi * (self.turn_at_start[:, None] + self.bpm[:, None] / 60 * seconds[None])
         tempo = (self.bpm.log2() - log2(MIDDLE_BPM))[:, None].expand_as(phase)
@@ -84,14 +84,14 @@ class MotionRead:
     """What was read from windows of motion.
 
     Args:
-        told: at every asked frame: encoder features, then the rhythm curves as probabilities (detached, so that they keep
+        cond: at every asked frame: encoder features, then the rhythm curves as probabilities (detached, so that they keep
             meaning the rhythm).
         pooled: mean of the encoder's features over the window.
         rhythm_logits: in the order of `d2m.models.heads.RHYTHM_CURVES`, at the asked frames.
         genre_logits: in the order of `d2m.core.aist_names.GENRES`.
     """
 
-    told: Float[Tensor, "batch told frame"]
+    cond: Float[Tensor, "batch cond frame"]
     pooled: Float[Tensor, "batch channel"]
     rhythm_logits: Float[Tensor, "batch 2 frame"]
     genre_logits: Float[Tensor, "batch 10"]
@@ -114,7 +114,7 @@ class BodyReader(nn.Module, ABC):
 
     @property
     def channels(self) -> int:
-        """Channels of `MotionRead.told`."""
+        """Channels of `MotionRead.cond`."""
         return self.encoder.channels + len(RHYTHM_CURVES)
 
     @abstractmethod
@@ -133,8 +133,8 @@ class BodyReader(nn.Module, ABC):
         encoded = self.encoder(self.shown(body))
         aligned = resampled(encoded, self.positions(frames, frame_rate).to(encoded.device))
         rhythm = self.rhythm(aligned)
-        told = torch.cat([aligned, rhythm.detach().sigmoid().to(aligned)], dim=1)
-        return MotionRead(told, encoded.mean(dim=-1), rhythm, self.classifier(encoded))
+        cond = torch.cat([aligned, rhythm.detach().sigmoid().to(aligned)], dim=1)
+        return MotionRead(cond, encoded.mean(dim=-1), rhythm, self.classifier(encoded))
 
     def positions(self, frames: int, frame_rate: float | int) -> Float[Tensor, " frame"]:
         """Fractional encoder frame at the centre of each asked frame."""

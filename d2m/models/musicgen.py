@@ -183,7 +183,7 @@ class FrozenMusicGen:
         """A prompt in this model's tokens, see `PromptTokens.of`."""
         return PromptTokens.of(text, self.tokenizer)
 
-    def told(self, prompt: PromptTokens, words: PseudoWords) -> TextCondition:
+    def condition(self, prompt: PromptTokens, words: PseudoWords) -> TextCondition:
         """What the text encoder makes of a prompt with pseudo-words; gradients reach the words.
 
         The words replace *input* embeddings: a hook on the table would do nothing, and encoder outputs given to
@@ -339,8 +339,8 @@ def sampled_codes(
 def _guided(logits: Float[Tensor, "rows codebook entry"], scale: float | int) -> Float[Tensor, "batch codebook entry"]:
     if scale == 1:
         return logits
-    told, untold = logits.chunk(2)
-    return untold + scale * (told - untold)
+    cond, uncond = logits.chunk(2)
+    return uncond + scale * (cond - uncond)
 
 
 def _drawn(

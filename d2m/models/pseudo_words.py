@@ -157,8 +157,8 @@ class WindowedWords(WordEncoder):
         self.width, self.frame_rate = width, frame_rate
         self.window_seconds, self.prefix_seconds = window_seconds, prefix_seconds
         self.word_frames = max(1, round(word_seconds * frame_rate))
-        told = encoder_channels + len(RHYTHM_CURVES)
-        self.stretch = nn.Conv1d(told, hidden, self.word_frames, stride=self.word_frames)
+        cond = encoder_channels + len(RHYTHM_CURVES)
+        self.stretch = nn.Conv1d(cond, hidden, self.word_frames, stride=self.word_frames)
         self.pulse = nn.Linear(PULSE_NUMBERS, hidden)
         self.rhythm_out = nn.Sequential(
             nn.GELU(), nn.Linear(hidden, 2 * hidden), nn.GELU(), nn.Linear(2 * hidden, width), nn.LayerNorm(width)
@@ -170,11 +170,11 @@ class WindowedWords(WordEncoder):
     ) -> PseudoWords:
         """A last stretch that the clip does not fill is filled with its last frame."""
         beat = read.rhythm_logits[:, 0].detach().sigmoid()
-        told = F.pad(read.told, (0, -read.told.shape[-1] % self.word_frames), mode="replicate")
-        words = told.shape[-1] // self.word_frames
-        starts = torch.arange(words, device=told.device) * (self.word_frames / self.frame_rate)
-        pulse = tempo_phase(beat, self.frame_rate).told_at(starts).to(told)
-        x = self.stretch(told) + self.pulse(pulse.transpose(1, 2)).transpose(1, 2)
+        cond = F.pad(read.cond, (0, -read.cond.shape[-1] % self.word_frames), mode="replicate")
+        words = cond.shape[-1] // self.word_frames
+        starts = torch.arange(words, device=cond.device) * (self.word_frames / self.frame_rate)
+        pulse = tempo_phase(beat, self.frame_rate).features_at(starts).to(cond)
+        x = self.stretch(cond) + self.pulse(pulse.transpose(1, 2)).transpose(1, 2)
         return PseudoWords(self.rhythm_out(x.transpose(1, 2)), self.genre(genre))
 
 

@@ -200,7 +200,7 @@ class ConditionedUNet(nn.Module):
             raise ValueError(f"the U-Net needs a multiple of {self.reduction} latent frames, not {x.shape[-1]}.")
         told = {}
         if self.told_tokens:
-            told = {"embedding": condition.keys_values or condition.tokens, "dropped": condition.dropped}
+            told = {"embedding": condition.keys_values or condition.tokens, "dropped": condition.is_uncond}
         if self.told_levels:
             told["channels"] = condition.levels
         if condition.input_channels is not None:
@@ -215,10 +215,10 @@ class ConditionedUNet(nn.Module):
         """
         if not self.told_tokens or condition.tokens is None or condition.keys_values is not None:
             return condition
-        tokens, rows = condition.tokens, len(condition.dropped)
+        tokens, rows = condition.tokens, len(condition.is_uncond)
         null = self._null_embedding[0](tokens[:1]).to(tokens)
-        if not condition.dropped.all():
-            tokens = torch.where(condition.dropped[:, None, None], null, tokens)
+        if not condition.is_uncond.all():
+            tokens = torch.where(condition.is_uncond[:, None, None], null, tokens)
             return replace(condition, keys_values=self._keys_values(tokens))
         found = (*null.shape, null.dtype, null.device, self._fingerprint())
         if self._null_keys_values is None or self._null_keys_values[0] != found:

@@ -276,7 +276,7 @@ class DecoderDistillation(LightningModule):
             self._teacher = {name: value.to(x.device) for name, value in self._teacher.items()}
         # a-unet registers some modules twice. Told to tie weights, PyTorch swaps those twice and gives back the wrong
         # ones; each once is right, since both names are of one module.
-        arguments, told = (x, sigma), self.dmae.told(latent)
+        arguments, told = (x, sigma), self.dmae.condition(latent)
         return functional_call(self.dmae.autoencoder.net, self._teacher, arguments, told, tie_weights=False)
 
     @torch.no_grad()
@@ -307,7 +307,7 @@ class DecoderDistillation(LightningModule):
             noise = torch.randn(waveform.shape, generator=generator).to(waveform)
             x = schedule.add_noise(waveform, noise, jump.sigma)
             target = self.target(x, jump, latent)
-        predicted = self.dmae.autoencoder.net(x, jump.sigma, **self.dmae.told(latent))
+        predicted = self.dmae.autoencoder.net(x, jump.sigma, **self.dmae.condition(latent))
         return nn.functional.mse_loss(predicted.float(), target.float())
 
     def training_step(self, batch: Mapping[str, Any], _: int) -> Tensor:

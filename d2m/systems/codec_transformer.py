@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from d2m.audio.codec import CodecFacts, load_codec
 from d2m.core.errors import BadConfig
-from d2m.core.timeline import MOTION_FPS, Clock
+from d2m.core.timeline import MOTION_FPS, Timeline
 from d2m.models.device import DeviceConfig
 from d2m.models.heads import drop_genre
 from d2m.models.motion_reader import BodyReader, MotionRead
@@ -41,7 +41,7 @@ from d2m.systems.training_system import (
 class WritesCodes(Protocol):
     """What the music_generator needs of a system."""
 
-    clock: Clock
+    clock: Timeline
     sampling: SamplingSettings
     reader: BodyReader
 
@@ -88,16 +88,16 @@ class CodecGenerator(MusicGenerator):
         self.reads = system.reader.reads
         system.eval().requires_grad_(False)
 
-    def on(self, placement: DeviceConfig) -> None:
+    def on(self, device_config: DeviceConfig) -> None:
         """Any device; bfloat16 on GPUs only."""
-        refuse_what_speeds_networks(placement, "a codec transformer")
-        self.placement = placement
-        self.system.to(placement.device)
-        self.codec.to(placement.device)
+        refuse_what_speeds_networks(device_config, "a codec transformer")
+        self.device_config = device_config
+        self.system.to(device_config.device)
+        self.codec.to(device_config.device)
 
     def read(self, motion: Float[torch.Tensor, " time *part"]) -> DanceReading:
         """Genre, averaged over the dance's windows, and the beats that the rhythm head reads."""
-        reads = self.system.windows_read(motion.to(self.placement.device))
+        reads = self.system.windows_read(motion.to(self.device_config.device))
         total, count = np.zeros(reads[-1][0].stop), np.zeros(reads[-1][0].stop)
         for where, read in reads:
             total[where] += read.rhythm_logits[0, 0].float().sigmoid().cpu().numpy()
@@ -119,10 +119,10 @@ class CodecGenerator(MusicGenerator):
             "guidance": float(asked.get("guidance", own.guidance)),
         }
         frames = self.system.clock.samples_to_latent_frames(request.samples)
-        motion = request.motion.to(self.placement.device)
+        motion = request.motion.to(self.device_config.device)
         probabilities = self.read(motion).genre_probabilities
         genre = int(probabilities.argmax()) if request.genre is None else request.genre
-        with self.placement.running():
+        with self.device_config.running():
             codes = self.system.generate_long(
                 motion, genre, frames, SamplingSettings(**used), request.seed, progress=request.progress
             )
@@ -155,7 +155,7 @@ class CodecTransformer(TrainedSystem):
         self,
         reader: BodyReader,
         decoder: TokenDecoder,
-        clock: Clock,
+        clock: Timeline,
         optimization: OptimizerSettings | None = None,
         loss_weights: LossWeights | None = None,
         sampling: SamplingSettings | None = None,
@@ -198,10 +198,12 @@ class CodecTransformer(TrainedSystem):
         """Every part of the loss, unweighted, the weighted sum as `loss`, and `token_K` of each codebook."""
         codes, genre, pattern = batch["codes"], batch["genre"], self.decoder.steps
         read = self.read(shown(batch, self.reader.reads), codes.shape[-1])
-        told, dropped = read.told, None
+        cond, is_uncond = read.cond, None
         if training:
-            dropped = torch.rand(len(codes), device=codes.device) < self.condition_dropout
-        condition = self.decoder.condition(told, drop_genre(genre, self.genre_dropout) if training else genre, dropped)
+            is_uncond = torch.rand(len(codes), device=codes.device) < self.condition_dropout
+        condition = self.decoder.condition(
+            cond, drop_genre(genre, self.genre_dropout) if training else genre, is_uncond
+        )
         steps = pattern.delayed(codes)
         logits = self.decoder(pattern.inputs(steps), condition).float()
         losses = [
@@ -265,11 +267,11 @@ class CodecTransformer(TrainedSystem):
                 start = min(max(0, done - self.prompt_frames), frames - window)
                 read = self.read(self.window(motion, start, window)[None], window)
                 label = torch.full((1,), genre, device=motion.device)
-                condition, null = self.decoder.condition(read.told, label), None
+                condition, uncond = self.decoder.condition(read.cond, label), None
                 if sampling.guidance != 1:
-                    null = self.decoder.condition(read.told, label, torch.ones_like(label, dtype=torch.bool))
+                    uncond = self.decoder.condition(read.cond, label, torch.ones_like(label, dtype=torch.bool))
                 made = sampled_codes(
-                    self.decoder, condition, null, codes[None, :, start:], window, sampling, generator, progress
+                    self.decoder, condition, uncond, codes[None, :, start:], window, sampling, generator, progress
                 )  # fmt: skip
                 codes = torch.cat([codes[:, :start], made[0]], dim=-1)
         return codes

@@ -171,21 +171,21 @@ class MusicGenerator(ABC):
     picture_size: int = 32
     """Pixels a side of the pictures, where it reads those."""
 
-    placement: DeviceConfig = DeviceConfig()
+    device_config: DeviceConfig = DeviceConfig()
     """Where it makes music."""
 
     has_bfloat16_on_cpu: bool = False
     """Whether it can make music in bfloat16 there."""
 
-    def on(self, placement: DeviceConfig) -> None:
+    def on(self, device_config: DeviceConfig) -> None:
         """Make music there from now on; asked once, before any.
 
         Raises:
             BadConfig: when the system cannot.
         """
-        if placement != DeviceConfig():
+        if device_config != DeviceConfig():
             raise BadConfig(
-                f"device={placement.device}, precision={placement.precision}: {type(self).__name__} makes music on a CPU in float32 "
+                f"device={device_config.device}, precision={device_config.precision}: {type(self).__name__} makes music on a CPU in float32 "
                 "only; leave both out."
             )
 
@@ -213,17 +213,17 @@ class MusicGenerator(ABC):
 READS_NO_BEAT = "this checkpoint does not read a beat from motion, so no tempo can be asked for; leave it out."
 
 
-def refuse_what_speeds_networks(placement: DeviceConfig, system: str) -> None:
+def refuse_what_speeds_networks(device_config: DeviceConfig, system: str) -> None:
     """Refuse what this project's U-Nets and decoders alone can do.
 
     Raises:
         BadConfig: for bfloat16 on a CPU, or compiled networks.
     """
-    if placement.compiled:
+    if device_config.compiled:
         raise BadConfig(f"compile=true: the networks of {system} are not compiled; leave it out.")
-    if placement.device.type == "cpu" and placement.precision != "exact":
+    if device_config.device.type == "cpu" and device_config.precision != "exact":
         raise BadConfig(
-            f"precision={placement.precision}: {system} makes music in float32 on a CPU; say precision=exact."
+            f"precision={device_config.precision}: {system} makes music in float32 on a CPU; say precision=exact."
         )
 
 

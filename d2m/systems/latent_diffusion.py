@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from d2m.core.timeline import MOTION_FPS, Clock
+from d2m.core.timeline import MOTION_FPS, Timeline
 from d2m.diffusion.guidance import guided
 from d2m.diffusion.inversion import sampled_from
-from d2m.diffusion.multidiffusion import WindowPlan, blended, joined_plans, plan_windows
+from d2m.diffusion.multidiffusion import WindowPlan, joined_plans, multidiffusion, plan_windows
 from d2m.diffusion.objectives import Objective, VelocityObjective
 from d2m.diffusion.samplers import SAMPLERS, Denoiser, Progress, check_understood, dpm_solver_pp_2m
 from d2m.models.conditioner import Condition, Conditioned, Conditioner, MotionWindow
@@ -108,7 +108,7 @@ class LatentDiffusion(TrainedSystem):
         self,
         conditioner: Conditioner,
         unet: ConditionedUNet,
-        clock: Clock,
+        clock: Timeline,
         objective: Objective | None = None,
         sampler: Sampler = dpm_solver_pp_2m,
         normalizer: Normalizer | None = None,
@@ -159,7 +159,7 @@ class LatentDiffusion(TrainedSystem):
         conditioned = self.conditioned(batch["features"], batch["genre"], training)
         condition = conditioned.condition
         if training:
-            condition = self.conditioner.dropped(condition, self.condition_dropout)
+            condition = self.conditioner.cfg_dropout(condition, self.condition_dropout)
         example = self.objective.example(self.standardised(batch["latent"]), generator)
         predicted = self.unet(example.x, example.sigma, condition)
         weights, parts = self.loss_weights, {}
@@ -205,7 +205,7 @@ class LatentDiffusion(TrainedSystem):
     def conditioned(
         self, features: Float[Tensor, "batch time 219"], genre: Int[Tensor, " batch"], training: bool
     ) -> Conditioned:
-        """What the U-Net is told of windows; augmented, and some genres dropped, in training."""
+        """The condition of windows; augmented, and some genres dropped, in training."""
         motion = self.motion_window(features, training)
         return self.conditioner(motion, drop_genre(genre, self.genre_dropout) if training else genre)
 
@@ -259,7 +259,7 @@ class LatentDiffusion(TrainedSystem):
     @torch.no_grad()
     def read(self, requests: Sequence[LatentRequest], settings: GenerationSettings) -> WindowsRead:
         """Run the motion encoder over the windows of dances, `settings.batch` at a time."""
-        plans = [self.window_plan(one.frames) for one in requests]
+        plans = [self.window_plan(one.frames, settings) for one in requests]
         windows = torch.cat(
             [self.motion_windows(one.features, plan) for one, plan in zip(requests, plans, strict=True)]
         )
@@ -281,7 +281,7 @@ class LatentDiffusion(TrainedSystem):
         def denoised(x: Tensor, sigma: Tensor, which: slice) -> Tensor:
             return of_windows(which.start, which.stop)(x, sigma)
 
-        return blended(denoised, joined_plans(read.plans), settings.batch, settings.overlap_frames)
+        return multidiffusion(denoised, joined_plans(read.plans), settings.batch, settings.overlap_frames)
 
     def guided(self, condition: Condition, uncond: Condition, settings: GenerationSettings) -> Denoiser:
         """The U-Net under classifier-free guidance."""
@@ -289,14 +289,15 @@ class LatentDiffusion(TrainedSystem):
             self.unet, condition, uncond, settings.guidance, settings.guidance_rescale, settings.guidance_interval
         )
 
-    def window_plan(self, frames: int) -> WindowPlan:
+    def window_plan(self, frames: int, settings: GenerationSettings | None = None) -> WindowPlan:
         """Windows for `frames` latent frames, starting where a latent frame is closest to a motion frame."""
+        overlap_frames = (settings or self.generation).overlap_frames
 
         def misfit(start: int) -> float:
             motion_frame = start * MOTION_FPS / self.clock.latent_rate
             return abs(motion_frame - round(motion_frame))
 
-        return plan_windows(frames, self.clock.window_latent_frames, self.generation.overlap_frames, misfit)
+        return plan_windows(frames, self.clock.window_latent_frames, overlap_frames, misfit)
 
     def motion_windows(
         self, features: Float[Tensor, "time 219"], plan: WindowPlan
@@ -322,8 +323,8 @@ class LatentDiffusion(TrainedSystem):
 
     def prepared(self, condition: Condition) -> tuple[Condition, Condition]:
         """The condition and its null, with keys and values made once for all steps where memory allows it."""
-        null = self.conditioner.null(condition)
-        rows = 2 * len(condition.dropped)  # guidance joins both halves
+        uncond = self.conditioner.uncond(condition)
+        rows = 2 * len(condition.is_uncond)  # guidance joins both halves
         if rows * self.unet.keys_values_bytes(condition) > KEYS_VALUES_BYTES:
-            return condition, null
-        return self.unet.prepared(condition), self.unet.prepared(null)
+            return condition, uncond
+        return self.unet.prepared(condition), self.unet.prepared(uncond)

@@ -87,7 +87,7 @@ class LatentGenerator(MusicGenerator):
         self.system, self.dmae, self.sample_rate = system.eval().requires_grad_(False), dmae, dmae.clock.sample_rate
         self._fitting_batch: int | None = None
         for network in self._networks():  # the same numbers sooner; names and values of the weights stay as they are
-            self.placement.place(network)
+            self.device_config.place(network)
         if system.clock != dmae.clock or system.unet.in_channels != dmae.latent_channels:
             raise BadConfig(
                 f"this checkpoint is made for latents of {system.unet.in_channels} channels on {system.clock}, but autoencoder "
@@ -104,15 +104,15 @@ class LatentGenerator(MusicGenerator):
         networks = (self.system.unet, self.dmae.autoencoder.net, self.dmae.onepass)
         return [network for network in networks if network is not None]
 
-    def on(self, placement: DeviceConfig) -> None:
+    def on(self, device_config: DeviceConfig) -> None:
         """Any device; bfloat16 in the U-Net and the decoders."""
-        if placement == self.placement:
+        if device_config == self.device_config:
             return
-        self.placement = placement
+        self.device_config = device_config
         for network in self._networks():
-            placement.place(network)
-        self.system.to(placement.device)
-        self.dmae.to(placement.device)
+            device_config.place(network)
+        self.system.to(device_config.device)
+        self.dmae.to(device_config.device)
 
     def read(self, motion: Float[Tensor, "time 219"]) -> DanceReading:
         """Genre and beats, averaged over the dance's windows.
@@ -121,7 +121,7 @@ class LatentGenerator(MusicGenerator):
             BadConfig: when the system reads no rhythm from motion.
         """
         frames = max(1, int(len(motion) / MOTION_FPS * self.dmae.clock.latent_rate))
-        asked = LatentRequest(motion.to(self.placement.device), frames)
+        asked = LatentRequest(motion.to(self.device_config.device), frames)
         read = self.system.read([asked], self.system.generation)
         curve = read.beat_activation()
         if curve is None:
@@ -158,7 +158,7 @@ class LatentGenerator(MusicGenerator):
         used["guidance"] = float(settings.guidance)
         wanted = [
             LatentRequest(
-                one.motion.to(self.placement.device),
+                one.motion.to(self.device_config.device),
                 self.dmae.clock.samples_to_latent_frames(one.samples),
                 one.genre,
                 one.seed,
@@ -172,7 +172,7 @@ class LatentGenerator(MusicGenerator):
                 raise BadConfig(
                     f"{name}={asked[name]}: says how a song is edited, but no song is named; add edit=SONG.wav."
                 )
-            with self.placement.running():
+            with self.device_config.running():
                 latents = self.system.generate_latents(wanted, settings, requests[0].progress)
         return [
             GeneratedMusic(
@@ -195,7 +195,7 @@ class LatentGenerator(MusicGenerator):
     def _batch(self, asked: Any) -> int | None:
         if asked == "auto":
             if self._fitting_batch is None:
-                self._fitting_batch = fitting_batch(self.system, self.placement.free_bytes())
+                self._fitting_batch = fitting_batch(self.system, self.device_config.free_bytes())
             return self._fitting_batch
         if asked is not None and (type(asked) is not int or asked < 1):
             raise BadConfig(f"batch={asked}: expected how many windows are denoised at once, 1 or more, or auto.")
@@ -209,19 +209,19 @@ class LatentGenerator(MusicGenerator):
         edit = EditSettings(asked.get("strength", EditSettings.strength))
         song, old = load_song(asked["edit"]), None
         if "edit_dance" in asked:
-            features = torch.from_numpy(Dance.load(asked["edit_dance"]).features).to(self.placement.device)
+            features = torch.from_numpy(Dance.load(asked["edit_dance"]).features).to(self.device_config.device)
             old = LatentRequest(features, wanted.frames)
         fitted = fitted_song(song, self.dmae, request.samples)
         if fitted.how != WHOLE_SONG:
             tqdm.write(f"{asked['edit']}: used is {fitted.how}, to be as long as the dance.")
         used |= {"edit": str(asked["edit"]), "edit_used": fitted.how, "strength": float(edit.strength)}
         used |= {"edit_dance": str(asked["edit_dance"])} if old else {}
-        with self.placement.running():
+        with self.device_config.running():
             return edited_latent(self.system, fitted.latent, wanted, edit, settings, old, request.progress)
 
     def decoded(
         self, latent: Float[Tensor, "channel frame"], settings: GenerationSettings, seed: int
     ) -> Float[Tensor, "_ sample"]:
         """The sound of a latent."""
-        with torch.no_grad(), self.placement.running():
+        with torch.no_grad(), self.device_config.running():
             return decode_piece(self.dmae, latent.float(), settings.decoder or "onepass", settings.decoder_steps, seed)

@@ -118,8 +118,10 @@ class TextualInversion(TrainedSystem):
         """
         features, waveform = self._cut(batch["features"], batch["waveform"])
         read = self.read(features)
-        told = self.told(features, read, self._genre_shares(batch["genre"], read, training), self._prompt(training))
-        weights, parts = self.loss_weights, {"tokens": self.music.loss(told, self.music.codes(waveform))}
+        condition = self.condition(
+            features, read, self._genre_shares(batch["genre"], read, training), self._prompt(training)
+        )
+        weights, parts = self.loss_weights, {"tokens": self.music.loss(condition, self.music.codes(waveform))}
         parts["genre"] = genre_loss(read.genre_logits, batch["genre"])
         if self.words.reads_rhythm and batch.get("rhythm") is not None:
             curves = self._rhythm_of(batch["rhythm"], len(batch["features"][0]))[..., : read.rhythm_logits.shape[-1]]
@@ -189,12 +191,12 @@ class TextualInversion(TrainedSystem):
         frames = max(1, round(features.shape[1] / MOTION_FPS * self.words.frame_rate))
         return self.reader(features, frames, self.words.frame_rate)
 
-    def told(
+    def condition(
         self, features: Float[Tensor, "batch time 219"], read: MotionRead, genre: Float[Tensor, "batch 10"],
         prompt: PromptTokens,
     ) -> TextCondition:  # fmt: skip
         """What the frozen text encoder makes of the prompt with these dances' words."""
-        return self.music.told(prompt, self.words(features, read, genre))
+        return self.music.condition(prompt, self.words(features, read, genre))
 
     @torch.no_grad()
     def read_in_windows(self, features: Float[Tensor, "time 219"]) -> tuple[Tensor, Tensor]:
@@ -236,11 +238,11 @@ class PromptedGenerator(MusicGenerator):
         without_autoencoder(autoencoder, "textual inversion")
         self.system, self.sample_rate = system.eval().requires_grad_(False), system.music.sample_rate
 
-    def on(self, placement: DeviceConfig) -> None:
+    def on(self, device_config: DeviceConfig) -> None:
         """Any device; bfloat16 on GPUs only."""
-        refuse_what_speeds_networks(placement, "textual inversion")
-        self.placement = placement
-        self.system.to(placement.device)
+        refuse_what_speeds_networks(device_config, "textual inversion")
+        self.device_config = device_config
+        self.system.to(device_config.device)
 
     def read(self, motion: Float[Tensor, "time 219"]) -> DanceReading:
         """Genre, averaged over the dance's windows, and the beats that the rhythm head reads where it has learned to."""
@@ -270,16 +272,16 @@ class PromptedGenerator(MusicGenerator):
         batches = [windows[first : first + together] for first in range(0, len(windows), together)]
         pieces: list[Tensor] = []
         for batch in batches if request.progress is None else request.progress(batches):
-            told = self._told(request, batch, prompt)
+            condition = self._condition(request, batch, prompt)
             known = torch.cat(pieces, dim=-1)[..., -prefix:] if batch[0].known else None
             frames = max(one.frames for one in batch)
-            with self.placement.running():
-                codes = sampled_codes(music, told, frames, settings, generator, known)
+            with self.device_config.running():
+                codes = sampled_codes(music, condition, frames, settings, generator, known)
             pieces += [row[None, :, one.known : one.frames] for row, one in zip(codes, batch, strict=True)]
         waveform = music.waveform(torch.cat(pieces, dim=-1))[0, :, : request.samples]
         return GeneratedMusic(waveform.float().cpu(), {"prompt": text, **sampling}, request.genre, probabilities)
 
-    def _told(self, request: GenerationRequest, batch: list[Window], prompt: PromptTokens) -> TextCondition:
+    def _condition(self, request: GenerationRequest, batch: list[Window], prompt: PromptTokens) -> TextCondition:
         """The words of windows; after the dance's end the dancer stands still."""
         system, features = self.system, request.motion.to(self.system.device)
         rate = system.music.frame_rate
@@ -292,4 +294,4 @@ class PromptedGenerator(MusicGenerator):
         motion = torch.stack(rows)
         genre = torch.full((len(batch),), request.genre, device=features.device)
         shares = F.one_hot(genre, len(GENRES)).to(motion)
-        return system.told(motion, system.read(motion), shares, prompt)
+        return system.condition(motion, system.read(motion), shares, prompt)

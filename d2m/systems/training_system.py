@@ -227,9 +227,9 @@ class TrainedSystem(lightning.LightningModule, ABC):
         """Logs the loss; what is drawn is the same at every validation."""
         parts = self.compute_losses(batch, training=False, generator=torch.Generator().manual_seed(batch_idx))
         # NaN is what a batch cannot tell, such as the accuracy where no genre is known: it does not count.
-        told = {f"val/{name}": part for name, part in parts.items() if not part.isnan()}
-        told["val/loss"] = parts["loss"]
-        self.log_dict(told, batch_size=len(batch["features"]))
+        logged = {f"val/{name}": part for name, part in parts.items() if not part.isnan()}
+        logged["val/loss"] = parts["loss"]
+        self.log_dict(logged, batch_size=len(batch["features"]))
 
     def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """AdamW and its schedule, one learning rate per step."""

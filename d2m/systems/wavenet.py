@@ -122,7 +122,7 @@ class WaveNetSystem(TrainedSystem):
         samples = self.crop_frames * hop
         codes = mu_law_encoded(waveform[rows])
         crops = torch.stack([row[at * hop : at * hop + samples] for row, at in zip(codes, starts, strict=True)])
-        condition = held(read.told[rows])
+        condition = held(read.cond[rows])
         around = [row[:, at : at + self.crop_frames + 2] for row, at in zip(condition, starts, strict=True)]
         logits = self.network(crops, torch.stack(around), told)
         weights = self.loss_weights
@@ -180,19 +180,19 @@ class WaveNetGenerator(MusicGenerator):
         self.system, self.sample_rate = system.eval().requires_grad_(False), system.sample_rate
         self.reads, self.picture_size = system.reader.reads, made_with.get("picture_size", self.picture_size)
 
-    def on(self, placement: DeviceConfig) -> None:
+    def on(self, device_config: DeviceConfig) -> None:
         """Any device, though a CPU is likely to be the fastest: one sample hangs on the one before."""
-        refuse_what_speeds_networks(placement, "a WaveNet")
-        self.placement = placement
-        self.system.to(placement.device)
+        refuse_what_speeds_networks(device_config, "a WaveNet")
+        self.device_config = device_config
+        self.system.to(device_config.device)
 
     def read(self, motion: Float[Tensor, " time *part"]) -> DanceReading:
         """Genre and beats, averaged over the dance's windows."""
         rate = self.system.frame_rate
         frames = max(1, int(len(motion) / self.system.reader.fps * rate))
-        read = self.system.read_whole(motion.to(self.placement.device), frames)
+        read = self.system.read_whole(motion.to(self.device_config.device), frames)
         return DanceReading(
-            read.genre.cpu(), regular_beats(read.told[-2].cpu().numpy(), float(rate))
+            read.genre.cpu(), regular_beats(read.cond[-2].cpu().numpy(), float(rate))
         )  # then the onsets
 
     def generate(self, request: GenerationRequest) -> GeneratedMusic:
@@ -205,12 +205,13 @@ class WaveNetGenerator(MusicGenerator):
         if not 0 <= temperature <= 10:
             raise BadConfig(f"temperature={temperature:g}: expected from 0, the most probable sample, to 10.")
         network = self.system.network
-        with self.placement.running():
+        with self.device_config.running():
             frames = max(1, ceil(request.samples / network.hop_samples))
-            read = self.system.read_whole(request.motion.to(self.placement.device), frames)
-            genre = int(read.genre.argmax()) if request.genre is None else request.genre
+            read = self.system.read_whole(request.motion.to(self.device_config.device), frames)
+            probabilities = read.genre.cpu()
+            genre = int(probabilities.argmax()) if request.genre is None else request.genre
             codes = generated_codes(
-                network, read.told, genre, request.samples, temperature, request.seed, request.progress
+                network, read.cond, genre, request.samples, temperature, request.seed, request.progress
             )
             waveform = mu_law_decoded(codes)[None]
-        return GeneratedMusic(waveform.float().cpu(), {"temperature": temperature}, genre, read.genre.cpu())
+        return GeneratedMusic(waveform.float().cpu(), {"temperature": temperature}, genre, probabilities)

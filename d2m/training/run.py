@@ -149,7 +149,7 @@ class ShardedStrategy(ModelParallelStrategy):
         # its null condition is a view of its weights: they stay gathered until the backward pass is over
         fully_shard(module.conditioner, mesh=mesh, reshard_after_forward=False)
         fully_shard(module.unet, mesh=mesh, reshard_after_forward=True)
-        for method in ("dropped", "null"):  # they use parameters as `forward` does
+        for method in ("read", "with_genre", "cfg_dropout", "uncond"):  # they use parameters as `forward` does
             register_fsdp_forward_method(module.conditioner, method)
 
 

@@ -14,7 +14,7 @@ from d2m.audio.autoencoder import DMAE
 from d2m.audio.chunked_coding import count_windows, decode_piece
 from d2m.diffusion import samplers
 from d2m.diffusion.guidance import guided
-from d2m.diffusion.multidiffusion import blended, plan_windows
+from d2m.diffusion.multidiffusion import multidiffusion, plan_windows
 from d2m.diffusion.samplers import Denoiser
 from d2m.models.conditioner import Condition, MotionWindow
 from d2m.models.device import DeviceConfig
@@ -34,7 +34,7 @@ class OurNetworks:
 
     def __init__(self, setup: GenerationSetup, mode: Mode, stock: StockGeneration | None = None) -> None:
         self.device = torch.device(setup.device)
-        self.placement = DeviceConfig(self.device, mode, setup.compile)
+        self.device_config = DeviceConfig(self.device, mode, setup.compile)
         torch.manual_seed(0)
         system: LatentDiffusion = instantiate(OmegaConf.create(dict(setup.system)))
         dmae: DMAE = instantiate(OmegaConf.create(dict(setup.dmae)), _convert_="all")
@@ -46,11 +46,11 @@ class OurNetworks:
         self.dmae = dmae.to(self.device).eval().requires_grad_(False)
         for network in (self.system.unet, self.dmae.autoencoder.net, self.dmae.onepass):
             if network is not None:
-                self.placement.place(network)
+                self.device_config.place(network)
 
     def precision(self) -> AbstractContextManager[object]:
         """What the networks run in."""
-        return self.placement.running()
+        return self.device_config.running()
 
 
 class OurGeneration(Generation):
@@ -90,7 +90,7 @@ class OurGeneration(Generation):
                 denoisers[which.start] = guided(self.system.unet, told.rows(which), untold.rows(which), scale)
             return denoisers[which.start](x, sigma)
 
-        self.denoiser = blended(of_windows, self.plan, self.windows_at_once, self.overlap)
+        self.denoiser = multidiffusion(of_windows, self.plan, self.windows_at_once, self.overlap)
         return self.denoiser
 
     def _condition(self) -> Condition:

@@ -186,7 +186,7 @@ class TrainingWorkbench:
         dropped = (
             torch.bernoulli(torch.full((len(latent), 1, 1), MASK_PROBABILITY, device=self.device)).bool().flatten()
         )
-        condition = conditioned.condition.replaced(dropped, ours.conditioner.null(conditioned.condition))
+        condition = conditioned.condition.replaced(dropped, ours.conditioner.uncond(conditioned.condition))
         predicted = ours.unet(schedule.add_noise(latent, noise, sigma), sigma, condition)
         velocity = F.mse_loss(predicted, schedule.velocity(latent, noise, sigma))
         weights = ours.loss_weights

@@ -19,12 +19,12 @@ from d2m.audio.pretrained import load_dmae
 from d2m.core import registry
 from d2m.core.checkpoint import WEIGHTS, build, load_checkpoint
 from d2m.core.errors import BadConfig, BadInput
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.pipeline import Dance2Music
 from d2m.systems.interface import MusicGenerator
 
 ROOT = Path(__file__).parents[2]
-CLOCK = {"_target_": "d2m.core.timeline.Clock", "sample_rate": 22050, "latent_hop_samples": 512}
+CLOCK = {"_target_": "d2m.core.timeline.Timeline", "sample_rate": 22050, "latent_hop_samples": 512}
 SYSTEM = "d2m.systems.latent_diffusion.LatentDiffusion"
 
 
@@ -61,7 +61,7 @@ def attacks(marker: Path) -> dict[str, dict]:
         "function of ours that fetches": {"_target_": "d2m.audio.pretrained.load_dmae", "name_or_path": "a/b"},
         "module": {"_target_": "d2m.systems"},
         "no name": {"_target_": ["os.system"], "command": touch},
-        "dunder": {"_target_": "d2m.core.timeline.Clock.__init__.__globals__", "command": touch},
+        "dunder": {"_target_": "d2m.core.timeline.Timeline.__init__.__globals__", "command": touch},
         "recursion off": {**CLOCK, "_recursive_": False},
         "nested in a list": {**CLOCK, "window_latent_frames": [{"_target_": "os.system", "command": touch}]},
         "nested in a free dict": {**CLOCK, "window_latent_frames": {"a": {"_target_": "os.system", "command": touch}}},
@@ -201,15 +201,15 @@ def test_what_a_checkpoint_may_name_is_there(name: str) -> None:
 def test_building() -> None:
     sampler = {"_target_": "d2m.diffusion.samplers.ddim", "_partial_": True}
     built = registry.build({"a": [CLOCK | {"_convert_": "all"}], "b": sampler, "c": {"d": 1}}, "here")
-    assert isinstance(built["a"][0], Clock) and isinstance(built["b"], partial) and built["c"] == {"d": 1}
+    assert isinstance(built["a"][0], Timeline) and isinstance(built["b"], partial) and built["c"] == {"d": 1}
     config = OmegaConf.create({"rate": 22050, "clock": {**CLOCK, "sample_rate": "${rate}"}})
-    assert registry.build_own(config.clock, latent_hop_samples=256) == Clock(22050, 256)
-    with pytest.raises(BadConfig, match="Clock: got an unexpected keyword argument 'hop'; it takes sample_rate"):
+    assert registry.build_own(config.clock, latent_hop_samples=256) == Timeline(22050, 256)
+    with pytest.raises(BadConfig, match="Timeline: got an unexpected keyword argument 'hop'; it takes sample_rate"):
         registry.build_own({**CLOCK, "hop": 3})
     with pytest.raises(BadConfig, match="missing a required argument: 'latent_hop_samples'"):
         registry.build_own({key: value for key, value in CLOCK.items() if key != "latent_hop_samples"})
-    with pytest.raises(BadConfig, match="asks for 'd2m.core.nothing.Clock', which does not exist"):
-        registry.build_own({"_target_": "d2m.core.nothing.Clock"})
+    with pytest.raises(BadConfig, match="asks for 'd2m.core.nothing.Timeline', which does not exist"):
+        registry.build_own({"_target_": "d2m.core.nothing.Timeline"})
     with pytest.raises(BadConfig, match=r"Missing mandatory value.*; give it"):
         registry.build_own(OmegaConf.create({**CLOCK, "sample_rate": "???"}))
 
@@ -243,7 +243,7 @@ def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_is_no_network_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"a\.ckpt: describes a Clock, expected an autoencoder"):
+    with pytest.raises(BadInput, match=r"a\.ckpt: describes a Timeline, expected an autoencoder"):
         build(CLOCK, Path("a.ckpt"), "an autoencoder")
     with pytest.raises(BadInput, match="names no class to build"):
         load_dmae(WEIGHTS / "demo.safetensors")
@@ -268,6 +268,7 @@ OLD_TARGETS = (
     "d2m.audio.dmae_weights.load_dmae",
     "d2m.audio.onepass.OnePassDecoder",
     "d2m.clock.Clock",
+    "d2m.core.timeline.Clock",
     "d2m.data.aistpp.prepare.prepare_aistpp",
     "d2m.data.audio_crops.AudioCropsModule",
     "d2m.data.datamodule.PairedWindows",

@@ -10,7 +10,7 @@ from tests_support_codec import FACTS, tiny_system, write_tokens
 
 from d2m.audio.codec import Codec, CodecFacts, load_codec
 from d2m.core.errors import BadConfig, BadInput
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.data.datamodule import TokenWindows
 from d2m.data.dataset import LatentGrid, load_token_clip
 from d2m.data.encode import encode_tokens
@@ -166,5 +166,5 @@ def test_damaged_manifests_are_named(root: Path) -> None:
 def test_a_window_ends_with_the_motion(root: Path) -> None:
     layout = DataSetLayout(root)
     clip = load_token_clip(layout, layout.names("train")[0], "tiny", TokenManifest.load(root / "tokens" / "tiny"))
-    row = LatentGrid(Clock(FACTS.sample_rate, FACTS.hop_samples, 20)).cut(clip, 20)
+    row = LatentGrid(Timeline(FACTS.sample_rate, FACTS.hop_samples, 20)).cut(clip, 20)
     assert np.allclose(row["features"], clip.features[-120:])

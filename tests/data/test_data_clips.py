@@ -11,12 +11,12 @@ from tests_support_encoded import write_encoded
 from d2m.audio.pretrained import load_dmae
 from d2m.core.errors import BadInput
 from d2m.core.music import Music
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.data.dataset import Clip, ClipWindows, LatentGrid, MappedClips, Split, load_clip, load_split
 from d2m.data.encode import beat_activation, encode_latents, onset_envelope, rhythm_curves
 from d2m.data.layout import DataSetLayout
 
-CLOCK = Clock(22050, 512)
+CLOCK = Timeline(22050, 512)
 GRID = LatentGrid(CLOCK)
 
 

@@ -18,7 +18,7 @@ from d2m.audio.chunked_coding import encode_piece, encode_pieces
 from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.data.encode import MAX_SCALE_SEQUENCES, EncodeItems, Target, encode_latents, latent_scale
 from d2m.data.layout import DataSetLayout
 from d2m.data.manifest import LatentManifest
@@ -220,7 +220,7 @@ def test_music_of_any_rate_and_channels_is_fed_as_the_autoencoder_wants_it(
 ) -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(2 * 44100) / 44100).astype(np.float32) / 2
     Music(np.stack([tone, tone, -tone]), 44100).save(layout.wav(BREAK))  # mean: a third of it
-    piece = EncodeItems(Target(layout, "demo", Clock(rate, 512), channels), [BREAK])[0]
+    piece = EncodeItems(Target(layout, "demo", Timeline(rate, 512), channels), [BREAK])[0]
     assert piece.waveform is not None and piece.rhythm is not None and piece.failure is None
     assert piece.waveform.shape == (channels, 2 * rate)
     inner = piece.waveform[:, rate // 2 : -rate // 2]
@@ -232,7 +232,7 @@ def test_scale_is_the_training_splits(layout: DataSetLayout) -> None:
     layout.latent_folder("x").mkdir(parents=True)
     np.save(layout.latent(BREAK, "x"), np.array([[1.0, 3.0], [5.0, 5.0]], np.float16))
     np.save(layout.latent(HOUSE, "x"), np.full((2, 9), 100, np.float16))
-    mean, std = latent_scale(Target(layout, "x", Clock(22050, 512), 1), [BREAK, HOUSE], 2)
+    mean, std = latent_scale(Target(layout, "x", Timeline(22050, 512), 1), [BREAK, HOUSE], 2)
     assert mean.tolist() == [2.0, 5.0] and std.tolist() == [1.0, 0.0]
     assert MAX_SCALE_SEQUENCES == 2000
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from d2m.core.errors import BadInput
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.data.manifest import LatentManifest
 
 MANIFEST = LatentManifest(1, "demo", "ab" * 32, 22050, 512, 2, [0.1, 0.2], [1.0, 0.5], 3)
-CLOCK = Clock(22050, 512)
+CLOCK = Timeline(22050, 512)
 
 
 def test_manifest_round_trip(tmp_path: Path) -> None:
@@ -56,14 +56,14 @@ def test_check_accepts_its_own_autoencoder() -> None:
 @pytest.mark.parametrize(
     ("clock", "sha256", "channels", "sentence"),
     [
-        (Clock(44100, 512), None, None, "22050 Hz, not 44100 Hz"),
-        (Clock(22050, 1024), None, None, "hop of 512 samples, not 1024"),
+        (Timeline(44100, 512), None, None, "22050 Hz, not 44100 Hz"),
+        (Timeline(22050, 1024), None, None, "hop of 512 samples, not 1024"),
         (CLOCK, "cd" * 32, None, "weights abababababab, not cdcdcdcdcdcd"),
         (CLOCK, None, 32, "2 latent channels, not 32"),
     ],
 )
 def test_check_refuses_another_autoencoder(
-    clock: Clock, sha256: str | None, channels: int | None, sentence: str
+    clock: Timeline, sha256: str | None, channels: int | None, sentence: str
 ) -> None:
     with pytest.raises(BadInput, match=sentence):
         MANIFEST.check(clock, sha256, channels)

@@ -16,13 +16,13 @@ from tests_support_encoded import write_encoded
 from tests_support_windows import Statistics, module, train
 
 from d2m.core.errors import BadConfig, BadInput
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.data.datamodule import PairedWindows
 from d2m.data.dataset import load_clip
 from d2m.data.layout import DataSetLayout
 from d2m.data.streaming import Position, ShardedWindows, ShardsManifest, read_shard, shard_path, write_shards
 
-CLOCK = Clock(22050, 512)
+CLOCK = Timeline(22050, 512)
 SEQUENCES, PER_SHARD = 22, 4
 
 
@@ -155,7 +155,7 @@ def test_what_is_missing_is_said(root: Path, monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(BadInput, match=r"shards\.json: not found.*run scripts/shard\.py"):
         module(root, streaming=True, train_split="val").setup()
     with pytest.raises(BadInput, match="another autoencoder"):
-        ShardedWindows(root / "shards" / "demo" / "train", Clock(44100, 1024), 2, 4)
+        ShardedWindows(root / "shards" / "demo" / "train", Timeline(44100, 1024), 2, 4)
     manifest = json.loads((root / "shards" / "demo" / "train" / "shards.json").read_text())
     (tmp_path / "shards.json").write_text(json.dumps(manifest)[:-40])
     with pytest.raises(BadInput, match="damaged"):

@@ -33,7 +33,7 @@ from tests_support_dancers import (
 from d2m.core.aist_names import parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.data.encode import Target
 from d2m.data.frames import SmallFrames
 from d2m.data.layout import DataSetLayout
@@ -307,7 +307,7 @@ def test_worker_processes_make_the_same(kinetics: Path, prepared: tuple[Path, Cl
 
 
 def test_encoding_reads_it(prepared: tuple[Path, ClipPreparation]) -> None:
-    target = Target(DataSetLayout(prepared[0]), "demo", Clock(22050, 512), 1)
+    target = Target(DataSetLayout(prepared[0]), "demo", Timeline(22050, 512), 1)
     for name in GOOD:
         assert target.music(name).waveform.shape == (1, pytest.approx(2 * 22050, abs=1200))
         assert len(name) <= MAX_NAME_BYTES and parse_sequence_name(name) is None

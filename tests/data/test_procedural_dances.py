@@ -9,7 +9,7 @@ from scipy.signal import argrelextrema
 
 from d2m.core.aist_names import GENRES
 from d2m.data.synthetic.body import BALL_HEIGHT_M
-from d2m.data.synthetic.choreography import ARMS, BODY_CHANNELS, EASES, LIMITS_DEG_OR_M, Timeline, minimum_jerk
+from d2m.data.synthetic.choreography import ARMS, BODY_CHANNELS, EASES, LIMITS_DEG_OR_M, KeyframeTrack, minimum_jerk
 from d2m.data.synthetic.dances import VOCABULARIES, choreograph
 from d2m.motion.smpl import JOINT_NAMES, axis_angle_to_matrix, joint_positions
 
@@ -135,7 +135,7 @@ def test_motion_follows_the_beat_and_not_the_clock() -> None:
 
 
 def test_a_timeline_arrives_on_its_keys_and_a_hit_waits() -> None:
-    line = Timeline()
+    line = KeyframeTrack()
     line.add("dip", 0.0, 0.0, "smooth", 1.0)
     line.add("dip", 1.0, 2.0, "whip", 1.0)
     values = line.at("dip", np.array([0.0, 0.8, 1.0, 5.0]))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from d2m.core.errors import BadConfig
 from d2m.diffusion.guidance import guided
-from d2m.diffusion.multidiffusion import blended, plan_windows, taper
+from d2m.diffusion.multidiffusion import multidiffusion, plan_windows, taper
 from d2m.systems.interface import GenerationSettings
 
 
@@ -109,13 +109,15 @@ def test_blending_consistent_windows_changes_nothing():
         calls.append(len(rows))
         return 2 * rows
 
-    torch.testing.assert_close(blended(windows, plan, 4, 24)(x, torch.tensor([0.5])), 2 * x)
+    torch.testing.assert_close(multidiffusion(windows, plan, 4, 24)(x, torch.tensor([0.5])), 2 * x)
     assert sum(calls) == len(plan.starts) and max(calls) <= 4
 
 
 def test_blending_crosses_over_smoothly():
     plan = plan_windows(100, 64, 20)
-    v = blended(lambda rows, sigma, which: torch.ones_like(rows) * torch.arange(len(rows))[:, None, None], plan, 8, 16)
+    v = multidiffusion(
+        lambda rows, sigma, which: torch.ones_like(rows) * torch.arange(len(rows))[:, None, None], plan, 8, 16
+    )
     ramp = v(torch.zeros(1, 1, 100), torch.tensor([0.5]))[0, 0]
     assert ramp[0] == 0 and ramp[-1] == len(plan.starts) - 1
     assert ramp.diff().abs().max() < 0.2

@@ -4,14 +4,14 @@ import pytest
 import torch
 from tests_support_motion import swinging_features
 
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.models.conditioner import AlignedConditioner, Condition, MotionWindow, PublishedConditioner
 from d2m.models.encoders import MOTION_CHANNELS, MotionViT, TemporalEncoder, motion_channels, resampled
 from d2m.models.heads import UNKNOWN_GENRE, drop_genre
 from d2m.motion.augmentation import MotionAugmentation, turned
 from d2m.motion.features import joint_velocities_torch
 
-CLOCK = Clock(22050, 512)
+CLOCK = Timeline(22050, 512)
 FRAMES = CLOCK.window_motion_frames
 
 
@@ -112,8 +112,8 @@ def test_the_genre_token_is_told_and_the_heads_never_see_it(name, request):
 @pytest.mark.parametrize("name", ["aligned", "published"])
 def test_the_null_condition_says_nothing(name, request):
     conditioner = request.getfixturevalue(name)
-    nulls = [conditioner.null(conditioner(windows(1, late), torch.tensor([late])).condition) for late in (0, 1)]
-    assert all(null.dropped.all() for null in nulls)
+    nulls = [conditioner.uncond(conditioner(windows(1, late), torch.tensor([late])).condition) for late in (0, 1)]
+    assert all(null.is_uncond.all() for null in nulls)
     if name == "aligned":
         for first, second in zip(nulls[0].levels, nulls[1].levels, strict=True):
             torch.testing.assert_close(first, second)
@@ -122,11 +122,11 @@ def test_the_null_condition_says_nothing(name, request):
 
 def test_rows_are_dropped_whole(aligned):
     condition = aligned(windows(2), torch.tensor([1, 2])).condition
-    assert aligned.dropped(condition, 0.0) is condition
-    lost = aligned.dropped(condition, 1.0)
-    torch.testing.assert_close(lost.levels[0], aligned.null(condition).levels[0])
-    half = condition.replaced(torch.tensor([True, False]), aligned.null(condition))
-    assert half.dropped.tolist() == [True, False]
+    assert aligned.cfg_dropout(condition, 0.0) is condition
+    lost = aligned.cfg_dropout(condition, 1.0)
+    torch.testing.assert_close(lost.levels[0], aligned.uncond(condition).levels[0])
+    half = condition.replaced(torch.tensor([True, False]), aligned.uncond(condition))
+    assert half.is_uncond.tolist() == [True, False]
     torch.testing.assert_close(half.levels[1][1], condition.levels[1][1])
 
 

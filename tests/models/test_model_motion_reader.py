@@ -25,9 +25,9 @@ def motion(seconds: float = 4.0) -> torch.Tensor:
 def test_a_move_is_read_when_it_happens_at_any_frame_rate() -> None:
     for rate in (43.07, 50, 75):
         read = reader()(motion(), int(4 * rate), rate)
-        assert read.told.shape == (1, 18, int(4 * rate)) and read.rhythm_logits.shape == (1, 2, int(4 * rate))
+        assert read.cond.shape == (1, 18, int(4 * rate)) and read.rhythm_logits.shape == (1, 2, int(4 * rate))
         step = (
-            read.told.diff(dim=-1).abs().sum(dim=1)[0]
+            read.cond.diff(dim=-1).abs().sum(dim=1)[0]
         )  # normalisation looks at the whole window, so steps are compared
         assert abs((int(step.argmax()) + 1) / rate - 2.0) < 0.15
 
@@ -41,9 +41,9 @@ def test_after_the_windows_end_the_last_frame_holds() -> None:
 
 def test_only_training_augments_and_the_normaliser_is_in_the_state() -> None:
     augmented = reader(augmentation=MotionAugmentation(yaw=True, still_probability=0.0, noise=0.1))
-    assert torch.equal(augmented(motion(), 50, 50).told, augmented(motion(), 50, 50).told)
+    assert torch.equal(augmented(motion(), 50, 50).cond, augmented(motion(), 50, 50).cond)
     augmented.train()
-    assert not torch.equal(augmented(motion(), 50, 50).told, augmented(motion(), 50, 50).told)
+    assert not torch.equal(augmented(motion(), 50, 50).cond, augmented(motion(), 50, 50).cond)
     augmented.fit([np.random.default_rng(0).normal(2.0, size=(50, 219)).astype(np.float32)])
     other = reader()
     other.load_state_dict(augmented.state_dict())

@@ -10,8 +10,8 @@ from tests_support_device import ELSEWHERE, is_there, without_numbers
 from tests_support_motion import swinging_features
 
 from d2m.core.errors import BadConfig
-from d2m.core.timeline import Clock
-from d2m.models import device as placements
+from d2m.core.timeline import Timeline
+from d2m.models import device as device_module
 from d2m.models.device import DeviceConfig, choose_device, prefers_bfloat16
 from d2m.models.encoders import TemporalEncoder
 from d2m.models.motion_reader import MotionReader
@@ -65,7 +65,7 @@ def composers() -> dict[str, MusicGenerator]:
     torch.manual_seed(0)
     wavenet = WaveNetSystem(reader(), WaveNet(18, 80, 8, 8, (1, 2, 4), 1), 4000, 2, 0.4)
     decoder = TokenDecoder(4, 1024, 18, 16, layers=1, heads=2)
-    transformer = CodecTransformer(reader(), decoder, Clock(22050, 512, 40))
+    transformer = CodecTransformer(reader(), decoder, Timeline(22050, 512, 40))
     return {"wavenet": WaveNetGenerator(wavenet, {}), "codec": CodecGenerator(transformer, {"codec": "demo"})}
 
 
@@ -85,8 +85,8 @@ def test_other_systems_leave_nothing_behind(name: str) -> None:
 def bfloat16_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether this machine has bfloat16: declared so (PyTorch has a slow way without), declared absent, or asked."""
     if request.param != "as it is here":
-        monkeypatch.setattr(placements, "has_bfloat16", lambda: request.param == "bfloat16 here")
-    return placements.has_bfloat16()
+        monkeypatch.setattr(device_module, "has_bfloat16", lambda: request.param == "bfloat16 here")
+    return device_module.has_bfloat16()
 
 
 def test_bfloat16_on_a_cpu_is_nearly_the_same(bfloat16_here: bool, capsys: pytest.CaptureFixture) -> None:
@@ -119,7 +119,7 @@ def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("CXX", "/nowhere/c++")
     assert not choose_device(compiled=True).compiled
     assert "compile=true: no C++ compiler" in capsys.readouterr().err
-    monkeypatch.setattr(placements, "has_compiler", lambda: True)
+    monkeypatch.setattr(device_module, "has_compiler", lambda: True)
     assert choose_device(compiled=True).compiled
 
 
@@ -145,12 +145,12 @@ def test_a_system_that_knows_the_cpu_only_says_so() -> None:
 
 
 def test_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placements, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(placements, "has_compiler", lambda: True)
+    monkeypatch.setattr(device_module, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(device_module, "has_compiler", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device() == choose_device("auto") == DeviceConfig()
     for faster, precision in ((True, "bf16"), (False, "exact")):
-        monkeypatch.setattr(placements, "prefers_bfloat16", lambda device, answer=faster: answer)
+        monkeypatch.setattr(device_module, "prefers_bfloat16", lambda device, answer=faster: answer)
         assert choose_device(precision="auto").precision == precision
         assert choose_device(precision="auto", has_bfloat16_on_cpu=False).precision == "exact"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -172,9 +172,9 @@ def test_bfloat16_is_preferred_where_it_is_measured_to_be_faster(monkeypatch: py
             times += [times[-1], times[-1] + step]
         return iter(times[1:]).__next__
 
-    monkeypatch.setattr(placements, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(device_module, "has_bfloat16", lambda: True)
     for low, answer in ((0.5, True), (0.9, False), (2.0, False)):
-        monkeypatch.setattr(placements.time, "perf_counter", seconds(low))
+        monkeypatch.setattr(device_module.time, "perf_counter", seconds(low))
         assert prefers_bfloat16(CPU) is answer
-    monkeypatch.setattr(placements, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(device_module, "has_bfloat16", lambda: False)
     assert not prefers_bfloat16(CPU)

@@ -22,7 +22,7 @@ from d2m.core.aist_names import GENRES
 from d2m.core.checkpoint import WEIGHTS, build, load_checkpoint, load_into
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.external_weights import copies_folded, read_tensors, renamed, without_prefixes
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.diffusion.guidance import guided
 from d2m.diffusion.samplers import ddim
 from d2m.models.conditioner import AlignedConditioner, Condition
@@ -54,7 +54,7 @@ def tiny_config(layout: str, **conditioner) -> dict:
     name = "published_fused" if layout == "fused" else "published"
     config = OmegaConf.to_container(composed(f"experiment={name}").system, resolve=True)
     assert isinstance(config, dict)
-    config["clock"] = {"_target_": "d2m.core.timeline.Clock", "sample_rate": 22050, "latent_hop_samples": 512, "window_latent_frames": LATENT_FRAMES}  # fmt: skip
+    config["clock"] = {"_target_": "d2m.core.timeline.Timeline", "sample_rate": 22050, "latent_hop_samples": 512, "window_latent_frames": LATENT_FRAMES}  # fmt: skip
     config["unet"].update(LEVELS, **SIZES[layout])
     config["conditioner"]["encoder"].update(frames=FRAMES, depth=2, heads=3, head_features=8, hidden=32)
     config["conditioner"].update(conditioner)
@@ -105,7 +105,7 @@ def test_full_size_counts_clock_and_keys(name, unet, encoder, tokens):
         )  # fmt: skip
     assert sum(weight.numel() for weight in system.unet.parameters()) == unet
     assert sum(weight.numel() for weight in system.conditioner.parameters()) == encoder
-    assert system.clock == Clock(44100, 1024) and system.clock.window_motion_frames == 356
+    assert system.clock == Timeline(44100, 1024) and system.clock.window_motion_frames == 356
     ours, theirs = published_unet_state(system), reference.state_dict()
     assert len(ours) == 3 * 756
     assert {key: weight.shape for key, weight in ours.items()} == {key: w.shape for key, w in theirs.items()}
@@ -129,7 +129,7 @@ def test_same_weights_same_answer_as_the_stock_network(layout, tmp_path):
         ours, theirs = system.unet(x, sigma, condition), reference.net(x, sigma, embedding=condition.tokens)
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
         masked = reference.net(x, sigma, embedding=condition.tokens, embedding_mask_proba=1.0)
-        null = system.conditioner.null(condition)
+        null = system.conditioner.uncond(condition)
         torch.testing.assert_close(system.unet(x, sigma, null), masked, atol=1e-5, rtol=1e-5)
         mixed = system.unet(x, sigma, Condition(torch.tensor([True, False]), tokens=condition.tokens))
         torch.testing.assert_close(mixed, torch.stack([masked[0], theirs[1]]), atol=1e-5, rtol=1e-5)
@@ -145,7 +145,7 @@ def test_the_sample_loop_is_the_stock_one(layout, tmp_path):
     load_published(system, unet=path)
     noise, condition = torch.randn(2, 4, LATENT_FRAMES), told(layout)
     theirs = reference.sample(noise, num_steps=5, embedding=condition.tokens, embedding_scale=9.0)
-    denoiser = guided(system.unet, condition, system.conditioner.null(condition), 9.0)
+    denoiser = guided(system.unet, condition, system.conditioner.uncond(condition), 9.0)
     ours = ddim(denoiser, noise, 5)
     torch.testing.assert_close(ours, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-5)
 
@@ -157,7 +157,7 @@ def test_generation_from_motion_is_encoder_then_stock_sampler(tmp_path):
     motion, noise = swinging_features(FRAMES)[None], torch.randn(1, 4, LATENT_FRAMES)
     theirs = reference.sample(noise, num_steps=5, embedding=system.conditioner.encoder(motion), embedding_scale=9.0)
     asked = LatentRequest(motion[0], LATENT_FRAMES, 3, noise=noise[0])
-    (made,) = system.generate_latents([asked], replace(system.generation, steps=5, guidance=9.0))
+    (made,) = system.generate_latents([asked], replace(system.generation, steps=5, guidance=9.0, overlap_frames=16))
     ours = made.latent[None]
     torch.testing.assert_close(ours, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-5)
 
@@ -382,7 +382,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
 
 def test_a_system_of_another_conditioning_is_refused(tmp_path):
     system = tiny("base")
-    clock = Clock(22050, 512, window_latent_frames=LATENT_FRAMES)
+    clock = Timeline(22050, 512, window_latent_frames=LATENT_FRAMES)
     system.conditioner = AlignedConditioner(TemporalEncoder(16, [1], heads=2), clock, [1, 2], [8, 8], 4, 16)
     with pytest.raises(BadConfig, match="not for a AlignedConditioner"):
         load_published(system, unet=tmp_path / "any.pt")

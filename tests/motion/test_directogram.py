@@ -84,11 +84,11 @@ def test_pulse_of_regular_beats() -> None:
     assert (pulse.strength > 0.4).all()
     for row in range(2):
         beats_s = first_s[row] + torch.arange(5) * 60 / bpm[row]
-        told = pulse.told_at(beats_s)[row]
+        told = pulse.features_at(beats_s)[row]
         torch.testing.assert_close(told[1] / told[3], torch.ones(5), atol=0.05, rtol=0)  # cosine 1: on the beat
         assert float(told[0, 0] / told[3, 0]) == pytest.approx(math.log2(float(bpm[row]) / 120), abs=0.02)
 
 
 def test_no_pulse_is_told_of_a_flat_curve() -> None:
-    told = tempo_phase(torch.full((1, 60), 0.3), 50).told_at(torch.arange(3.0))
+    told = tempo_phase(torch.full((1, 60), 0.3), 50).features_at(torch.arange(3.0))
     assert told.isfinite().all() and told.abs().max() < 1e-3

@@ -303,9 +303,9 @@ def test_a_checkpoint_refuses_another_codec() -> None:
     with pytest.raises(BadConfig, match="does not fit this system"):
         CodecGenerator(system, {"codec": "tiny"}, "demo")
     facts = load_codec("demo").facts
-    from d2m.core.timeline import Clock
+    from d2m.core.timeline import Timeline
 
-    fitting = CodecTransformer(system.reader, tiny_decoder(codebooks=4, size=1024), Clock(22050, 512, 256))
+    fitting = CodecTransformer(system.reader, tiny_decoder(codebooks=4, size=1024), Timeline(22050, 512, 256))
     fitting.check_codec(facts)
     with pytest.raises(BadConfig, match=r"this checkpoint has learnt the codes of 000000000000; give the codec"):
         CodecGenerator(fitting, {"codec": "demo", "codec_sha256": "0" * 64})

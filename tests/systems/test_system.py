@@ -14,7 +14,7 @@ from tests_support_motion import swinging_features
 from torch.utils.data import DataLoader
 
 from d2m.core.errors import BadConfig
-from d2m.core.timeline import Clock
+from d2m.core.timeline import Timeline
 from d2m.diffusion.guidance import guided
 from d2m.diffusion.samplers import ddim
 from d2m.models.conditioner import AlignedConditioner, PublishedConditioner
@@ -28,7 +28,7 @@ from d2m.systems.training_system import OptimizerSettings
 from d2m.training.checkpointing import StepSeeds
 from d2m.training.ema import EMA
 
-CLOCK = Clock(22050, 512, window_latent_frames=64)
+CLOCK = Timeline(22050, 512, window_latent_frames=64)
 LATENT_CHANNELS = 4
 CONFIGS = Path(__file__).parents[2] / "configs" / "system"
 
@@ -176,7 +176,7 @@ def test_a_latent_is_the_samplers_answer_to_the_guided_network(awake):
     features, generator = samples()["features"][:1], torch.Generator().manual_seed(5)
     with evaluating(awake), torch.no_grad():
         condition = awake.conditioned(features, torch.tensor([2]), training=False).condition
-        denoiser = guided(awake.unet, condition, awake.conditioner.null(condition), awake.generation.guidance)
+        denoiser = guided(awake.unet, condition, awake.conditioner.uncond(condition), awake.generation.guidance)
         noise = torch.randn(1, LATENT_CHANNELS, 64, generator=generator)
         window = awake.restored(awake.sampler(denoiser, noise, awake.generation.steps))[0]
     torch.testing.assert_close(long(awake, features[0], 2, 64, seed=5), window, atol=1e-4, rtol=1e-3)

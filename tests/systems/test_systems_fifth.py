@@ -36,7 +36,7 @@ class Noise(lightning.LightningModule):
 
     def read(self, features, frames):
         read = self.reader(features, frames, self.rate)
-        return read, self.loudness(read.told)[:, 0]
+        return read, self.loudness(read.cond)[:, 0]
 
     def training_step(self, batch, batch_idx):
         hop = self.sample_rate // self.rate

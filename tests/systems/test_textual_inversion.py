@@ -73,7 +73,7 @@ def four_clips() -> dict[str, torch.Tensor]:
 def spoken(music: FrozenMusicGen, seed: int, rows: int = 1, words: int = 3):
     generator = torch.Generator().manual_seed(seed)
     rhythm, genre = (torch.randn(rows, n, music.width, generator=generator) for n in (words, 1))
-    return music.told(music.prompt("a @ music with * as the rhythm"), PseudoWords(rhythm, genre))
+    return music.condition(music.prompt("a @ music with * as the rhythm"), PseudoWords(rhythm, genre))
 
 
 # The delay pattern and the loss
@@ -94,14 +94,14 @@ def test_loss_is_the_librarys_and_counts_the_last_tokens(music: FrozenMusicGen) 
     codes = torch.randint(0, 64, (2, 2, 12), generator=torch.Generator().manual_seed(0))
     words = PseudoWords(torch.randn(2, 3, 32), torch.randn(2, 1, 32))
     prompt = music.prompt("@ *")
-    ours = music.loss(music.told(prompt, words), codes)
+    ours = music.loss(music.condition(prompt, words), codes)
     embeddings = prompt.embedded(music.model.text_encoder.get_input_embeddings(), words, music.word_size)
     labels = delayed(codes, music.pad).transpose(1, 2)
     theirs = music.model(inputs_embeds=embeddings, attention_mask=torch.ones(embeddings.shape[:2]), labels=labels).loss
     torch.testing.assert_close(ours, theirs)
     other = codes.clone()
     other[:, 1, -1] = (other[:, 1, -1] + 1) % 64  # the very last token of the last codebook
-    assert abs(float(music.loss(music.told(prompt, words), other)) - float(ours)) > 1e-4
+    assert abs(float(music.loss(music.condition(prompt, words), other)) - float(ours)) > 1e-4
 
 
 # MusicGen as it is
@@ -117,7 +117,7 @@ def test_greedy_codes_are_those_of_the_librarys_generate(music: FrozenMusicGen) 
     generator = torch.Generator().manual_seed(3)
     words = PseudoWords(torch.randn(2, 3, 32, generator=generator), torch.randn(2, 1, 32, generator=generator))
     prompt = music.prompt("a @ music with * as the rhythm")
-    condition = music.told(prompt, words)
+    condition = music.condition(prompt, words)
     ours = music.waveform(sampled_codes(music, condition, 20, SamplingSettings(top_k=1), torch.Generator()))
     embeddings = prompt.embedded(music.model.text_encoder.get_input_embeddings(), words, music.word_size)
     theirs = music.model.generate(

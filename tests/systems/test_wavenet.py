@@ -195,10 +195,10 @@ def test_a_long_dance_is_read_in_step(motion_frames: int) -> None:
     frames = motion_frames * 50 // 60 + 30
     read = read_whole(reader, features, frames, Fraction(50), 3)
     centres = (torch.arange(frames) + 0.5) / 50
-    assert read.told.shape == (reader.channels, frames)
+    assert read.cond.shape == (reader.channels, frames)
     inside = centres < (motion_frames - 7) / 60
-    assert (read.told[0] - centres)[inside].abs().max() < 0.011
-    assert (read.told[0][~inside] - motion_frames / 60).abs().max() < 0.12  # the end is held
+    assert (read.cond[0] - centres)[inside].abs().max() < 0.011
+    assert (read.cond[0][~inside] - motion_frames / 60).abs().max() < 0.12  # the end is held
     assert torch.allclose(read.genre, torch.full((10,), 0.1))
 
 
@@ -326,7 +326,7 @@ def test_small_video_frames_instead_of_a_skeleton(layout: DataSetLayout) -> None
     system.eval()
     pictures = batch["frames"][0]
     read, later = (
-        reader(p[None], 100, 50).told[0] for p in (pictures, torch.cat([pictures[:20], pictures[20:].flip(0)]))
+        reader(p[None], 100, 50).cond[0] for p in (pictures, torch.cat([pictures[:20], pictures[20:].flip(0)]))
     )
     assert read.shape == (18, 100) and not torch.allclose(read, later, atol=1e-3)
     asked = GenerationRequest(torch.cat([pictures] * 3), 3, 25000)  # 6 s of pictures, 6.25 s of music

@@ -90,8 +90,8 @@ def test_a_move_is_read_when_it_happens() -> None:
     body[:, 120:, L["left_elbow"] : L["right_thumb"], 1] += 0.4
     for rate in (43.07, 50.0, 75.0):
         read = reader()(body, int(4 * rate), rate)
-        assert read.told.shape == (1, 18, int(4 * rate)) and read.genre_logits.shape == (1, 10)
-        step = read.told.diff(dim=-1).abs().sum(dim=1)[0]
+        assert read.cond.shape == (1, 18, int(4 * rate)) and read.genre_logits.shape == (1, 10)
+        step = read.cond.diff(dim=-1).abs().sum(dim=1)[0]
         assert abs((int(step.argmax()) + 1) / rate - 2.0) < 0.15
 
 
@@ -106,9 +106,9 @@ def test_augmentation_turns_scales_and_trembles_in_training_only() -> None:
     trembling = LandmarkAugmentation(yaw=False, scale=0.0, jitter_m=0.01).changed(body) - body
     assert 0 < trembling.std() < 0.02 and trembling.diff(dim=1).std() < trembling.std()
     augmented = reader(augmentation=LandmarkAugmentation())
-    assert torch.equal(augmented(body, 50, 50).told, augmented(body, 50, 50).told)
+    assert torch.equal(augmented(body, 50, 50).cond, augmented(body, 50, 50).cond)
     augmented.train()
-    assert not torch.equal(augmented(body, 50, 50).told, augmented(body, 50, 50).told)
+    assert not torch.equal(augmented(body, 50, 50).cond, augmented(body, 50, 50).cond)
 
 
 def test_an_encoder_of_other_inputs_is_refused() -> None:

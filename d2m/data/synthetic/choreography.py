@@ -208,7 +208,7 @@ def _within_reach(key_s: Float[np.ndarray, " key"], value: Float[np.ndarray, " k
 
 
 @dataclass
-class Timeline:
+class KeyframeTrack:
     """Keys per channel, in any order: (time in s, value, time in motion in s)."""
 
     keys: dict[str, list[tuple[float, Real, float]]] = field(default_factory=dict)
@@ -249,7 +249,7 @@ class FootTimeline:
 
     steps: list[tuple[float, Real, Real, Real, Real, Real, float]] = field(default_factory=list)
 
-    def path(self, time_s: Float[np.ndarray, " time"], body: Timeline) -> FootPath:
+    def path(self, time_s: Float[np.ndarray, " time"], body: KeyframeTrack) -> FootPath:
         """The foot in the world: planted in one spot between steps, carried along with the body while in the air."""
         table = np.array(sorted(self.steps))
         table = table[np.append(np.diff(table[:, 0]) > _CLOSEST_KEYS_S, True)]
@@ -275,7 +275,7 @@ class FootTimeline:
 
     @staticmethod
     def _place(
-        time_s: Float[np.ndarray, " time"], step: Float[np.ndarray, "time 7"], body: Timeline
+        time_s: Float[np.ndarray, " time"], step: Float[np.ndarray, "time 7"], body: KeyframeTrack
     ) -> Float[np.ndarray, "time 5"]:
         """World x, y, z, yaw and heel lift of the step that holds at each time."""
         seen_s = np.where(step[:, 3] < _AIRBORNE_M, step[:, 0], time_s)

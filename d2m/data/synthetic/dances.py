@@ -21,9 +21,9 @@ from d2m.data.synthetic.choreography import (
     Foot,
     FootTimeline,
     Key,
+    KeyframeTrack,
     Move,
     Real,
-    Timeline,
     Vocabulary,
 )
 from d2m.data.synthetic.vocabularies import (
@@ -117,7 +117,7 @@ class _Dancer:
     def __init__(self, genre: str, dancer: int, beats: _Beats, rng: np.random.Generator) -> None:
         self.words, self.style = VOCABULARIES[genre], DancerStyle.of(genre, dancer)
         self.beats, self.rng = beats, rng
-        self.body, self.groove = Timeline(), Timeline()
+        self.body, self.groove = KeyframeTrack(), KeyframeTrack()
         self.feet = {"left": FootTimeline(), "right": FootTimeline()}
         self.rest = self._rest()
         self.size = self.style.size * float(np.clip((beats.period_s / 0.55) ** 0.3, 0.8, 1.1))
