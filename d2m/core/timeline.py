@@ -8,6 +8,9 @@ from dataclasses import dataclass
 MOTION_FPS = 60
 """Frames per second of AIST++ motion, and of every `Dance` (Li et al., ICCV 2021)."""
 
+MIN_SECONDS = 1.0
+"""The shortest dance that music is made for."""
+
 PICTURE_FPS = 15
 """Small video frames per second, where a system looks at pictures; the first one at 0 s."""
 

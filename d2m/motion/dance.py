@@ -10,13 +10,10 @@ from jaxtyping import Float, UInt8
 
 from d2m.core.aist_names import parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput
-from d2m.core.timeline import MOTION_FPS, motion_frames_to_seconds
+from d2m.core.timeline import MIN_SECONDS, MOTION_FPS, motion_frames_to_seconds
 from d2m.motion.features import SmplMotion, resample_motion, rotations_to_features
 from d2m.motion.readers import READERS, SUFFIX_LIST, read_recording
 from d2m.motion.smpl import axis_angle_to_matrix
-
-MIN_SECONDS = 1.0
-"""The shortest dance that music is made for."""
 
 
 @dataclass(frozen=True)

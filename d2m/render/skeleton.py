@@ -160,10 +160,10 @@ class Stage:
             for step in steps[:-1]
         ]
         ends = self.camera.project_at(np.array(across + along).reshape(-1, 3), frame).reshape(-1, 2, 3)
-        line = _mix(_LINE, _BEAT, 0.22 * glow)
-        for a, b in ends:
-            fade = float(np.clip((8.4 - (a[2] + b[2]) / 2) / 4.5, 0, 1))
-            brush.line((a[0], a[1], b[0], b[1]), fill=_mix(_mix(_SKY, _GROUND, 0.5), line, fade), width=_SCALE)
+        fades = np.clip((8.4 - ends[:, :, 2].mean(axis=1)) / 4.5, 0, 1)
+        colours = _mixes(_mix(_SKY, _GROUND, 0.5), _mix(_LINE, _BEAT, 0.22 * glow), fades)
+        for line, colour in zip(ends[:, :, :2].reshape(-1, 4).tolist(), colours, strict=True):
+            brush.line(line, fill=colour, width=_SCALE)
 
     def _ring(self, brush: ImageDraw.ImageDraw, frame: int, glow: float) -> None:
         """A circle that runs outwards from the dancer's feet while it fades."""
@@ -176,12 +176,13 @@ class Stage:
     def _trails(self, brush: ImageDraw.ImageDraw, frame: int) -> None:
         """Where hands and feet were: long where they are fast, nothing where they rest."""
         first = max(frame - round(_TRAIL_S * MOTION_FPS), 0)
-        for past in range(first + 1, frame + 1):
-            share = (past - first) / max(frame - first, 1)
-            for joint in _TRAILED:
-                a, b = self.joints[past - 1, joint], self.joints[past, joint]
-                colour = _mix(_GROUND, _side(joint), 0.5 * share)
-                brush.line((a[0], a[1], b[0], b[1]), fill=colour, width=max(1, int(5 * share * _SCALE)))
+        shares = np.arange(1, frame - first + 1) / max(frame - first, 1)
+        paths = {joint: self.joints[first : frame + 1, joint, :2] for joint in _TRAILED}
+        colours = {joint: _mixes(_GROUND, _side(joint), 0.5 * shares) for joint in _TRAILED}
+        for past, share in enumerate(shares):
+            for joint, path in paths.items():
+                line = path[past : past + 2].ravel().tolist()
+                brush.line(line, fill=colours[joint][past], width=max(1, int(5 * share * _SCALE)))
 
     def _bone(self, brush: ImageDraw.ImageDraw, joints: Float[np.ndarray, "24 3"], joint: int, colour: Colour) -> None:
         a, b = joints[PARENTS[joint]], joints[joint]
@@ -222,6 +223,12 @@ def _side(joint: int) -> Colour:
     """The dancer's left is blue and the right is orange."""
     name = JOINT_NAMES[joint]
     return _LEFT if name.startswith("left") else _RIGHT if name.startswith("right") else _MIDDLE
+
+
+def _mixes(under: Colour, over: Colour, shares: Float[np.ndarray, " share"]) -> list[Colour]:
+    """`_mix` for each share."""
+    mixed = np.round(np.array(under) + np.subtract(over, under) * shares[:, None]).astype(int)
+    return [(red, green, blue) for red, green, blue in mixed.tolist()]
 
 
 def _mix(under: Colour, over: Colour, share: float) -> Colour:

@@ -5,7 +5,7 @@ decoder is asked to guess: a playlist named .mp4 can make one read other files),
 and little time opens it, once. Whatever the file does to the child (fill the memory, never end, crash a decoder), the
 page's own process stays alive. Only what the child read is kept: a motion file's features, a film's pictures encoded
 again; the page never opens the upload itself. The child is `python -m d2m.web.uploads PATH MAX_SECONDS`; it prints one
-line of JSON: `{"seconds": …}` or `{"error": sentence}`.
+line of JSON: `{"seconds": …}` or `{"error": sentence}`. It imports what a file needs and no more: a film needs no torch.
 """
 
 import json
@@ -19,11 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from d2m.core.errors import BadInput
-from d2m.motion.dance import MIN_SECONDS, Dance
-from d2m.motion.readers import READERS, read_recording
+from d2m.core.timeline import MIN_SECONDS
 
 MEMORY_BYTES = 3 * 2**30
 """Address space of the child."""
@@ -52,6 +49,11 @@ def convert_motion(path: Path, max_seconds: float | int) -> float:
     Raises:
         BadInput: when it is broken, hostile or shorter than 1 s.
     """
+    import numpy as np
+
+    from d2m.motion.dance import Dance
+    from d2m.motion.readers import read_recording
+
     seconds = read_recording(path).seconds
     if MIN_SECONDS <= seconds <= max_seconds:
         np.save(kept_copy(path), Dance.load(path).features, allow_pickle=False)
@@ -60,7 +62,7 @@ def convert_motion(path: Path, max_seconds: float | int) -> float:
 
 def kept_copy(path: Path) -> Path:
     """Where what was read of an upload is written; an upload of that suffix is replaced."""
-    return path.with_suffix(".npy" if path.suffix in READERS else ".mp4")
+    return path.with_suffix(".mp4" if path.suffix in VIDEO_SUFFIXES else ".npy")
 
 
 def convert_video(path: Path, max_seconds: float | int) -> float:
@@ -74,7 +76,6 @@ def convert_video(path: Path, max_seconds: float | int) -> float:
     """
     import av
 
-    from d2m.render.mux import write_timed_video
     from d2m.video.reader import frames, read_info
 
     info = read_info(path)
@@ -91,6 +92,8 @@ def convert_video(path: Path, max_seconds: float | int) -> float:
                 return math.inf
     seconds = max(info.seconds, max(times_s, default=0.0) - min(times_s, default=0.0))
     if MIN_SECONDS <= seconds <= max_seconds:
+        from d2m.render.mux import write_timed_video
+
         _limit_processor_time(CPU_SECONDS + CPU_SECONDS_PER_SECOND * seconds)
         lines = math.ceil(info.height * min(1.0, MAX_LINES / min(info.width, info.height)))
         write_timed_video(frames(path, lines, max_seconds), None, kept_copy(path))
@@ -183,6 +186,8 @@ def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None =
     Raises:
         BadInput: one sentence that names the file as the user does.
     """
+    from d2m.motion.readers import READERS
+
     shown = shown_name_of(name or source.name)
     suffix = Path(shown).suffix.lower()
     if suffix not in (*READERS, *VIDEO_SUFFIXES):
@@ -199,7 +204,7 @@ def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None =
         raise BadInput(
             f"{shown}: found {size / 1e6:.0f} MB, expected at most {limits.max_mb:g} MB; cut the clip or make it smaller."
         )
-    is_motion = suffix in READERS
+    is_motion = suffix not in VIDEO_SUFFIXES
     if not is_motion and not _begins_like_a_video(source):
         raise BadInput(f"{shown}: is called a video, but its content is none; check that it plays on your computer.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -230,7 +235,7 @@ def _probe(path: Path, shown: str, max_seconds: float | int) -> float:
     """Length in seconds of the file at `path`, found by a child process, which writes what is kept of it."""
     command = [sys.executable, "-m", "d2m.web.uploads", str(path), str(max_seconds)]
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    encoding_s = 0.0 if path.suffix in READERS else 2 * CPU_SECONDS_PER_SECOND * max_seconds
+    encoding_s = 2 * CPU_SECONDS_PER_SECOND * max_seconds if path.suffix in VIDEO_SUFFIXES else 0.0
     timeout_s = _OPENING_TIMEOUT_S + encoding_s
     try:
         done = subprocess.run(
@@ -257,7 +262,8 @@ if __name__ == "__main__":
     upload, at_most_s = Path(sys.argv[1]), float(sys.argv[2])
     _limit_this_process(at_most_s)
     try:
-        answer = {"seconds": (convert_motion if upload.suffix in READERS else convert_video)(upload, at_most_s)}
+        convert = convert_video if upload.suffix in VIDEO_SUFFIXES else convert_motion
+        answer = {"seconds": convert(upload, at_most_s)}
     except BadInput as bad_input:
         answer = {"error": str(bad_input)}
     except Exception as unexpected:

@@ -33,7 +33,7 @@ SECONDS = 3.0
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PageServer]:
-    with PageServer.start(port=None, limits=UploadLimits(max_mb=2, max_seconds=10)) as running:
+    with PageServer.start(port=None, limits=UploadLimits(max_mb=2, max_seconds=10), steps=3) as running:
         yield running
 
 
