@@ -84,14 +84,16 @@ def shard(config: DictConfig) -> None:
 
 def lift(config: DictConfig) -> None:
     """Write a data set as a camera would have seen it, beside or into it: `d2m lift root=data/procedural`."""
-    from d2m.data.camera_copies import add_lifted_copies, write_lifted
+    from d2m.data.camera_copies import add_camera_copies, write_camera_copies
     from d2m.data.layout import DataSetLayout
 
     require_settings(config, {"root": "data set to lift"}, "scripts/lift.py root=DIR [split=val out=DIR]")
     layout, noise = DataSetLayout(Path(config.root)), build_own(config.noise)
     if config.out:
-        made = write_lifted(layout, layout.names(config.split), Path(config.out), noise, config.seed, config.processes)
+        made = write_camera_copies(
+            layout, layout.names(config.split), Path(config.out), noise, config.seed, config.processes
+        )
         print(f"{made} dances lifted into {config.out}")
     else:
-        split = add_lifted_copies(layout, config.split, config.dmae_name, noise, config.seed, config.processes)
+        split = add_camera_copies(layout, config.split, config.dmae_name, noise, config.seed, config.processes)
         print(f"lifted copies are in {layout.root}; train on them with data.train_split={split}")

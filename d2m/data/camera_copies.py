@@ -1,6 +1,6 @@
-"""A data set as a camera would have seen it: every dance goes through simulated landmarks and the lift of `d2m.video`.
+"""Camera copies of a data set: every dance goes through simulated landmarks and the inverse kinematics of `d2m.video`.
 
-For training a model that does not care where motion came from, and for measuring what the lift costs.
+For training a model that does not care where motion came from, and for measuring what inverse kinematics costs.
 """
 
 import os
@@ -23,7 +23,7 @@ from d2m.video.modality import landmarks_of
 from d2m.video.video_dance import dance_of_landmarks
 
 COPY_OFFSET = 50
-"""A lifted copy's choreography is numbered this much higher: `..._ch01` becomes `..._ch51`."""
+"""A camera copy's choreography is numbered this much higher: `..._ch01` becomes `..._ch51`."""
 
 _LINKED = (("wavs", ".wav"), ("beats", ".txt"))
 
@@ -46,32 +46,32 @@ class CameraNoise:
     fps: float = 30.0
 
 
-def seen_by_camera(dance: Dance, noise: CameraNoise, seed: int) -> Landmarks:
+def simulated_landmarks(dance: Dance, noise: CameraNoise, seed: int) -> Landmarks:
     """What a detector finds in a video of the dance."""
     level = float(np.random.default_rng(seed).uniform(noise.least_m, noise.most_m))
     return landmarks_of(dance.features, noise.fps, level, noise.dropped, seed, noise.uneven_s)
 
 
-def lifted(dance: Dance, noise: CameraNoise, seed: int) -> Dance:
+def camera_copy(dance: Dance, noise: CameraNoise, seed: int) -> Dance:
     """The dance as it comes back from a video of it, exactly as long as before."""
-    return _as_long_as(dance, dance_of_landmarks(seen_by_camera(dance, noise, seed), dance.name))
+    return _as_long_as(dance, dance_of_landmarks(simulated_landmarks(dance, noise, seed), dance.name))
 
 
-def _as_long_as(dance: Dance, seen: Dance) -> Dance:
-    index = np.minimum(np.arange(len(dance.features)), len(seen.features) - 1)
-    landmarks = None if seen.landmarks is None else seen.landmarks[index]
-    return Dance(seen.features[index], dance.name, dance.genre, landmarks)
+def _as_long_as(dance: Dance, copy: Dance) -> Dance:
+    index = np.minimum(np.arange(len(dance.features)), len(copy.features) - 1)
+    landmarks = None if copy.landmarks is None else copy.landmarks[index]
+    return Dance(copy.features[index], dance.name, dance.genre, landmarks)
 
 
 def copy_name(name: str) -> str:
-    """Name of a sequence's lifted copy."""
+    """Name of a sequence's camera copy."""
     return re.sub(r"_ch(\d+)$", lambda found: f"_ch{int(found[1]) + COPY_OFFSET:02d}", name)
 
 
-def write_lifted(
+def write_camera_copies(
     layout: DataSetLayout, names: Sequence[str], out: Path, noise: CameraNoise, seed: int = 0, processes: int = 2
 ) -> int:
-    """Write lifted motions of `names`, and the landmarks that they were lifted from, into the data set `out` under their own
+    """Write camera copies of `names`, and the landmarks that they were made of, into the data set `out` under their own
     names; what is there is kept. Music and beats are linked, not copied; where the two
     data sets are moved, they are moved together.
 
@@ -89,10 +89,10 @@ def write_lifted(
     return len(todo)
 
 
-def add_lifted_copies(
+def add_camera_copies(
     layout: DataSetLayout, split: str, dmae: str, noise: CameraNoise, seed: int = 0, processes: int = 2
 ) -> str:
-    """Add a lifted copy of every sequence of a split to an encoded data set, and the split `SPLIT_lifted` of both.
+    """Add a camera copy of every sequence of a split to an encoded data set, and the split `SPLIT_lifted` of both.
 
     A copy has motion features of its own; its latent and rhythm curves are relative links, so that the data set can be moved.
 
@@ -114,7 +114,7 @@ def _write_copy(layout: DataSetLayout, dmae: str, noise: CameraNoise, seed: int,
         (layout.rhythm(name, dmae), layout.rhythm(copy, dmae)),
     ):
         _link(source, link)
-    dance = lifted(Dance.load(layout.motion(name)), noise, zlib.crc32(f"{seed}/{name}".encode()))
+    dance = camera_copy(Dance.load(layout.motion(name)), noise, zlib.crc32(f"{seed}/{name}".encode()))
     with atomic_write(layout.features(copy)) as temporary:
         np.save(temporary, dance.features)
 
@@ -129,7 +129,7 @@ def _link(source: Path, link: Path) -> None:
 
 def _write_one(layout: DataSetLayout, target: DataSetLayout, noise: CameraNoise, seed: int, name: str) -> None:
     dance = Dance.load(layout.motion(name))
-    landmarks = seen_by_camera(dance, noise, zlib.crc32(f"{seed}/{name}".encode()))
+    landmarks = simulated_landmarks(dance, noise, zlib.crc32(f"{seed}/{name}".encode()))
     for folder, suffix in _LINKED:
         source, link = layout.root / folder / f"{name}{suffix}", target.root / folder / f"{name}{suffix}"
         _link(source, link)

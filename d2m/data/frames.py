@@ -1,7 +1,8 @@
 """Small grey pictures of a clip at an even rate: what a system that looks at pixels is conditioned on.
 
 root/frames/NAME.npy is uint8 [frame size size]; frame i is what the film shows i / fps seconds after its first picture.
-root/frames/manifest.json says size and fps, which are the same for all clips.
+root/frames/manifest.json says size and fps, which are the same for all clips. Of a motion that nobody filmed they are drawn, as a
+camera 4 m in front would see the body; drawn limbs on an even ground are easier to read than a film.
 """
 
 import json
@@ -125,12 +126,6 @@ def picture_size(layout: DataSetLayout) -> int:
             f"{path}: found fps {fps}, expected {PICTURE_FPS}; prepare the data set with dataset.frames.fps={PICTURE_FPS}."
         )
     return size
-
-
-# Small pictures of motions that nobody filmed: the dancer drawn as a camera 4 m in front would see the body.
-#
-# So that a system that looks at pictures can be trained and tried on the embedded data set. Drawn limbs on an even ground are
-# easier to read than a film.
 
 
 _L = {name: index for index, name in enumerate(LANDMARK_NAMES)}

@@ -1,4 +1,4 @@
-"""Where a data set's files lie: AIST++'s own folder layout, for AIST++ itself and for the embedded data set."""
+"""Where a data set's files lie (AIST++'s own folder layout, for all data sets), and their readers."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -20,10 +20,9 @@ from tests_support_official import write_official_tree as write_tree
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
-from d2m.data.aistpp import sequence
+from d2m.data.aistpp import prepare as preparing
 from d2m.data.aistpp.annotations import find_sources, read_annotations, shared_songs
-from d2m.data.aistpp.prepare import prepare_aistpp
-from d2m.data.aistpp.sequence import Reason
+from d2m.data.aistpp.prepare import Reason, prepare_aistpp
 from d2m.data.layout import DataSetLayout
 from d2m.data.preparation import FullDisk
 from d2m.motion.dance import Dance
@@ -233,8 +232,8 @@ def test_a_full_disk_stops_and_loses_nothing(tree: OfficialTree, tmp_path: Path,
         written.append(path)
         write_whole(path, content)
 
-    write_whole = sequence.write_whole
-    monkeypatch.setattr(sequence, "write_whole", write)
+    write_whole = preparing.write_whole
+    monkeypatch.setattr(preparing, "write_whole", write)
     out = tmp_path / "out"
     with pytest.raises(FullDisk, match="no space left"):
         prepare(tree, out)

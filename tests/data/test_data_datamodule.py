@@ -79,13 +79,13 @@ def test_starting_loaders_leaves_the_random_numbers_alone(root: Path) -> None:
 
 
 def test_statistics_are_those_of_the_split_in_memory_or_not(root: Path) -> None:
-    told = []
+    systems = []
     for in_memory in (True, False):
         data, system = module(root, in_memory=in_memory), Statistics()
         data.setup()
         data.fit_statistics_of(system)
-        told.append(system)
-    loaded, mapped = told
+        systems.append(system)
+    loaded, mapped = systems
     assert torch.equal(loaded.normalizer.mean, mapped.normalizer.mean)
     assert torch.equal(loaded.normalizer.std, mapped.normalizer.std)
     assert torch.allclose(loaded.mean, mapped.mean, atol=1e-4) and torch.allclose(loaded.std, mapped.std, atol=1e-3)

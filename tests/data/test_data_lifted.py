@@ -8,7 +8,7 @@ import pytest
 from tests_support_runs import encoded
 
 from d2m.core.errors import BadConfig
-from d2m.data.camera_copies import CameraNoise, add_lifted_copies, copy_name, lifted, write_lifted
+from d2m.data.camera_copies import CameraNoise, add_camera_copies, camera_copy, copy_name, write_camera_copies
 from d2m.data.layout import DataSetLayout, load_dance
 from d2m.motion.dance import Dance
 from d2m.motion.features import joint_positions_of
@@ -24,7 +24,7 @@ def layout(two_clips: Path) -> DataSetLayout:
 
 def test_a_quiet_camera_sees_the_same_dance(layout: DataSetLayout) -> None:
     dance = Dance.load(layout.motion(layout.names("train")[0]))
-    back = lifted(dance, QUIET, 0)
+    back = camera_copy(dance, QUIET, 0)
     assert back.features.shape == dance.features.shape and back.genre == dance.genre
     heights = [joint_positions_of(d.features)[:, 15, 1] for d in (dance, back)]  # the head goes up and down
     assert np.corrcoef(heights[0] - heights[0].mean(), heights[1] - heights[1].mean())[0, 1] > 0.8
@@ -32,14 +32,14 @@ def test_a_quiet_camera_sees_the_same_dance(layout: DataSetLayout) -> None:
 
 def test_noise_is_the_same_for_the_same_seed(layout: DataSetLayout) -> None:
     dance = Dance.load(layout.motion(layout.names("train")[0]))
-    first, again, other = (lifted(dance, CameraNoise(), seed).features for seed in (1, 1, 2))
+    first, again, other = (camera_copy(dance, CameraNoise(), seed).features for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
 def test_another_data_set_keeps_names_music_and_beats(layout: DataSetLayout, tmp_path: Path) -> None:
     names = layout.names("train")
-    assert write_lifted(layout, names, tmp_path, QUIET, processes=1) == 2
-    assert write_lifted(layout, names, tmp_path, QUIET, processes=1) == 0
+    assert write_camera_copies(layout, names, tmp_path, QUIET, processes=1) == 2
+    assert write_camera_copies(layout, names, tmp_path, QUIET, processes=1) == 0
     for name in names:
         assert Dance.load(tmp_path / "motions" / f"{name}.npy").genre == name[:3]
         seen = load_dance(tmp_path / "motions" / f"{name}.npy", "landmarks")
@@ -48,11 +48,11 @@ def test_another_data_set_keeps_names_music_and_beats(layout: DataSetLayout, tmp
         assert np.abs(seen.landmarks - truth).mean() < 0.01  # those that the motion was lifted from
         assert (tmp_path / "wavs" / f"{name}.wav").exists() and (tmp_path / "beats" / f"{name}.txt").exists()
     with pytest.raises(BadConfig, match="is the data set itself"):
-        write_lifted(layout, names, layout.root, QUIET)
+        write_camera_copies(layout, names, layout.root, QUIET)
 
 
 def test_copies_share_the_latent_and_make_a_split(layout: DataSetLayout) -> None:
-    split = add_lifted_copies(layout, "train", "demo", QUIET, processes=1)
+    split = add_camera_copies(layout, "train", "demo", QUIET, processes=1)
     names, both = layout.names("train"), layout.names(split)
     assert split == "train_lifted" and len(both) == 2 * len(names)
     for name in names:
@@ -63,10 +63,10 @@ def test_copies_share_the_latent_and_make_a_split(layout: DataSetLayout) -> None
 
 
 def test_a_data_set_with_copies_can_be_moved(layout: DataSetLayout, tmp_path: Path) -> None:
-    names, split = layout.names("train"), add_lifted_copies(layout, "train", "demo", QUIET, processes=1)
+    names, split = layout.names("train"), add_camera_copies(layout, "train", "demo", QUIET, processes=1)
     shutil.copytree(layout.root, tmp_path / "here" / "data", symlinks=True)
     here = DataSetLayout(tmp_path / "here" / "data")
-    write_lifted(here, names, tmp_path / "here" / "lifted", QUIET, processes=1)
+    write_camera_copies(here, names, tmp_path / "here" / "lifted", QUIET, processes=1)
     (tmp_path / "here").rename(tmp_path / "there")
     moved, seen = DataSetLayout(tmp_path / "there" / "data"), DataSetLayout(tmp_path / "there" / "lifted")
     for copy in moved.names(split):

@@ -140,15 +140,15 @@ def test_too_few_shards_for_the_readers(root: Path) -> None:
 
 
 def test_statistics_are_those_of_the_files(root: Path) -> None:
-    told = []
+    systems = []
     for options in ({"streaming": True}, {"in_memory": False}):
         data, system = module(root, **options), Statistics()
         data.setup()
         data.fit_statistics_of(system)
-        told.append(system)
+        systems.append(system)
     for name in ("mean", "std"):
-        assert torch.allclose(getattr(told[0].normalizer, name), getattr(told[1].normalizer, name))
-        assert torch.equal(getattr(told[0], name), getattr(told[1], name))
+        assert torch.allclose(getattr(systems[0].normalizer, name), getattr(systems[1].normalizer, name))
+        assert torch.equal(getattr(systems[0], name), getattr(systems[1], name))
 
 
 def test_what_is_missing_is_said(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from d2m.core.errors import BadConfig, BadInput
-from d2m.data.camera_copies import CameraNoise, write_lifted
+from d2m.data.camera_copies import CameraNoise, write_camera_copies
 from d2m.data.layout import DataSetLayout
 from d2m.evaluation.trials import Trial, load_trial, run_trial, trial_table
 
@@ -46,7 +46,7 @@ def test_another_checkpoint_in_the_same_folder_is_heard_itself(trial: Trial) -> 
 def test_a_lifted_data_set_has_motions_of_another_suffix(trial: Trial, two_clips: Path, tmp_path: Path) -> None:
     layout = DataSetLayout(two_clips)
     names = sorted(path.stem for path in (two_clips / "motions").iterdir())
-    write_lifted(layout, names, tmp_path / "lifted", CameraNoise(), processes=1)
+    write_camera_copies(layout, names, tmp_path / "lifted", CameraNoise(), processes=1)
     result = run_trial(
         Trial("demo", tmp_path / "out", {"lifted": tmp_path / "lifted"}, checkpoint="demo_fast", clips=1)
     )

@@ -1,7 +1,10 @@
-"""Songs carved out of the training songs to tune on.
+"""What there is of AIST++ (Li et al., ICCV 2021): its annotation folder, files with its music, songs carved out to tune on.
 
-AIST++'s official val and test lists are over the same ten songs and the same dancers, so whoever tunes on val has seen the
-test songs. Instead one song of each genre leaves the training list: `tuning_train` and `tuning_val` part it by song.
+    motions/NAME.pkl   splits/crossmodal_{train,val,test}.txt   ignore_list.txt
+
+Music comes from one of the videos of a sequence's nine cameras, or from a wav named like its motion. The official val and test
+lists are over the same ten songs and the same dancers, so whoever tunes on val knows the test songs. Instead one song of
+each genre leaves the training list: `tuning_train` and `tuning_val` part it by song.
 """
 
 import os
@@ -77,13 +80,6 @@ def _pick(songs: Sequence[str], held_out: Collection[str | None], seed: int) -> 
         return None
     rng = np.random.default_rng([seed, zlib.crc32(" ".join(free).encode())])
     return free[int(rng.integers(len(free)))]
-
-
-# The official AIST++ annotation folder (Li et al., ICCV 2021): which sequences there are, and in which lists.
-#
-#     motions/NAME.pkl   splits/crossmodal_{train,val,test}.txt   ignore_list.txt
-#
-# Its other folders (cameras, keypoints2d, keypoints3d) and lists are of no use here and left alone.
 
 
 _LOOKED_INTO = 5
@@ -206,9 +202,6 @@ def _expect_smpl(annotations: Annotations) -> None:
             f"{annotations.root / 'motions'}: found pickles with {', '.join(other)[:200]}, expected smpl_poses and "
             "smpl_trans; these annotations are of another version, download the official release."
         )
-
-
-# Where a sequence's music comes from: one of the videos of its nine cameras, or a wav named like its motion.
 
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm")

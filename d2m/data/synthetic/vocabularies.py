@@ -1,4 +1,4 @@
-"""Vocabularies of the six street genres: break, pop, lock, middle hip-hop, LA hip-hop, krump."""
+"""Vocabularies of moves of the ten genres."""
 
 from d2m.data.synthetic.choreography import Move, Vocabulary, key
 
@@ -284,9 +284,6 @@ KRUMP = Vocabulary(
     bar_weights=(1.3, 0.5, 1.1, 0.7), ease="whip", rest=("guard", "guard"), stance_m=0.19,
     posture={"hunch": 14, "lean": 8, "dip": 0.08}, off_beat=0.5,
 )  # fmt: skip
-
-
-# Vocabularies of the four club and stage genres: house, waack, street jazz, ballet jazz.
 
 
 HOUSE = Vocabulary(

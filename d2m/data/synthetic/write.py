@@ -1,4 +1,4 @@
-"""Which sequences the embedded data set has: AIST++ names, by split.
+"""The embedded data set: which sequences it has, and how they are written in AIST++'s own layout.
 
 Dancers are numbered and given to genres as in AIST++. `test` has AIST++'s twenty sequences, on ten songs that no
 training sequence uses; `retimed` has fifty on tempi that no training song has; `val` has songs carved out of train.
@@ -112,9 +112,6 @@ def plan_sequences(sequences: int) -> dict[str, list[PlannedSequence]]:
 def excerpt_start_s(planned: PlannedSequence, data_set_seed: int, longest_s: float) -> float:
     """Where in its song a sequence starts: anywhere up to `longest_s`, on no beat in particular."""
     return float(np.random.default_rng([planned.seed(data_set_seed), 1]).uniform(0.0, longest_s))
-
-
-# Writes the embedded data set in AIST++'s own layout: motions, wavs, splits, and true beats besides.
 
 
 VERSION = 1

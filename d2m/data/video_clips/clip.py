@@ -1,7 +1,8 @@
-"""A part of a film as a film of its own, so that pictures, sound and dancer are read from it as from any other.
+"""One clip, as the worker processes prepare it: its part of the film cut out, its sound taken, its dancer found.
 
-Pictures keep their times (a phone's are uneven), sound is placed by its time stamps; both start at the part's start. The
-cut is exact: decoding begins at the key frame before it, and what is not wanted is thrown away.
+In the cut, pictures keep their times (a phone's are uneven) and sound is placed by its time stamps; both start at the part's
+start exactly: decoding begins at the key frame before it. A clip is complete when its motion is there, which is written
+last. Landmarks, the slow step, are kept as soon as they are found, also those of clips without a dancer.
 """
 
 import tempfile
@@ -171,12 +172,6 @@ def _interleaved(wave: Float[np.ndarray, "2 sample"]) -> np.ndarray:
     return np.ascontiguousarray((wave.clip(-1, 1) * 32767).round().astype(np.int16).T.reshape(1, -1))
 
 
-# One clip: its part of the film cut, its sound taken, its dancer found; what the worker processes do.
-#
-# Each clip is complete when its motion is there, which is written last. Landmarks, the slow step, are kept as soon as they
-# are found, also those of clips without a dancer, so that a second run asks nobody again.
-
-
 FindDance = Callable[[Path, str, Path], VideoDance]
 """(film, name, landmarks file) → dance; writes the landmarks file, or reads it where it is."""
 
@@ -310,16 +305,16 @@ def _sound_and_pictures(job: FilmJob, clip: WantedClip, film: Path) -> tuple[Mus
 
 
 def _dance(job: FilmJob, clip: WantedClip, film: Path) -> VideoDance:
-    seen = DataSetLayout(job.root).landmarks(clip.name)
-    if seen.exists():
+    kept = DataSetLayout(job.root).landmarks(clip.name)
+    if kept.exists():
         try:
-            Landmarks.load(seen)
+            Landmarks.load(kept)
         except BadInput:
-            seen.unlink()  # a power failure can empty a file
+            kept.unlink()  # a power failure can empty a file
     try:
-        return job.find_dance(film, clip.name, seen)
+        return job.find_dance(film, clip.name, kept)
     except BadInput as error:
-        is_nobody = seen.exists() and Landmarks.load(seen).seen_share < MIN_SEEN_SHARE
+        is_nobody = kept.exists() and Landmarks.load(kept).seen_share < MIN_SEEN_SHARE
         reason = Reason.NO_DANCER if is_nobody else Reason.UNREADABLE
         raise _Refused(reason, _of_source(error, film, clip)) from error
 

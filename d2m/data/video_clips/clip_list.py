@@ -1,4 +1,9 @@
-"""Which clips there are to prepare: from folders in Kinetics' layout or from a table, with a name for each."""
+"""Which clips there are to prepare, from folders in Kinetics' layout or from a table, with a name for each; links are fetched.
+
+A table is a CSV with `source,start_s,end_s` and, where wanted, `class` and `split`; a first line may name the columns, in any
+order. A source is an http(s) address or a path, relative to the table's folder. Times are seconds; empty ones mean the film's
+start and end. Films behind links are fetched by yt-dlp (extra `[download]`) into a folder and kept there.
+"""
 
 import csv
 import hashlib
@@ -157,12 +162,6 @@ def _digest(text: str) -> str:
     return hashlib.sha1(text.encode()).hexdigest()
 
 
-# A table of clips: a CSV with `source,start_s,end_s` and, where wanted, `class` and `split`.
-#
-# A first line that names columns may be there, in any order; without one the columns are in the order above. A source is
-# an http(s) address or a path, relative to the table's folder. Times are seconds; empty ones mean the film's start and end.
-
-
 COLUMNS = ("source", "start_s", "end_s", "class", "split")
 REQUIRED = COLUMNS[:3]
 
@@ -245,9 +244,6 @@ def _seconds(where: str, column: str, text: str) -> float | None:
     return seconds
 
 
-# The clips that the user's folder or table asks for.
-
-
 def wanted_clips(
     source: str | Path | None, splits: Sequence[str] = SPLITS, val_share: float | int = 0.1
 ) -> list[WantedClip]:
@@ -279,9 +275,6 @@ def wanted_clips(
             f"root={path}: found no clip of {', '.join(splits)}, expected some; correct root= or the splits."
         )
     return kept
-
-
-# Films behind links, fetched by yt-dlp (extra `[download]`) into a folder and kept there.
 
 
 _TIMEOUT_S = 20

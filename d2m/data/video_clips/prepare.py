@@ -1,4 +1,4 @@
-"""What was prepared and what was not: lists and labels for the data set, a report, a summary for the terminal."""
+"""Videos made ready: clips in Kinetics' layout or in a table become `d2m.data.layout`'s folders, with lists, labels, report."""
 
 import csv
 import io
@@ -96,9 +96,6 @@ def _labels(layout: DataSetLayout, preparation: ClipPreparation) -> str:
         genre = preparation.genres.get(clip.label, "")
         table.writerow((name, clip.label, clip.split, genre, f"{seconds:.3f}", clip.source))
     return text.getvalue()
-
-
-# Videos made ready: clips in Kinetics' layout or in a table become `d2m.data.layout`'s folders.
 
 
 _WRITTEN = ("motions", "wavs", "splits", "landmarks", "frames")
