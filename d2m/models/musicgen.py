@@ -236,7 +236,8 @@ def _not_loaded(name: str, error: Exception) -> BadConfig:
     )
 
 
-# Sampling codes from a frozen MusicGen: step by step with a key-value cache, and piece by piece for any length.
+# Sampling codes from a frozen MusicGen, in windows for any length. `transformers`' own `generate` (5.24) cannot do it: the whole
+# model's returns sound and no codes to continue, and the decoder's feeds only the last step of a prefix.
 
 
 @dataclass(frozen=True)
