@@ -3,16 +3,15 @@
 import d2m.core.errors  # noqa: F401  first: it sets how PyTorch's threads wait  # isort: skip
 import hydra
 import torch
-from benchmark import generation, training_step
-from benchmark.flops import matmul_peak
-from benchmark.report import this_machine, write_report
+from benchmark import generation, training
+from benchmark.measure import matmul_peak, this_machine, write_report
 from omegaconf import DictConfig
 from tqdm import tqdm
 
 from d2m.core.errors import BadConfig, user_errors_exit
 from d2m.core.files import writable_folder
 
-BENCHMARKS = {"training": training_step.benchmark, "generation": generation.benchmark}
+BENCHMARKS = {"training": training.benchmark, "generation": generation.benchmark}
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="benchmark")
@@ -31,7 +30,7 @@ def main(config: DictConfig) -> None:
     peak = matmul_peak(device, config.peak_size)
     machine = this_machine(device, peak)
     with tqdm(total=config.repeats, desc=config.what, unit="round") as bar:
-        measured = BENCHMARKS[config.what](config, peak, lambda _: bar.update())
+        measured = BENCHMARKS[config.what](config, peak, bar.update)
     print("\n" + write_report(out, config.what, machine, measured))
     print(f"written to {out}")
 
