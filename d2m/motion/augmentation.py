@@ -5,6 +5,7 @@ from math import ceil, pi, radians
 
 import torch
 from jaxtyping import Float
+from smplx.lbs import batch_rodrigues
 from torch import Tensor
 from torch.nn.functional import conv1d, pad
 
@@ -62,7 +63,7 @@ def perturbed(
     So errors do not add up along a limb, as they do not where each bone was seen for itself; and a turn about the bone
     moves nothing.
     """
-    turns = _rodrigues(turns_rad)
+    turns = batch_rodrigues(turns_rad.reshape(-1, 3)).reshape(*turns_rad.shape, 3)
     parents = list(PARENTS)
     above = torch.cat([torch.eye(3).to(turns).expand_as(turns[:, :, :1]), turns[:, :, parents[1:]]], dim=2)
     rotations = above.transpose(-1, -2) @ features[..., 3:].unflatten(-1, (24, 3, 3)) @ turns
@@ -156,13 +157,3 @@ def _smoothed(values: Float[Tensor, "batch time channel"], deviation_s: float) -
 def band_limited(white: Float[Tensor, "batch time channel"], deviation_s: float) -> Float[Tensor, "batch time channel"]:
     """White noise smoothed along time, of unit variance again."""
     return _smoothed(white, deviation_s) / _gaussian(deviation_s).norm().to(white)
-
-
-def _rodrigues(vectors_rad: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation matrices of axis-angle vectors (Rodrigues' formula)."""
-    angle = vectors_rad.norm(dim=-1, keepdim=True).clamp_min(1e-8)
-    x, y, z = (vectors_rad / angle).unbind(-1)
-    zero = torch.zeros_like(x)
-    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
-    angle = angle[..., None]
-    return torch.eye(3).to(skew) + angle.sin() * skew + (1 - angle.cos()) * (skew @ skew)

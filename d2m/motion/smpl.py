@@ -66,12 +66,12 @@ def matrix_to_axis_angle(matrix: Float[np.ndarray, "*batch 3 3"]) -> Float[np.nd
     return Rotation.from_matrix(matrix.reshape(-1, 3, 3)).as_rotvec().reshape(matrix.shape[:-1])
 
 
-def joint_positions(
+def forward_kinematics(
     rotations: Float[np.ndarray, "time 24 3 3"],
     translation: Float[np.ndarray, "time 3"],
     rest_offsets_m: Float[np.ndarray, "24 3"] = REST_OFFSETS_M,
-) -> Float[np.ndarray, "time 24 3"]:
-    """Global joint positions in metres, Y up: forward kinematics along the tree.
+) -> tuple[Float[np.ndarray, "time 24 3"], Float[np.ndarray, "time 24 3 3"]]:
+    """Global joint positions in metres, Y up, and global rotations: along the tree, in the precision of `rotations`.
 
     Args:
         rotations: of each joint relative to its parent; the pelvis's is global.
@@ -85,7 +85,16 @@ def joint_positions(
         offsets = rest_offsets_m[joints].astype(rotations.dtype)
         placed[:, joints] = placed[:, parents] + (world[:, parents] @ offsets[..., None])[..., 0]
         world[:, joints] = world[:, parents] @ rotations[:, joints]
-    return placed
+    return placed, world
+
+
+def joint_positions(
+    rotations: Float[np.ndarray, "time 24 3 3"],
+    translation: Float[np.ndarray, "time 3"],
+    rest_offsets_m: Float[np.ndarray, "24 3"] = REST_OFFSETS_M,
+) -> Float[np.ndarray, "time 24 3"]:
+    """Global joint positions in metres, see `forward_kinematics`."""
+    return forward_kinematics(rotations, translation, rest_offsets_m)[0]
 
 
 def joint_positions_torch(

@@ -7,8 +7,8 @@ from jaxtyping import Float
 
 from d2m.core.errors import BadInput
 from d2m.motion.dance import Dance
-from d2m.motion.features import joint_positions_of
-from d2m.motion.smpl import JOINT_NAMES, PARENTS
+from d2m.motion.features import features_to_smpl
+from d2m.motion.smpl import JOINT_NAMES, forward_kinematics
 from d2m.video.inverse_kinematics import FACE_M, TO_Y_UP
 from d2m.video.landmarks import LANDMARK_NAMES, Landmarks, smooth_world
 
@@ -18,19 +18,10 @@ CAMERA_M = np.array([0.0, 1.1, 4.0])
 SAME_NAMES = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 
 
-def world_rotations(rotations: Float[np.ndarray, "time 24 3 3"]) -> Float[np.ndarray, "time 24 3 3"]:
-    """Rotation of each joint in the world."""
-    world = rotations.copy()
-    for joint, parent in enumerate(PARENTS):
-        if parent >= 0:
-            world[:, joint] = world[:, parent] @ rotations[:, joint]
-    return world
-
-
 def points_of(features: Float[np.ndarray, "time 219"]) -> Float[np.ndarray, "time 33 3"]:
     """The 33 landmarks of a dance in its own world (Y up, metres)."""
-    features = features.astype(np.float64)
-    joints, turns = joint_positions_of(features), world_rotations(features[:, 3:].reshape(-1, 24, 3, 3))
+    motion = features_to_smpl(features.astype(np.float64))
+    joints, turns = forward_kinematics(motion.rotations, motion.translation)
     points = np.zeros((len(features), len(LANDMARK_NAMES), 3))
 
     def put(name: str, joint: str, offset_m: Sequence[float | int]) -> None:

@@ -10,6 +10,7 @@ from d2m.motion.smpl import (
     PARENTS,
     REST_OFFSETS_M,
     axis_angle_to_matrix,
+    forward_kinematics,
     joint_positions,
     joint_positions_torch,
     matrix_to_axis_angle,
@@ -78,3 +79,11 @@ def test_another_skeleton_can_be_used():
 def test_missing_body_model_is_said(tmp_path):
     with pytest.raises(BadConfig, match="not a readable SMPL body model"):
         rest_offsets_from_body_model(tmp_path)
+
+
+def test_global_rotations_are_products_along_the_tree():
+    rotations = axis_angle_to_matrix(np.random.default_rng(0).normal(size=(5, 24, 3)))
+    positions, world = forward_kinematics(rotations, np.zeros((5, 3)))
+    knee, hip = JOINT_NAMES.index("left_knee"), JOINT_NAMES.index("left_hip")
+    np.testing.assert_allclose(world[:, knee], rotations[:, 0] @ rotations[:, hip] @ rotations[:, knee], atol=1e-12)
+    np.testing.assert_array_equal(positions, joint_positions(rotations, np.zeros((5, 3))))
