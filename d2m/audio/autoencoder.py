@@ -1,6 +1,6 @@
 """DMAE, the diffusion magnitude autoencoder (Moûsai, Schneider et al., arXiv:2301.11757).
 
-The encoder sees only the magnitude spectrogram; a diffusion U-Net that is told the latent makes the waveform. Built through
+The encoder sees only the magnitude spectrogram; a diffusion U-Net conditioned on the latent makes the waveform. Built through
 audio-encoders-pytorch and audio-diffusion-pytorch, so that published weights have a place to go. Beside the diffusion decoder
 stands an optional one-pass decoder of the same latents.
 """
@@ -47,7 +47,7 @@ class DMAE(nn.Module):
         inject_depth: level at which the latent enters.
         modulation_features: width of the noise-level embedding.
         onepass: one-pass decoder of the same latents, or None.
-        decoder_steps: DDIM steps of the diffusion decoder where `decode` is told no number: as many as a distilled one
+        decoder_steps: DDIM steps of the diffusion decoder where `decode` is given no number: as many as a distilled one
             was made for (`d2m.systems.autoencoder`).
 
     Raises:
@@ -103,7 +103,7 @@ class DMAE(nn.Module):
         return self.autoencoder.diffusion(waveform, **self.condition(latent))
 
     def condition(self, latent: Float[Tensor, "batch latent_channel frame"]) -> dict[str, Any]:
-        """What the diffusion decoder's U-Net, `autoencoder.net(x, sigma, **told)`, is told of the latent."""
+        """The latent as an input of the diffusion decoder's U-Net, `autoencoder.net(x, sigma, **inputs)`."""
         return {"channels": [None] * self.inject_depth + [latent]}
 
     @torch.no_grad()
@@ -143,13 +143,6 @@ class DMAE(nn.Module):
         return nn.functional.pad(waveform, (0, missing)) if missing else waveform
 
 
-# One-pass decoder: DMAE latents to a waveform in a single forward pass.
-#
-# Residual convolutions at two frame rates and an inverse-STFT head, as in Vocos (Siuzdak, arXiv:2306.00814): the network
-# draws magnitude and phase of overlapping frames, and the inverse transform makes the samples. It is trained on latents of
-# the autoencoder's encoder with the multi-resolution spectral loss of `d2m.systems.autoencoder`.
-
-
 class ResidualBlock(nn.Module):
     """Norm, SiLU, dilated convolution, SiLU, pointwise convolution, all scaled and added to the input."""
 
@@ -167,7 +160,9 @@ class ResidualBlock(nn.Module):
 
 
 class OnePassDecoder(nn.Module):
-    """Latents to waveform in one pass.
+    """Latents to waveform in one pass: residual convolutions at two frame rates and an inverse-STFT head.
+
+    As in Vocos (Siuzdak, arXiv:2306.00814) the network predicts magnitude and phase of overlapping frames.
 
     Args:
         latent_channels: channels of the latent.

@@ -97,9 +97,7 @@ def k_means(
     return book
 
 
-# A codec: waveform ↔ a few whole numbers a frame, which a language model can predict.
-#
-# One interface for the codec that ships (`d2m.audio.codec`) and for EnCodec (`d2m.audio.codec`).
+# One interface for the codec that ships and for EnCodec.
 
 
 @dataclass(frozen=True)
@@ -218,8 +216,6 @@ def load_codec(name_or_path: str | Path = "demo", bandwidth: float | int | None 
 
 
 # The codec that ships: the demo autoencoder's latents, quantised frame by frame, and its one-pass decoder.
-#
-# Only the codebooks are weights of its own; what determines its codes is the autoencoder's encoder and them.
 
 
 TARGET = "d2m.audio.codec.DmaeCodec"

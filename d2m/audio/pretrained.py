@@ -53,9 +53,7 @@ def weights_sha256(dmae: DMAE) -> str:
     return digest.hexdigest()
 
 
-# The published autoencoders (archinetai/archisound): where they are had, how they are built, how to tell them apart.
-#
-# The same architectures stand in configs/dmae/ for Hydra; here they are for a folder of weights that comes without a config.
+# The published autoencoders (archinetai/archisound), as in configs/dmae/: for folders of weights without a config.
 
 
 PUBLISHED_REPOSITORIES = {"atc32_v3": "archinetai/dmae1d-ATC32-v3", "atc64_v2": "archinetai/dmae1d-ATC64-v2"}
@@ -106,9 +104,7 @@ def recognised(state: Mapping[str, Tensor]) -> str | None:
     return None if first is None or first.ndim != 3 else _INPUT_CHANNELS.get(first.shape[1])
 
 
-# Autoencoder weights in the layout of the hub: a folder with a weights file, on disk or in a hub repository.
-#
-# State-dict keys there are `model.{net,diffusion.net,sampler.net}.…` and `model.encoder.…`; here they are
+# Autoencoder weights in the layout of the hub. State-dict keys there are `model.{net,diffusion.net,sampler.net}.…` and `model.encoder.…`; here they are
 # `autoencoder.net.…` and `autoencoder.encoder.…`, each weight once.
 
 

@@ -106,9 +106,6 @@ def unknown_genres(batch: int, device: torch.device) -> Int[Tensor, " batch"]:
     return torch.full((batch,), UNKNOWN_GENRE, dtype=torch.long, device=device)
 
 
-# The rhythm head: reads from motion where the beats and the accents of its music are.
-
-
 RHYTHM_CURVES = ("beat", "onset")
 """Beat activation (a bump around every true beat) and onset envelope of the audio, both in [0, 1] per latent frame."""
 
@@ -117,7 +114,7 @@ class RhythmHead(nn.Module):
     """Rhythm curves per latent frame, as logits.
 
     An auxiliary task: it teaches the encoder to hear the beat within a minute of training, and its answer is part of
-    what the U-Net is told.
+    what the U-Net is conditioned on.
     """
 
     def __init__(self, features: int, hidden: int = 64, groups: int = 8) -> None:

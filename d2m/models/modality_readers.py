@@ -33,7 +33,7 @@ POSITION_SCALE_M = 0.5
 
 
 def landmark_channels(landmarks: Float[Tensor, "batch time 33 3"]) -> Float[Tensor, "batch 256 time"]:
-    """What the encoder looks at: where the landmarks are, and how fast each of them moves.
+    """The encoder's input: where the landmarks are, and how fast each of them moves.
 
     Args:
         landmarks: metres from the middle of the hips, Y up, at 60 fps; at least two frames.
@@ -91,7 +91,7 @@ class LandmarkReader(BodyReader):
         augmentation: in training; None: none.
 
     Raises:
-        BadConfig: when the encoder looks at another number of channels.
+        BadConfig: when the encoder has another number of input channels.
     """
 
     reads = "landmarks"
@@ -142,11 +142,11 @@ class FrameReader(nn.Module):
     ) -> None:
         super().__init__()
         self.width = channels
-        looks: list[nn.Module] = []
+        layers: list[nn.Module] = []
         wide = [2, *(16 * 2**stage for stage in range(stages))]
         for narrow, wider in pairwise(wide):
-            looks += [nn.Conv2d(narrow, wider, 3, stride=2, padding=1), nn.GroupNorm(8, wider), nn.GELU()]
-        self.look = nn.Sequential(*looks, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * wide[-1], channels))
+            layers += [nn.Conv2d(narrow, wider, 3, stride=2, padding=1), nn.GroupNorm(8, wider), nn.GELU()]
+        self.look = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * wide[-1], channels))
         self.blocks = nn.Sequential(*(DilatedBlock(channels, dilation, dropout) for dilation in dilations))
         self.rhythm, self.classifier = RhythmHead(channels), GenreClassifier(channels)
 

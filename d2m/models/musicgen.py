@@ -1,4 +1,4 @@
-"""MusicGen as it is: a frozen text-to-music model that is told things by input embeddings of its text encoder.
+"""MusicGen as it is: a frozen text-to-music model, conditioned by input embeddings of its text encoder.
 
 MusicGen (Copet et al., NeurIPS 2023, arXiv:2306.05284) of `transformers`, from a local folder or a hub: T5 reads the prompt, a
 decoder predicts EnCodec's codes with the delay pattern, EnCodec turns codes into sound.
@@ -74,7 +74,7 @@ class FrozenMusicGen:
 
         Args:
             name: folder, or hub id such as `facebook/musicgen-small`.
-            width: of the pseudo-words it is to be told.
+            width: of the pseudo-words that are put into its prompts.
 
         Raises:
             BadConfig: when `transformers` is missing, when there is nothing under that name, or something else than a
@@ -274,7 +274,7 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class Window:
-    """One piece of a long row of frames.
+    """One window of a long sequence of frames.
 
     Args:
         start: its first frame.
@@ -324,11 +324,11 @@ def sampled_codes(
         blank[..., :known] = prefix
     laid = torch.nn.functional.pad(delayed(blank, music.pad), (1, 0), value=music.pad)  # step 0 is the start
     guiding = settings.guidance != 1
-    told = condition.with_null() if guiding else condition
+    both = condition.with_null() if guiding else condition
     rows, past, fed = torch.arange(music.codebooks, device=laid.device), None, 0
     for step in range(known, laid.shape[-1] - 1):
         read = laid[..., fed : step + 1]
-        logits, past = music.logits(torch.cat([read, read]) if guiding else read, told, past, keep=True)
+        logits, past = music.logits(torch.cat([read, read]) if guiding else read, both, past, keep=True)
         fed = step + 1
         drawn = _drawn(_guided(logits[:, :, -1].float(), settings.guidance), settings, generator)
         frame = step - rows  # of each codebook, under the delay

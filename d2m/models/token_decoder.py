@@ -38,12 +38,6 @@ def shifted_right(labels: Int[Tensor, "batch codebook step"], start: int) -> Int
     return torch.cat([first, labels[..., :-1]], dim=-1)
 
 
-# What a decoder of codec tokens is fed with and predicts: codes laid out in steps, with BOS and PAD ids of their own.
-#
-# The layout is the delay pattern (`d2m.models.token_decoder`; Copet et al., arXiv:2306.05284, section 2.2): one step holds one
-# code of every codebook, and a decoder still sees the coarser codes of a frame before it predicts the finer ones.
-
-
 @dataclass(frozen=True)
 class TokenSteps:
     """Codes of frames ↔ tokens of steps.
@@ -93,9 +87,7 @@ class TokenSteps:
         return (frame < prompt_frames) | (frame >= frames)
 
 
-# A causal transformer over codec tokens in the delay pattern, told about the motion.
-#
-# After MusicGen (Copet et al., arXiv:2306.05284): embeddings of a step's codes are summed, each codebook has a head of its own.
+# A causal transformer over codec tokens in the delay pattern, conditioned on the motion. After MusicGen (Copet et al., arXiv:2306.05284): embeddings of a step's codes are summed, each codebook has a head of its own.
 # Positions are rotary (Su et al., arXiv:2104.09864), in steps for tokens and in frames for motion, so that only distances count.
 
 
@@ -104,11 +96,11 @@ CONDITIONINGS = ("aligned", "cross", "both")
 
 @dataclass(frozen=True)
 class TokenCondition:
-    """What the decoder is told of a window.
+    """What the decoder is conditioned on in a window.
 
     Args:
         aligned: added to the tokens' embeddings, step by step; None where conditioning is by cross-attention alone.
-        memory: what cross-attention looks at, frame by frame; None without.
+        memory: what cross-attention attends to, frame by frame; None without.
     """
 
     aligned: Float[Tensor, "batch step feature"] | None
@@ -230,12 +222,12 @@ class TokenDecoder(nn.Module):
 
     Args:
         codebooks, codebook_size: of the codec.
-        told_channels: what is told of the motion at each frame (`MotionReader.channels`).
+        told_channels: of the motion's features at each frame (`MotionReader.channels`).
         features: width.
         layers, heads: of the transformer; a head's width (features / heads) must be even.
         hidden: of the perceptrons; None: four times the width.
         conditioning: `aligned` adds to step s what the motion does at the frames that it predicts, frame s - k for
-            codebook k; `cross` lets every step look at all frames; or `both`.
+            codebook k; `cross` lets every step attend to all frames; or `both`.
         dropout: of the layers' updates.
     """
 
@@ -274,21 +266,21 @@ class TokenDecoder(nn.Module):
 
     def condition(
         self,
-        told: Float[Tensor, "batch told frame"],
+        motion: Float[Tensor, "batch channel frame"],
         genre: Int[Tensor, " batch"],
         dropped: Bool[Tensor, " batch"] | None = None,
     ) -> TokenCondition:
-        """What the decoder is told; of rows in `dropped`, neither motion nor genre."""
+        """The condition of motion features and genres; rows in `dropped` have neither."""
         if dropped is not None:
-            told = torch.where(dropped[:, None, None], self.null[:, None], told)
+            motion = torch.where(dropped[:, None, None], self.null[:, None], motion)
             genre = torch.where(dropped, UNKNOWN_GENRE, genre)
         token, books = self.genre(genre)[:, None], self.steps.codebooks
         aligned = memory = None
         if self.align is not None:
             # Conv1d's tap j meets padded frame s + j, so codebook k's weights lie in tap K - 1 - k
-            aligned = self.align(F.pad(told, (books - 1, books - 1))).transpose(1, 2) + token
+            aligned = self.align(F.pad(motion, (books - 1, books - 1))).transpose(1, 2) + token
         if self.recall is not None:
-            memory = self.recall(told.transpose(1, 2)) + token
+            memory = self.recall(motion.transpose(1, 2)) + token
         return TokenCondition(aligned, memory)
 
     def forward(
@@ -367,7 +359,7 @@ def sampled_codes(
         generator: of the random numbers, on the CPU.
         progress: wraps the iteration over steps.
     """
-    pattern, batch, told = decoder.steps, len(prompt), condition if null is None else condition.joined(null)
+    pattern, batch, both = decoder.steps, len(prompt), condition if null is None else condition.joined(null)
     known, rest = pattern.known(prompt.shape[-1], frames), frames - prompt.shape[-1]
     filled = torch.cat([prompt, prompt.new_zeros(*prompt.shape[:2], rest)], dim=-1)
     steps, cache = pattern.delayed(filled), decoder.cache(frames)
@@ -376,7 +368,7 @@ def sampled_codes(
     fed, first = inputs[..., : given + 1], range(given, steps.shape[-1])
     for step in first if progress is None else progress(first):
         rows = fed if null is None else torch.cat([fed, fed])
-        logits = decoder(rows, told, cache)[:, :, -1]
+        logits = decoder(rows, both, cache)[:, :, -1]
         if null is not None:
             with_it, without = logits[:batch], logits[batch:]
             logits = without + float(settings.guidance) * (with_it - without)

@@ -128,7 +128,7 @@ class ConditionedUNet(nn.Module):
         in_channels: latent channels.
         channels, factors, items: width, downsampling factor and number of items of each level.
         attentions, cross_attentions: self- and cross-attentions per item at each level.
-        context_channels: channels of the condition's `levels` at each level; empty: not told by level.
+        context_channels: channels of the condition's `levels` at each level; empty: no context by level.
         frame_modulation: whether level context also modulates frame by frame, beside channel injection.
         input_channels: channels of the condition's `input_channels`.
         attention_features, attention_heads: width of a head, number of heads.
@@ -159,7 +159,7 @@ class ConditionedUNet(nn.Module):
         self.in_channels, self.reduction = in_channels, prod(factors)
         shares = [prod(factors[: level + 1]) for level in range(len(factors))]
         self._levels = list(zip(channels, shares, strict=True))
-        self.told_tokens, self.told_levels = embedding_features > 0, bool(context_channels)
+        self.uses_tokens, self.uses_levels = embedding_features > 0, bool(context_channels)
         none = [0] * len(channels)
         levels = zip(
             channels,
@@ -170,7 +170,7 @@ class ConditionedUNet(nn.Module):
             context_channels or none,
             strict=True,
         )
-        net_t: Any = _null_tokens_plugin(XUNet, embedding_max_length) if self.told_tokens else XUNet
+        net_t: Any = _null_tokens_plugin(XUNet, embedding_max_length) if self.uses_tokens else XUNet
         self.net = TimeConditioningPlugin(net_t)(
             dim=1,
             in_channels=in_channels + input_channels,
@@ -179,7 +179,7 @@ class ConditionedUNet(nn.Module):
             skip_t=SkipModulate,
             attention_features=attention_features,
             attention_heads=attention_heads,
-            **({"embedding_features": embedding_features} if self.told_tokens else {}),
+            **({"embedding_features": embedding_features} if self.uses_tokens else {}),
             modulation_features=modulation_features,
             resnet_groups=resnet_groups,
         )
@@ -187,7 +187,7 @@ class ConditionedUNet(nn.Module):
             attention.number = number
         blocks: Any = self.net.blocks
         self._null_embedding: list[nn.Module] = (
-            [blocks[2].blocks[0]] if self.told_tokens else []
+            [blocks[2].blocks[0]] if self.uses_tokens else []
         )  # not registered twice
         self._null_keys_values: tuple[Any, tuple[Tensor, ...]] | None = None
         use_onednn(self)
@@ -198,14 +198,14 @@ class ConditionedUNet(nn.Module):
         """v of `x` at noise levels `sigma` in [0, 1]; the frames must be a multiple of all factors' product."""
         if x.shape[-1] % self.reduction:
             raise ValueError(f"the U-Net needs a multiple of {self.reduction} latent frames, not {x.shape[-1]}.")
-        told = {}
-        if self.told_tokens:
-            told = {"embedding": condition.keys_values or condition.tokens, "dropped": condition.is_uncond}
-        if self.told_levels:
-            told["channels"] = condition.levels
+        inputs = {}
+        if self.uses_tokens:
+            inputs = {"embedding": condition.keys_values or condition.tokens, "dropped": condition.is_uncond}
+        if self.uses_levels:
+            inputs["channels"] = condition.levels
         if condition.input_channels is not None:
             x = torch.cat([x, condition.input_channels.to(x)], dim=1)
-        return self.net(x, time=sigma, features=condition.features, **told)
+        return self.net(x, time=sigma, features=condition.features, **inputs)
 
     @torch.no_grad()
     def prepared(self, condition: Condition) -> Condition:
@@ -213,7 +213,7 @@ class ConditionedUNet(nn.Module):
 
         Those of a condition that is dropped altogether are kept for the next time, as long as the weights stay as they are.
         """
-        if not self.told_tokens or condition.tokens is None or condition.keys_values is not None:
+        if not self.uses_tokens or condition.tokens is None or condition.keys_values is not None:
             return condition
         tokens, rows = condition.tokens, len(condition.is_uncond)
         null = self._null_embedding[0](tokens[:1]).to(tokens)
@@ -228,7 +228,7 @@ class ConditionedUNet(nn.Module):
 
     def keys_values_bytes(self, condition: Condition) -> int:
         """Memory that `prepared` adds to a row of the condition."""
-        if not self.told_tokens or condition.tokens is None:
+        if not self.uses_tokens or condition.tokens is None:
             return 0
         widths = sum(attention.to_kv.out_features for attention in self._cross_attentions())
         return condition.tokens.shape[1] * widths * condition.tokens.element_size()

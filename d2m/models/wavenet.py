@@ -33,9 +33,7 @@ def mu_law_decoded(codes: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return compressed.sign() * (compressed.abs() * log1p(_MU)).expm1() / _MU
 
 
-# WaveNet (van den Oord et al., arXiv:1609.03499): the next sample of a waveform from all before it and what a dancer does.
-#
-# Causal and shifted: the logits at t know the samples before t only. Mu-law codes go in and come out.
+# WaveNet (van den Oord et al., arXiv:1609.03499). Causal and shifted: the logits at t know the samples before t only.
 
 
 UPSAMPLINGS = ("linear", "transposed")
@@ -80,9 +78,9 @@ class FrameUpsampler(nn.Module):
         return steps.flatten(-2)[..., self.lead_samples : self.lead_samples + samples]
 
 
-def held(told: Float[Tensor, "batch told frame"]) -> Float[Tensor, "batch told two_more"]:
+def held(frames: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch channel two_more"]:
     """The first and the last frame once more: what stands before the beginning and after the end."""
-    return torch.cat([told[..., :1], told, told[..., -1:]], dim=-1)
+    return torch.cat([frames[..., :1], frames, frames[..., -1:]], dim=-1)
 
 
 class WaveNetLayer(nn.Module):
@@ -168,29 +166,29 @@ class WaveNet(nn.Module):
         return sum(self.dilations) + 1
 
     def local(
-        self, told: Float[Tensor, "batch told frame"], genre: Int[Tensor, " batch"]
+        self, condition: Float[Tensor, "batch channel frame"], genre: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch gate frame"]:
         """The condition of every layer's gates, projected once per frame; layer i's are rows 2·channels·i and on."""
-        style = self.style(genre)[..., None].expand(-1, -1, told.shape[-1])
-        return self.condition(torch.cat([told, style.to(told.dtype)], dim=1))
+        style = self.style(genre)[..., None].expand(-1, -1, condition.shape[-1])
+        return self.condition(torch.cat([condition, style.to(condition.dtype)], dim=1))
 
     def forward(
         self,
         codes: Int[Tensor, "batch time"],
-        told: Float[Tensor, "batch told frame"],
+        condition: Float[Tensor, "batch channel frame"],
         genre: Int[Tensor, " batch"],
     ) -> Float[Tensor, "batch 256 time"]:
         """Logits of every sample from those before it; before the first there was silence.
 
         Args:
             codes: mu-law codes.
-            told: local condition; its frame 0 ends where the first sample starts, and the last frame starts where the last
+            condition: local; its frame 0 ends where the first sample starts, and the last frame starts where the last
                 sample ends or later (`held` makes the two).
             genre: class numbers, 10 where unknown.
         """
         before = F.pad(codes[:, :-1], (1, 0), value=SILENCE)
         x, gated = self.levels(before).transpose(1, 2), []
-        locals_ = self.local(told, genre).chunk(len(self.layers), dim=1)
+        locals_ = self.local(condition, genre).chunk(len(self.layers), dim=1)
         for layer, local in zip(self.layers, locals_, strict=True):
             x, out = layer(x, self.upsampler(local, codes.shape[1]))
             gated.append(out)

@@ -121,7 +121,7 @@ drawn_code: Any = njit(inspect.unwrap(_drawn), **_options)
 run: Any = njit(inspect.unwrap(_run), **_options)
 
 
-# Sample after sample of a WaveNet with cached activations (fast WaveNet: Le Paine et al., arXiv:1611.09482).
+# Cached activations (fast WaveNet: Le Paine et al., arXiv:1611.09482).
 #
 # A layer of dilation d needs its own input d samples ago and nothing else of the past, so each keeps its last d inputs. A
 # sample then costs one step through every layer, however far the receptive field reaches. The condition is projected once
@@ -147,16 +147,18 @@ class CachedWaveNet:
 
     Args:
         network: in evaluation mode.
-        told: local condition of each dance; the last frame is held beyond its end.
+        condition: local condition of each dance; the last frame is held beyond its end.
         genre: class numbers.
     """
 
-    def __init__(self, network: WaveNet, told: Float[Tensor, "batch told frame"], genre: Int[Tensor, " batch"]) -> None:
+    def __init__(
+        self, network: WaveNet, condition: Float[Tensor, "batch channel frame"], genre: Int[Tensor, " batch"]
+    ) -> None:
         self.network, self.time = network, 0
         with torch.no_grad():
-            self.local = network.local(held(told), genre).float()
+            self.local = network.local(held(condition), genre).float()
         self.code = torch.full_like(genre, SILENCE)
-        rows, channels = len(told), network.channels
+        rows, channels = len(condition), network.channels
         self.caches = [self.local.new_zeros(rows, channels, dilation) for dilation in network.dilations]
 
     @torch.no_grad()
@@ -168,14 +170,14 @@ class CachedWaveNet:
         rising, falling = upsampler.kernel[:, place]
         local = falling * self.local[..., before] + rising * self.local[..., after]
         x, gated = network.levels(self.code), []
-        for layer, told, cache in zip(
+        for layer, condition, cache in zip(
             network.layers, local.chunk(len(network.layers), dim=-1), self.caches, strict=True
         ):
             assert isinstance(layer, WaveNetLayer)
             slot, weight = self.time % layer.dilation, layer.gates.weight
             past = cache[..., slot].clone()
             cache[..., slot] = x
-            content, gate = (past @ weight[..., 0].T + x @ weight[..., 1].T + told).chunk(2, dim=-1)
+            content, gate = (past @ weight[..., 0].T + x @ weight[..., 1].T + condition).chunk(2, dim=-1)
             gated.append(content.tanh() * gate.sigmoid())
             x = x + layer.residual(gated[-1][..., None])[..., 0]
         self.time += 1
@@ -198,15 +200,15 @@ class CompiledWaveNet:
 
     Args:
         network: in evaluation mode, on the CPU.
-        told: local condition; the last frame is held beyond its end.
+        condition: local condition; the last frame is held beyond its end.
         genre: class number.
     """
 
-    def __init__(self, network: WaveNet, told: Float[Tensor, "told frame"], genre: int) -> None:
+    def __init__(self, network: WaveNet, condition: Float[Tensor, "channel frame"], genre: int) -> None:
         layers = [layer for layer in network.layers if isinstance(layer, WaveNetLayer)]
         dilations = np.array(network.dilations)
         with torch.no_grad():
-            local = network.local(held(told[None]), torch.tensor([genre]))[0]
+            local = network.local(held(condition[None]), torch.tensor([genre]))[0]
             per_layer = local.unflatten(0, (len(layers), 2 * network.channels)).permute(2, 0, 1)
             gates = [torch.cat([layer.gates.weight[..., 0].T, layer.gates.weight[..., 1].T]) for layer in layers]
             self._local = _array(per_layer)
@@ -260,7 +262,7 @@ def _bias(convolution: torch.nn.Conv1d) -> Tensor:
 
 def generated_codes(
     network: WaveNet,
-    told: Float[Tensor, "told frame"],
+    condition: Float[Tensor, "channel frame"],
     genre: int,
     samples: int,
     temperature: float | int = 1.0,
@@ -272,7 +274,7 @@ def generated_codes(
     On a CPU the compiled loop makes them, elsewhere PyTorch.
 
     Args:
-        network, told, genre: see `CompiledWaveNet`.
+        network, condition, genre: see `CompiledWaveNet`.
         samples: how many.
         temperature: divides the logits; 0 takes the most probable code.
         seed: of the random numbers, one for each sample.
@@ -280,10 +282,10 @@ def generated_codes(
     """
     uniforms = torch.rand(samples, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     chunks = uniforms.split(_CHUNK)
-    if told.device.type == "cpu":
-        compiled = CompiledWaveNet(network, told, genre)
+    if condition.device.type == "cpu":
+        compiled = CompiledWaveNet(network, condition, genre)
         made = [torch.from_numpy(compiled.codes(c.numpy(), temperature)) for c in (progress or iter)(chunks)]
     else:
-        cached = CachedWaveNet(network, told[None], torch.tensor([genre], device=told.device))
+        cached = CachedWaveNet(network, condition[None], torch.tensor([genre], device=condition.device))
         made = [cached.codes(chunk[None], temperature)[0].cpu() for chunk in (progress or iter)(chunks)]
     return torch.cat(made)

@@ -1,4 +1,4 @@
-"""The skeleton that was seen, drawn over the film's own pictures; joints light up on every beat."""
+"""The detected skeleton, drawn over the film's own pictures; joints light up on every beat."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

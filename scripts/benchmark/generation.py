@@ -126,7 +126,7 @@ class Generation:
     @torch.no_grad()
     def decoder_step(self) -> Tensor:
         """One step of the diffusion decoder for one window: the stock network, ours as well as theirs."""
-        return self.dmae.autoencoder.net(self.wave_noise, self.sigma, **self.dmae.told(self.noise.clamp(-1, 1)))
+        return self.dmae.autoencoder.net(self.wave_noise, self.sigma, **self.dmae.condition(self.noise.clamp(-1, 1)))
 
     def clip(self) -> Tensor:
         """The whole waveform, [batch channel sample]."""
@@ -166,8 +166,8 @@ class StockGeneration(Generation):
     @torch.no_grad()
     def step(self) -> Tensor:
         """Two passes."""
-        told = {"embedding": self.tokens[0], "embedding_scale": self.setup.guidance}
-        return self.system.diffusion.net(self.noise, self.sigma, **told)
+        condition = {"embedding": self.tokens[0], "embedding_scale": self.setup.guidance}
+        return self.system.diffusion.net(self.noise, self.sigma, **condition)
 
     def latents(self, steps: int) -> list[Tensor]:
         """Tokens, then the stock sampler, clip after clip."""
