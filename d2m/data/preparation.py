@@ -1,6 +1,8 @@
 """Preparing a data set: what became of each of its items, the report of it, and files that are whole or not there."""
 
+import csv
 import errno
+import io
 import json
 import pickle
 from collections import Counter
@@ -53,6 +55,21 @@ def full_disk_stops(folder: Path) -> Iterator[None]:
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a text file whole or not at all."""
     write_whole(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def write_split(path: Path, names: Sequence[str]) -> None:
+    """Write the list of a split; a split without sequences has none."""
+    if names:
+        write_lines(path, names)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write a CSV file whole or not at all; the first row names the columns."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_whole(path, text.getvalue().encode())
 
 
 def save_motion(path: Path, poses: Float[np.ndarray, "time 72"], translation: Float[np.ndarray, "time 3"]) -> None:

@@ -4,7 +4,6 @@ A worker process checks and copies a sequence's motion, takes its music and comp
 its motion is there, which is written last.
 """
 
-import csv
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -40,6 +39,8 @@ from d2m.data.preparation import (
     is_made,
     remove_leftovers,
     write_lines,
+    write_split,
+    write_table,
     write_whole,
 )
 from d2m.motion.dance import Dance
@@ -215,11 +216,7 @@ def write_lists(root: Path, preparation: OfficialPreparation) -> None:
         list_file = Path("splits", f"crossmodal_{split}.txt")
         write_whole(root / list_file, (annotations.root / list_file).read_bytes())
     for split, names in _tuning_lists(preparation.tuning).items():
-        kept = [name for name in names if name in ready]
-        if kept:
-            write_lines(root / "splits" / f"{split}.txt", kept)
-        else:
-            (root / "splits" / f"{split}.txt").unlink(missing_ok=True)
+        write_split(root / "splits" / f"{split}.txt", [name for name in names if name in ready])
     write_lines(root / "ignore_list_official.txt", sorted(annotations.ignored))
     write_lines(root / "ignore_list.txt", sorted(annotations.ignored | preparation.skipped.keys()))
 
@@ -237,7 +234,7 @@ def write_report(root: Path, preparation: OfficialPreparation) -> None:
         tuning_val_songs=list(tuning.val_songs) if tuning else [],
         warnings=list(preparation.warnings),
     )
-    write_whole(root / "sequences.csv", _table(DataSetLayout(root), preparation).encode())
+    write_table(root / "sequences.csv", _sequence_rows(DataSetLayout(root), preparation))
 
 
 def _tuning_lists(tuning: TuningSplit | None) -> dict[str, Sequence[str]]:
@@ -247,19 +244,16 @@ def _tuning_lists(tuning: TuningSplit | None) -> dict[str, Sequence[str]]:
     return {TUNING_TRAIN: tuning.train if tuning.val else (), TUNING_VAL: tuning.val}
 
 
-def _table(layout: DataSetLayout, preparation: OfficialPreparation) -> str:
+def _sequence_rows(layout: DataSetLayout, preparation: OfficialPreparation) -> Iterator[Sequence[str]]:
     """One line a ready sequence: what its name says, its official split, and how long its music is."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(_COLUMNS)
+    yield _COLUMNS
     for name in preparation.ready:
         parts = parse_sequence_name(name)
         of_name = (
             (parts.genre, parts.dancer, parts.song, f"{song_tempo_bpm(parts.song):g}") if parts else ("", "", "", "")
         )
         sound = soundfile.info(layout.wav(name))
-        table.writerow((name, preparation.annotations.split_of(name), *of_name, f"{sound.duration:.3f}"))
-    return text.getvalue()
+        yield name, preparation.annotations.split_of(name), *of_name, f"{sound.duration:.3f}"
 
 
 _FOLDERS = ("motions", "wavs", "beats", "splits")

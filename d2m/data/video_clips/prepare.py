@@ -1,11 +1,9 @@
 """Videos made ready: clips in Kinetics' layout or in a table become `d2m.data.layout`'s folders, with lists, labels, report."""
 
-import csv
-import io
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +17,15 @@ from d2m.core.files import writable_folder
 from d2m.core.parallel import parallel_map
 from d2m.data.frames import SmallFrames, claim_frames, has_frames
 from d2m.data.layout import DataSetLayout
-from d2m.data.preparation import Preparation, full_disk_stops, is_made, remove_leftovers, write_lines, write_whole
+from d2m.data.preparation import (
+    Preparation,
+    full_disk_stops,
+    is_made,
+    remove_leftovers,
+    write_lines,
+    write_split,
+    write_table,
+)
 from d2m.data.video_clips.clip import CUTS_PREFIX, FilmJob, FindDance, Reason, find_dance, prepare_film
 from d2m.data.video_clips.clip_list import SPLITS, WantedClip, downloaded, limited, require_downloader, wanted_clips
 from d2m.video.pose import PoseDetector
@@ -61,13 +67,9 @@ class ClipPreparation(Preparation):
 def write_lists(root: Path, preparation: ClipPreparation) -> None:
     """Write `splits/crossmodal_SPLIT.txt` of the clips that are ready, an empty ignore list, and `labels.csv`."""
     for split in SPLITS:
-        path, names = root / "splits" / f"crossmodal_{split}.txt", preparation.of_split(split)
-        if names:
-            write_lines(path, names)
-        else:
-            path.unlink(missing_ok=True)
+        write_split(root / "splits" / f"crossmodal_{split}.txt", preparation.of_split(split))
     write_lines(root / "ignore_list.txt", [])
-    write_whole(root / "labels.csv", _labels(DataSetLayout(root), preparation).encode())
+    write_table(root / "labels.csv", _label_rows(DataSetLayout(root), preparation))
 
 
 def write_report(root: Path, preparation: ClipPreparation) -> None:
@@ -85,17 +87,14 @@ def write_report(root: Path, preparation: ClipPreparation) -> None:
     )
 
 
-def _labels(layout: DataSetLayout, preparation: ClipPreparation) -> str:
+def _label_rows(layout: DataSetLayout, preparation: ClipPreparation) -> Iterator[Sequence[str]]:
     """One line a ready clip: class as given, split, genre where the class has one, length, where it came from."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(_COLUMNS)
+    yield _COLUMNS
     for name in preparation.ready:
         clip = preparation.clips[name]
         seconds = soundfile.info(layout.wav(name)).duration
         genre = preparation.genres.get(clip.label, "")
-        table.writerow((name, clip.label, clip.split, genre, f"{seconds:.3f}", clip.source))
-    return text.getvalue()
+        yield name, clip.label, clip.split, genre, f"{seconds:.3f}", clip.source
 
 
 _WRITTEN = ("motions", "wavs", "splits", "landmarks", "frames")
