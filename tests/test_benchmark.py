@@ -11,6 +11,7 @@ import hydra
 import pytest
 import torch
 from omegaconf import OmegaConf
+from tests_support_runs import script as in_this_process
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -256,7 +257,7 @@ def test_the_script_measures(tmp_path):
 
 
 def test_a_mistake_is_one_sentence(tmp_path):
-    done = script(f"out={tmp_path}", "what=cooking")
+    done = in_this_process("benchmark", f"out={tmp_path}", "what=cooking")
     assert done.returncode == 2
     assert done.stderr.strip() == "error: what=cooking: unknown; expected one of training, generation."
 

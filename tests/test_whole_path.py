@@ -1,23 +1,19 @@
 """From the official annotations and videos to scores, by the commands that a researcher types."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tests_support_official import TEST, TRAIN, VAL, write_official_tree
-from tests_support_runs import ROOT, TINY, environment
+from tests_support_runs import TINY, script
 
 from d2m.data.layout import DataSetLayout
 
 
-def script(name: str, *settings: str) -> str:
-    """Run one of the project's scripts to its end; what it printed."""
-    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *settings]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, f"{name}: {done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-    return done.stdout
+def done(name: str, *settings: str) -> None:
+    """Run one of the project's scripts to its end."""
+    ran = script(name, *settings)
+    assert ran.returncode == 0, f"{name}: {ran.stdout[-2000:]}\n{ran.stderr[-2000:]}"
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +22,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole_path")
     tree = write_official_tree(folder, (*TRAIN, *VAL, *TEST), seconds=7.0)
     data, run, music = folder / "data", folder / "run", folder / "music"
-    script("prepare", "dataset=aistpp", f"annotations={tree.annotations}", f"videos={tree.videos}", f"out={data}")
-    script("encode", "dataset=aistpp", "dmae=demo", f"root={data}", "workers=0", "trainer.accelerator=cpu")
+    done("prepare", "dataset=aistpp", f"annotations={tree.annotations}", f"videos={tree.videos}", f"out={data}")
+    done("encode", "dataset=aistpp", "dmae=demo", f"root={data}", "workers=0", "trainer.accelerator=cpu")
     settings = [f"data.root={data}", f"out={run}", "++data.train_split=tuning_train", "++data.validation=tuning_val"]
     small = ["data.batch_size=2", "++data.in_memory=false", "trainer.max_steps=2", "trainer.val_check_interval=2"]
-    script("train", "experiment=demo", *settings, *small, *TINY, "++data.steps_per_epoch=2")
+    done("train", "experiment=demo", *settings, *small, *TINY, "++data.steps_per_epoch=2")
     dance = data / "motions" / f"{TEST[0]}.pkl"
-    script("sample", f"checkpoint={run}/checkpoints/last.ckpt", f"dance={dance}", f"out={music}", "steps=2")
-    script("evaluate", f"generated={music}", f"reference={data}/wavs", f"dances={data}/motions", f"out={folder}/scores")
+    done("sample", f"checkpoint={run}/checkpoints/last.ckpt", f"dance={dance}", f"out={music}", "steps=2")
+    done("evaluate", f"generated={music}", f"reference={data}/wavs", f"dances={data}/motions", f"out={folder}/scores")
     return folder
 
 

@@ -1,9 +1,13 @@
 """What the tests of whole training runs share: tiny settings, commands that start real processes, deterministic noise."""
 
+import io
 import os
+import runpy
 import sys
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import lightning
 import torch
@@ -46,6 +50,33 @@ def overrides(root: Path, out: Path, *more: str) -> list[str]:
 def command(launcher: list[str], settings: list[str]) -> list[str]:
     """A real training process: `python [launcher] scripts/train.py settings`, on one thread."""
     return [sys.executable, *launcher, str(ROOT / "scripts" / "train.py"), *settings, "threads=1"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a script ended, and what it printed; as `subprocess.CompletedProcess`."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def script(name: str, *settings: str, threads: int = 1) -> Ran:
+    """`python scripts/NAME.py SETTINGS` in this process, which has loaded everything already: a start costs many seconds."""
+    stdout, stderr, code, before = io.StringIO(), io.StringIO(), 0, torch.get_num_threads()
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(sys, "argv", [f"{name}.py", *settings]))
+        stack.enter_context(mock.patch.object(sys, "path", list(sys.path)))
+        stack.enter_context(mock.patch.dict(os.environ))
+        stack.callback(torch.set_num_threads, before)
+        stack.enter_context(redirect_stdout(stdout))
+        stack.enter_context(redirect_stderr(stderr))
+        torch.set_num_threads(threads)
+        try:
+            runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return Ran(code, stdout.getvalue(), stderr.getvalue())
 
 
 def environment() -> dict[str, str]:

@@ -1,13 +1,14 @@
 """A map over processes."""
 
 import multiprocessing
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-import torch
 from tqdm import tqdm
 
 from d2m.core.errors import BadConfig
@@ -67,4 +68,6 @@ def _in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], processes:
 def _start_worker() -> None:
     """Workers share the cores among themselves, and leave an interruption to the parent, which lets them end their job."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by PyTorch when the work imports it
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

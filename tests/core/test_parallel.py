@@ -3,13 +3,14 @@
 import os
 
 import pytest
-import torch
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.parallel import parallel_map
 
 
 def _square(number: int) -> tuple[int, int]:
+    import torch  # not by those that only refuse or die: a worker's start would take seconds
+
     return number**2, torch.get_num_threads()
 
 

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 from tests_support_official import IGNORED, SECONDS, TEST, TRAIN, UNLISTED, VAL, OfficialTree, write_mp4
 from tests_support_official import write_official_tree as write_tree
+from tests_support_runs import script
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
@@ -272,9 +273,7 @@ def test_a_killed_run_leaves_no_half_file_and_is_resumed(tree: OfficialTree, pre
 
 def test_the_script_prints_a_summary_and_one_sentence_for_a_mistake(tree: OfficialTree, tmp_path: Path) -> None:
     settings = ["dataset=aistpp", f"annotations={tree.annotations}", f"out={tmp_path / 'out'}"]
-    run = subprocess.run(
-        [sys.executable, "scripts/prepare.py", *settings], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    run = script("prepare", *settings)
     assert run.returncode == 2 and run.stderr.startswith("error: found neither of videos= and wavs=")
     assert len(run.stderr.splitlines()) == 1
 

@@ -1,13 +1,11 @@
 """The leaderboard: sorted, with floors and ceilings among the systems, and honest about rows that cannot be compared."""
 
 import json
-import subprocess
-import sys
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 from tests_support_evaluate import write_folders
+from tests_support_runs import script
 
 from d2m.core.errors import BadInput
 from d2m.evaluation.comparison import (
@@ -95,11 +93,7 @@ def test_script(scores, tmp_path):
     for name, mean in (("a", 0.4), ("b", 0.6)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "scores.json").write_text(json.dumps(with_beat_f(scores, mean)))
-    script = Path(__file__).parents[2] / "scripts" / "compare.py"
-    run = subprocess.run(
-        [sys.executable, script, f"runs=[{tmp_path}/a,{tmp_path}/b]", f"out={tmp_path}/board"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    run = script("compare", f"runs=[{tmp_path}/a,{tmp_path}/b]", f"out={tmp_path}/board")
     assert run.returncode == 0, run.stderr
     assert run.stdout.index("**b**") < run.stdout.index("**a**")
     assert {path.name for path in (tmp_path / "board").iterdir()} == {"leaderboard.md", "leaderboard.html"}

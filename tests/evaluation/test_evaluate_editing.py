@@ -1,13 +1,11 @@
 """The evaluation of edits on sounds whose answer is known: tones of known pitch, clicks on known beats."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests_support_runs import script
 
 from d2m.core.errors import BadInput
 from d2m.core.music import Music
@@ -138,8 +136,7 @@ def test_songs_may_lie_elsewhere_and_clips_without_a_song_are_named(folders, tmp
 
 def test_a_folder_without_records_is_one_sentence_of_the_command(folders, tmp_path):
     settings = [f"edited={folders / 'generated'}", f"reference={folders / 'beats'}", f"out={tmp_path}"]
-    command = [sys.executable, str(ROOT / "scripts" / "evaluate_editing.py"), *settings]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ}, check=False)
+    done = script("evaluate_editing", *settings)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "does not say which song was edited" in done.stderr and "no edited clip could be judged" in done.stderr
 

@@ -1,13 +1,11 @@
 """The genre classifier: training on a small set, its file, the shipped weights on songs they never heard, and KL."""
 
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests_support_runs import script
 
 from d2m.core.aist_names import GENRES
 from d2m.core.checkpoint import save_checkpoint
@@ -168,11 +166,10 @@ def test_accuracy_of_nothing_is_nan():
 
 
 def test_the_command_trains_and_says_what_is_missing(two_clips, tmp_path):
-    script = Path(__file__).parents[2] / "scripts" / "train_genre.py"
-    command = [sys.executable, str(script), f"root={two_clips}", f"out={tmp_path / 'genre.safetensors'}"]
+    data, out = f"root={two_clips}", f"out={tmp_path / 'genre.safetensors'}"
     settings = [f"cache={tmp_path / 'mels'}", "training.steps=5", "training.batch=4", "training.channels=8"]
-    done = subprocess.run(command + settings, capture_output=True, text=True)
+    done = script("train_genre", data, out, *settings)
     assert done.returncode == 0 and "wrote" in done.stdout, done.stderr
     assert GenreClassifier.load(tmp_path / "genre.safetensors").genres == GENRES
-    failed = subprocess.run(command[:-1] + settings, capture_output=True, text=True)
+    failed = script("train_genre", data, *settings)
     assert failed.returncode == 2 and "out=" in failed.stderr and "Traceback" not in failed.stderr

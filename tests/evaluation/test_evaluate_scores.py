@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests_support_evaluate import SECONDS, SONGS, beats_of, clicks, write_folders
+from tests_support_runs import script as script_in_this_process
 
 from d2m.core.errors import BadConfig
 from d2m.evaluation.analysis import AudioAnalyzer
@@ -207,10 +208,8 @@ def script() -> Path:
     return Path(__file__).parents[2] / "scripts" / "evaluate.py"
 
 
-def test_script_explains_what_is_missing_without_a_traceback(script, tmp_path):
-    run = subprocess.run(
-        [sys.executable, script, f"out={tmp_path}/out"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+def test_script_explains_what_is_missing_without_a_traceback(tmp_path):
+    run = script_in_this_process("evaluate", f"out={tmp_path}/out")
     assert run.returncode == 2
     assert run.stderr.startswith("error: missing generated=") and "Traceback" not in run.stderr
     assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,10 @@
 """Trials: a checkpoint, or an experiment trained for it, heard on held-out splits, in one table."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests_support_runs import script
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.data.camera_copies import CameraNoise, write_camera_copies
@@ -66,6 +65,5 @@ def test_mistakes(trial: Trial, tmp_path: Path) -> None:
 
 
 def test_the_script_says_it_in_one_sentence(tmp_path: Path) -> None:
-    command = [sys.executable, "scripts/trial.py", f"out={tmp_path}"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    result = script("trial", f"out={tmp_path}")
     assert result.returncode == 2 and result.stderr.startswith("error: a trial trains an experiment")

@@ -173,6 +173,7 @@ def test_bfloat16_is_preferred_where_it_is_measured_to_be_faster(monkeypatch: py
         return iter(times[1:]).__next__
 
     monkeypatch.setattr(device_module, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(device_module, "_PROBE", (2, 2, 2))
     for low, answer in ((0.5, True), (0.9, False), (2.0, False)):
         monkeypatch.setattr(device_module.time, "perf_counter", seconds(low))
         assert prefers_bfloat16(CPU) is answer
