@@ -217,7 +217,7 @@ def _serve(options: argparse.Namespace) -> None:
     """
     _check_model(options.checkpoint)
     try:
-        from d2m.web.app import serve
+        from d2m.web.page import serve
         from d2m.web.uploads import UploadLimits
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "d2m":

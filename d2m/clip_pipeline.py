@@ -155,7 +155,7 @@ def is_dance_file(path: Path) -> bool:
 
 def _watched(request: ClipRequest, music_generator: MusicGenerator, report: Callable[[float], None]) -> Clip:
     if is_dance_file(request.source):
-        dance = load_dance(request.source, music_generator.reads)
+        dance = load_dance(request.source, music_generator.modality)
         return Clip(dance, [], kinematic_beats_s(dance.features), request.source)
     seen = dance_of_video(
         request.source,
@@ -165,7 +165,7 @@ def _watched(request: ClipRequest, music_generator: MusicGenerator, report: Call
         progress=report,
     )
     dance, beats_s = seen.dance, kinematic_beats_s(seen.dance.features)
-    if music_generator.reads == "frames":
+    if music_generator.modality == "frames":
         small = SmallFrames(music_generator.picture_size)
         dance = replace(dance, pictures=small.read(request.source, dance.seconds))
     return Clip(dance, [], beats_s, request.source, seen.landmarks, seen.seen_share, seen.segment_error_m)

@@ -31,9 +31,9 @@ from d2m.core.timeline import MOTION_FPS
 from d2m.data.layout import load_dance
 from d2m.models.device import choose_device
 from d2m.motion.dance import Dance
-from d2m.motion.retime import BeatGrid, played_at, playing_speed
+from d2m.motion.retime import BeatGrid, retimed, retiming_speed
 from d2m.systems.interface import GenerationRequest, MusicGenerator
-from d2m.video.modality import view
+from d2m.video.modality import modality_of
 
 
 @dataclass(frozen=True)
@@ -186,21 +186,21 @@ class Dance2Music:
         whole_number("seed", seed)
         index = None if genre is None else GENRES.index(genre)
         lengths = [self.samples(dance) for dance in dances]
-        requests, reads = [], []
+        requests, analyses = [], []
         for dance, samples in zip(dances, lengths, strict=True):
-            motion, read = torch.from_numpy(view(dance, music_generator.reads)), None
+            motion, read = torch.from_numpy(modality_of(dance, music_generator.modality)), None
             wanted = index
             if tempo_bpm is not None:
                 read = music_generator.read(motion)
                 wanted = int(read.genre_probabilities.argmax()) if index is None else index
-                speed = playing_speed(read.beats.bpm, tempo_bpm)
-                motion = torch.from_numpy(_played_at(dance, speed, read.beats, music_generator.reads))
+                speed = retiming_speed(read.beats.bpm, tempo_bpm)
+                motion = torch.from_numpy(_retimed(dance, speed, read.beats, music_generator.modality))
             requests.append(GenerationRequest(motion, wanted, samples, seed, asked, progress))
-            reads.append(read)
+            analyses.append(read)
         made = music_generator.generate_together(requests)
         seconds = (time.perf_counter() - started) / sum(lengths)
         pairs = []
-        for dance, read, samples, one in zip(dances, reads, lengths, made, strict=True):
+        for dance, read, samples, one in zip(dances, analyses, lengths, made, strict=True):
             probabilities = one.genre_probabilities if read is None else read.genre_probabilities
             wave = one.waveform[:, :samples].float().clamp(-1, 1).cpu().numpy()
             record = GenerationRecord(
@@ -259,19 +259,19 @@ def _called(make: Any, source: str, *arguments: Any) -> MusicGenerator:
     return make(*arguments)
 
 
-def _played_at(dance: Dance, speed: float, grid: BeatGrid, reads: str) -> Float[np.ndarray, " time *part"]:
+def _retimed(dance: Dance, speed: float, grid: BeatGrid, modality: str) -> Float[np.ndarray, " time *part"]:
     """The dance at another speed, as a system reads it.
 
     Raises:
         BadConfig: when it reads pictures, which cannot be played on in time with a loop's beats.
     """
     if speed == 1:
-        return view(dance, reads)
-    if reads == "frames":
+        return modality_of(dance, modality)
+    if modality == "frames":
         raise BadConfig(
             "this checkpoint looks at pictures, so no other tempo than the dance's own can be asked for; leave it out."
         )
-    return view(Dance(played_at(dance.features, speed, grid), dance.name), reads)
+    return modality_of(Dance(retimed(dance.features, speed, grid), dance.name), modality)
 
 
 # Music for many dances: the bad ones are reported at the end, the good ones are still made.
@@ -309,8 +309,8 @@ def generate_all(
     asked = model.asked(settings)
     for number, path in enumerate(bar := tqdm(paths, desc="making music", unit="dance")):
         try:
-            waiting[path] = dance = load_dance(path, model.music_generator.reads)
-            view(dance, model.music_generator.reads)  # what cannot be seen is no other dance's fault
+            waiting[path] = dance = load_dance(path, model.music_generator.modality)
+            modality_of(dance, model.music_generator.modality)  # what cannot be seen is no other dance's fault
             lengths = [model.samples(one) for one in waiting.values()]
             is_enough = model.music_generator.at_once([*lengths, lengths[-1]], asked) <= len(waiting)
         except UserError as error:

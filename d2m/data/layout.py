@@ -167,12 +167,12 @@ def load_features(layout: DataSetLayout, name: str, mapped: bool = False) -> Flo
     return load_array(path, "motion features", ("time", 219), np.floating, "run scripts/encode.py again", mapped)
 
 
-def load_dance(path: str | Path, reads: str = "features") -> Dance:
+def load_dance(path: str | Path, modality: str = "features") -> Dance:
     """A dance, with its landmarks or its pictures where they are what is read and its data set has them.
 
     Args:
         path: see `Dance.load`; of a data set, a file in its folder `motions`.
-        reads: one of `d2m.video.modality.VIEWS`.
+        modality: one of `d2m.video.modality.MODALITIES`.
 
     Raises:
         BadInput: when a file cannot be used.
@@ -181,9 +181,9 @@ def load_dance(path: str | Path, reads: str = "features") -> Dance:
     layout = DataSetLayout(path.absolute().parent.parent)
     if path.absolute().parent != layout.root / "motions":
         return dance
-    if reads == "landmarks" and layout.landmarks(dance.name).exists():
+    if modality == "landmarks" and layout.landmarks(dance.name).exists():
         return replace(dance, landmarks=load_landmarks(layout, dance.name, dance.features))
-    if reads == "frames" and layout.pictures(dance.name).exists():
+    if modality == "frames" and layout.pictures(dance.name).exists():
         return replace(dance, pictures=load_pictures(layout, dance.name))
     return dance
 

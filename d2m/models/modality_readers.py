@@ -94,7 +94,7 @@ class LandmarkReader(BodyReader):
         BadConfig: when the encoder has another number of input channels.
     """
 
-    reads = "landmarks"
+    modality = "landmarks"
 
     def __init__(self, encoder: TemporalEncoder, augmentation: LandmarkAugmentation | None = None) -> None:
         super().__init__(encoder)
@@ -130,7 +130,7 @@ class FrameReader(nn.Module):
         dropout: within them.
     """
 
-    reads, fps = "frames", PICTURE_FPS
+    modality, fps = "frames", PICTURE_FPS
     """See `d2m.models.motion_reader.BodyReader`."""
 
     def __init__(

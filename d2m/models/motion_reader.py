@@ -104,7 +104,7 @@ class BodyReader(nn.Module, ABC):
         encoder: of what a front end shows it, → features at 30 Hz.
     """
 
-    reads, fps = "features", MOTION_FPS
+    modality, fps = "features", MOTION_FPS
     """Key of a batch and view of a dance (`d2m.video.modality`) that this reader takes, and its frames a second."""
 
     def __init__(self, encoder: TemporalEncoder) -> None:

@@ -53,7 +53,7 @@ def regular_beats(activation: Float[np.ndarray, " frame"], frame_rate: float | i
     return BeatGrid(float(_SEARCHED_BPM[best]), float(-np.angle(waves[best]) / (2 * np.pi) % 1 * period_s))
 
 
-def playing_speed(own_bpm: float, asked_bpm: float | int) -> float:
+def retiming_speed(own_bpm: float, asked_bpm: float | int) -> float:
     """How many times faster a dance of `own_bpm` must be played to have the tempo asked for.
 
     Exactly 1, 1/2 or 2 where the tempo asked for is that near: then the music still meets the dance's own beats.
@@ -67,7 +67,7 @@ def playing_speed(own_bpm: float, asked_bpm: float | int) -> float:
     return next((whole for whole in (1.0, 0.5, 2.0) if abs(ratio / whole - 1) <= SAME_TEMPO), ratio)
 
 
-def played_at(
+def retimed(
     features: Float[np.ndarray, "time 219"], speed: float | int, grid: BeatGrid
 ) -> Float[np.ndarray, "time 219"]:
     """The dance played `speed` times faster, as long as before, with its first beat where it was.

@@ -85,7 +85,7 @@ class CodecGenerator(MusicGenerator):
                 "give the codec that its training tokens were made with."
             )
         self.system, self.codec, self.sample_rate = system, codec, codec.sample_rate
-        self.reads = system.reader.reads
+        self.modality = system.reader.modality
         system.eval().requires_grad_(False)
 
     def on(self, device_config: DeviceConfig) -> None:
@@ -197,7 +197,7 @@ class CodecTransformer(TrainedSystem):
     ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, the weighted sum as `loss`, and `token_K` of each codebook."""
         codes, genre, pattern = batch["codes"], batch["genre"], self.decoder.steps
-        read = self.read(shown(batch, self.reader.reads), codes.shape[-1])
+        read = self.read(shown(batch, self.reader.modality), codes.shape[-1])
         cond, is_uncond = read.cond, None
         if training:
             is_uncond = torch.rand(len(codes), device=codes.device) < self.condition_dropout
@@ -222,7 +222,7 @@ class CodecTransformer(TrainedSystem):
 
     def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch 2 frame"], float]:
         """On the codec's frames."""
-        read = self.read(shown(batch, self.reader.reads), batch["codes"].shape[-1])
+        read = self.read(shown(batch, self.reader.modality), batch["codes"].shape[-1])
         return read.rhythm_logits, self.clock.latent_rate
 
     def optimized(self) -> tuple[nn.Module, nn.Module]:

@@ -104,7 +104,7 @@ class GenerationRequest:
     """What music is asked for.
 
     Args:
-        motion: the dance as the music_generator reads it (`MusicGenerator.reads`), of any length from 1 s; mostly the 219 features at 60 fps,
+        motion: the dance as the music_generator reads it (`MusicGenerator.modality`), of any length from 1 s; mostly the 219 features at 60 fps,
             un-normalised.
         genre: number of a genre in `d2m.core.aist_names.GENRES`; None: the one that the system reads from the motion.
         samples: length of the music at the music_generator's sample rate.
@@ -165,8 +165,8 @@ class MusicGenerator(ABC):
     sample_rate: int
     """Of the music that it makes."""
 
-    reads: str = "features"
-    """What it is shown of a dance, one of `d2m.video.modality.VIEWS`."""
+    modality: str = "features"
+    """What it is shown of a dance, one of `d2m.video.modality.MODALITIES`."""
 
     picture_size: int = 32
     """Pixels a side of the pictures, where it reads those."""

@@ -171,15 +171,15 @@ class OptimizerSettings:
 # What every system that `d2m.training.run.fit` trains from its own loss has in common: logging, optimiser, checkpoints.
 
 
-def shown(batch: Mapping[str, Any], reads: str) -> Tensor:
-    """The view of the dance that a system's reader reads (`d2m.video.modality`).
+def shown(batch: Mapping[str, Any], modality: str) -> Tensor:
+    """The modality of the dance that a system's reader reads (`d2m.video.modality`).
 
     Raises:
         BadConfig: when the data do not bring it.
     """
-    if reads not in batch:
-        raise BadConfig(f"data.{reads}=false: this system reads {reads}; set data.{reads}=true.")
-    return batch[reads]
+    if modality not in batch:
+        raise BadConfig(f"data.{modality}=false: this system reads {modality}; set data.{modality}=true.")
+    return batch[modality]
 
 
 class TrainedSystem(lightning.LightningModule, ABC):

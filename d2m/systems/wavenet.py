@@ -113,7 +113,7 @@ class WaveNetSystem(TrainedSystem):
                 f"data.sample_rate: found {waveform.shape[1]} samples with {seconds:g} s of motion, expected "
                 f"{self.sample_rate} a second; set it to the system's sample_rate."
             )
-        read = self.reader(shown(batch, self.reader.reads), frames, float(self.frame_rate))
+        read = self.reader(shown(batch, self.reader.modality), frames, float(self.frame_rate))
         rows = slice(self.network_rows if training else None)
         told = genre[rows]
         if training:
@@ -143,7 +143,7 @@ class WaveNetSystem(TrainedSystem):
     def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch 2 frame"], float]:
         """On the frames at which the network is told the motion."""
         frames = int(batch["waveform"].shape[-1] // self.network.hop_samples)
-        read = self.reader(shown(batch, self.reader.reads), frames, float(self.frame_rate))
+        read = self.reader(shown(batch, self.reader.modality), frames, float(self.frame_rate))
         return read.rhythm_logits, float(self.frame_rate)
 
     def optimized(self) -> tuple[nn.Module, nn.Module]:
@@ -178,7 +178,7 @@ class WaveNetGenerator(MusicGenerator):
     ) -> None:
         without_autoencoder(autoencoder, "a WaveNet")
         self.system, self.sample_rate = system.eval().requires_grad_(False), system.sample_rate
-        self.reads, self.picture_size = system.reader.reads, made_with.get("picture_size", self.picture_size)
+        self.modality, self.picture_size = system.reader.modality, made_with.get("picture_size", self.picture_size)
 
     def on(self, device_config: DeviceConfig) -> None:
         """Any device, though a CPU is likely to be the fastest: one sample hangs on the one before."""

@@ -1,1 +1,1 @@
-"""From a video to a dance: frames (`reader`), landmarks of the dancer (`pose`), SMPL rotations (`lift`)."""
+"""From a video to a dance: frames (`reader`), landmarks of the dancer (`pose`), SMPL rotations (`inverse_kinematics`)."""

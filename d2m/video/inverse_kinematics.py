@@ -65,7 +65,7 @@ _LIMBS = [
 ]
 
 
-def lift(world: Float[np.ndarray, "time 33 3"]) -> Float[np.ndarray, "time 24 3 3"]:
+def solve_inverse_kinematics(world: Float[np.ndarray, "time 33 3"]) -> Float[np.ndarray, "time 24 3 3"]:
     """SMPL rotations of landmarks: the pelvis's in the world, the others' in their parent's frame.
 
     Args:
@@ -260,7 +260,7 @@ def pelvis_path(
     """Position of the pelvis in metres, Y up, the floor at 0, the clip's mean over the origin.
 
     Args:
-        rotations: what `lift` made of `world`.
+        rotations: what `solve_inverse_kinematics` made of `world`.
         world: smooth world landmarks at 60 fps.
         landmarks: those of the frames, for their place in the picture.
     """

@@ -1,4 +1,4 @@
-"""Landmarks of a dance whose motion is known, as MediaPipe would give them: to train on, and to measure what lifting costs."""
+"""What of a dance a system is shown: its features, its landmarks (seen, or those of its skeleton), small pictures of a film."""
 
 from collections.abc import Sequence
 
@@ -75,30 +75,25 @@ def landmarks_of(
     return Landmarks(image, world, times_s, seen, size)
 
 
-# What of a dance a system is shown: its 219 features, its landmarks, or small pictures of the film.
-#
-# A motion without a film has landmarks, too: those of its skeleton. Pictures have to be brought.
-
-
-VIEWS = ("features", "landmarks", "frames")
+MODALITIES = ("features", "landmarks", "frames")
 """[time 219] and [time 33 3] at 60 fps; [picture height width] in [0, 1] at 15 fps."""
 
 _HIPS = [LANDMARK_NAMES.index("left_hip"), LANDMARK_NAMES.index("right_hip")]
 
 
-def view(dance: Dance, reads: str) -> Float[np.ndarray, " time *part"]:
+def modality_of(dance: Dance, modality: str) -> Float[np.ndarray, " time *part"]:
     """A dance as a system reads it, float32.
 
     Args:
         dance: with pictures, where they are asked for.
-        reads: one of `VIEWS`.
+        modality: one of `MODALITIES`.
 
     Raises:
         BadInput: when there are no pictures.
     """
-    if reads == "landmarks":
+    if modality == "landmarks":
         return skeleton_landmarks(dance.features) if dance.landmarks is None else dance.landmarks.astype(np.float32)
-    if reads == "frames":
+    if modality == "frames":
         if dance.pictures is None:
             raise BadInput(
                 f"{dance.name}: found motion only, but this checkpoint looks at pictures; give a video, or a motion of a data "

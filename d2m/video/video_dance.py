@@ -16,7 +16,7 @@ from d2m.core.timeline import MOTION_FPS
 from d2m.motion.dance import MIN_SECONDS, Dance
 from d2m.motion.features import rotations_to_features
 from d2m.motion.smpl import joint_positions
-from d2m.video.inverse_kinematics import TO_Y_UP, lift, pelvis_path, segment_vectors_m
+from d2m.video.inverse_kinematics import TO_Y_UP, pelvis_path, segment_vectors_m, solve_inverse_kinematics
 from d2m.video.landmarks import Landmarks, smooth_world
 from d2m.video.modality import centred
 from d2m.video.pose import find_landmarks
@@ -126,7 +126,7 @@ def dance_of_landmarks(landmarks: Landmarks, name: str = "dance", origin: str | 
             f"{MIN_SEEN_SHARE:.0%}; give a clip that shows one dancer from head to foot."
         )
     world = smooth_world(landmarks)
-    rotations = lift(world)
+    rotations = solve_inverse_kinematics(world)
     translation = pelvis_path(rotations, world, landmarks)
     features = rotations_to_features(*_facing_front(rotations, translation))
     return Dance(features, name, landmarks=centred(world * TO_Y_UP))

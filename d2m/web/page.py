@@ -1,20 +1,72 @@
-"""The page: a dance on the left, the video with its music on the right; its theme, and what Gradio may not do."""
+"""The page on this computer: a dance on the left, the video with its music on the right; its examples, theme and server.
+
+serve(Dance2Music.load("demo"))   # http://127.0.0.1:7860, until Ctrl-C or SIGTERM
+with PageServer.start(port=None) as server: print(server.url)
+"""
 
 import os
+import pickle
+import signal
 import sys
+import threading
 import traceback
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import gradio as gr
+import numpy as np
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from d2m.core.aist_names import GENRE_TITLES
 from d2m.core.errors import BadConfig, UserError
-from d2m.web.examples import ExampleDance
+from d2m.data.synthetic.dances import choreograph
+from d2m.motion.dance import Dance
+from d2m.pipeline import Dance2Music
+from d2m.render.skeleton import save_poster
 from d2m.web.jobs import MAX_TAKES, JobQueue, PageFolder, PageSettings, TakeFiles
-from d2m.web.uploads import Upload
+from d2m.web.uploads import Upload, UploadLimits
+
+_SECONDS = 8.0
+_CHOICES = (("gBR", 96.0), ("gHO", 122.0), ("gWA", 108.0), ("gJB", 88.0))
+"""Genre and tempo in BPM that each example is danced to."""
+
+_POSTER_S = 2.4
+_POSTER_PIXELS = (320, 320)
+
+
+@dataclass(frozen=True)
+class ExampleDance:
+    """One example.
+
+    Args:
+        path: an AIST++-style `.pkl`.
+        poster: a picture of one moment.
+        title: shown below the picture.
+    """
+
+    path: Path
+    poster: Path
+    title: str
+
+
+def write_examples(folder: Path) -> list[ExampleDance]:
+    """Write the example dances and their pictures into `folder`."""
+    return [_write_example(folder, number, genre, bpm) for number, (genre, bpm) in enumerate(_CHOICES)]
+
+
+def _write_example(folder: Path, number: int, genre: str, bpm: float) -> ExampleDance:
+    beats_s = np.arange(0, _SECONDS + 1, 60 / bpm)
+    poses = choreograph(genre, beats_s, 0, _SECONDS, dancer=30 + number, seed=40 + number)
+    path = folder / f"{GENRE_TITLES[genre].replace(' ', '_')}.pkl"
+    content = {"smpl_poses": poses.poses, "smpl_trans": poses.trans, "smpl_scaling": np.ones(1, np.float32)}
+    path.write_bytes(pickle.dumps(content))
+    poster = save_poster(Dance.load(path), path.with_suffix(".png"), _POSTER_S, size=_POSTER_PIXELS)
+    return ExampleDance(path, poster, GENRE_TITLES[genre])
+
 
 TITLE = "d2m: music for your dance"
 
@@ -275,3 +327,108 @@ def _sentence(error: Exception) -> str:
         return str(error)
     traceback.print_exception(error, file=sys.stderr)
     return f"Something went wrong on the server ({type(error).__name__}); its log says more."
+
+
+_WAITING_MOST = 32
+"""Jobs in the queue; a further one is refused until there is room."""
+
+
+class PageServer:
+    """A running page; a context manager that stops it and removes its files.
+
+    Args:
+        page: what is served.
+        folder: where its files are.
+        url: where it is.
+    """
+
+    def __init__(self, page: Page, folder: PageFolder, url: str) -> None:
+        self.page, self.folder, self.url = page, folder, url
+
+    @staticmethod
+    def start(
+        host: str = "127.0.0.1",
+        port: int | None = 7860,
+        model: Dance2Music | None = None,
+        limits: UploadLimits | None = None,
+        keep_minutes: float | int = 30,
+    ) -> "PageServer":
+        """Start in the background.
+
+        Args:
+            host: address to listen at; the default is reachable from this computer only.
+            port: None: the first free one from 7860 on.
+            model: None: the demo checkpoint.
+            limits: of uploads.
+            keep_minutes: age at which uploads and results are removed.
+
+        Raises:
+            BadConfig: when it cannot listen there.
+        """
+        folder = PageFolder(keep_minutes)
+        try:
+            keep_gradio_inside(folder)
+            limits = limits or UploadLimits()
+            jobs = JobQueue(model or Dance2Music.load("demo"), folder, limits)
+            page = Page(jobs, write_examples(folder.examples))
+            page.blocks.queue(max_size=_WAITING_MOST, default_concurrency_limit=1)
+            _, url, _ = page.blocks.launch(
+                server_name=host, server_port=port, share=False, prevent_thread_lock=True, quiet=True, inbrowser=False,
+                max_file_size=int(limits.max_mb * 1e6), allowed_paths=[], blocked_paths=[str(folder.work)], ssr_mode=False,
+                mcp_server=False, enable_monitoring=False, run_history=False, footer_links=[], show_error=False,
+                theme=theme(), css=CSS, app_kwargs={"middleware": [Middleware(NothingFromElsewhere)], "docs_url": None, "redoc_url": None},
+            )  # fmt: skip
+        except OSError as error:
+            folder.close()
+            raise BadConfig(f"{host}:{port}: cannot listen there ({error}); name another port.") from error
+        except BaseException:
+            folder.close()
+            raise
+        return PageServer(page, folder, url)
+
+    def close(self) -> None:
+        """Stop listening and remove all files."""
+        self.page.blocks.close(verbose=False)
+        self.folder.close()
+
+    def __enter__(self) -> "PageServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def serve(
+    model: Dance2Music,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    limits: UploadLimits | None = None,
+) -> None:
+    """Serve the page until Ctrl-C or SIGTERM, which both remove its files.
+
+    Args:
+        model: makes the music.
+        host: address to listen at; `0.0.0.0` lets the whole network in.
+        port: to listen at.
+        limits: of uploads.
+
+    Raises:
+        BadConfig: when the port is taken.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)  # before there are files: what ends the page always removes them
+    with PageServer.start(host, port, model, limits) as server:
+        try:
+            print(f"The page is at {server.url} (stop it with Ctrl-C).", flush=True)
+            if host not in ("127.0.0.1", "localhost", "::1"):
+                print("Everybody who can reach this computer can use it.", flush=True)
+            never = threading.Event()
+            while not never.wait(0.5):  # a signal that another thread got is handled when this one wakes
+                pass
+        except KeyboardInterrupt:
+            print("Stopped.")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, once: a second signal does not disturb the removal."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt

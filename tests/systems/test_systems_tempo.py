@@ -14,7 +14,7 @@ from d2m.metrics.beat_tracker import track_beats_s
 from d2m.metrics.beats import fit_tempo_bpm
 from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import joint_speed
-from d2m.motion.retime import BeatGrid, played_at, playing_speed
+from d2m.motion.retime import BeatGrid, retimed, retiming_speed
 from d2m.pipeline import Dance2Music
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "system"
@@ -42,19 +42,19 @@ def strongest_hertz(features: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("asked", "speed"), [(121, 1), (60, 0.5), (238, 2), (119, 1), (132, 1.1), (96, 0.8)])
 def test_simple_ratios_are_kept_exactly(asked, speed):
-    assert playing_speed(120.0, asked) == pytest.approx(speed)
+    assert retiming_speed(120.0, asked) == pytest.approx(speed)
 
 
 @pytest.mark.parametrize("asked", [0, -5, 39, 241, float("nan"), float("inf")])
 def test_what_is_no_tempo_is_refused(asked):
     with pytest.raises(BadConfig, match="expected a tempo from 40 to 240"):
-        playing_speed(120.0, asked)
+        retiming_speed(120.0, asked)
 
 
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 2.0])
 def test_played_dance_is_as_long_and_as_fast_as_told(speed):
     dance = swinging()
-    played = played_at(dance.features, speed, BeatGrid(120.0, 0.0))
+    played = retimed(dance.features, speed, BeatGrid(120.0, 0.0))
     assert played.shape == dance.features.shape and played.dtype == dance.features.dtype
     assert strongest_hertz(played) == pytest.approx(2 * speed, rel=0.03)
 
@@ -62,9 +62,9 @@ def test_played_dance_is_as_long_and_as_fast_as_told(speed):
 @pytest.mark.parametrize("speed", [0.5, 2.0])
 def test_first_beat_stays_where_it_was(speed):
     dance, grid = swinging(), BeatGrid(120.0, 0.5)
-    played = played_at(dance.features, speed, grid)
+    played = retimed(dance.features, speed, grid)
     np.testing.assert_allclose(played[30, 3:], dance.features[30, 3:], atol=0.06)
-    assert played_at(dance.features, 1, grid) is dance.features
+    assert retimed(dance.features, 1, grid) is dance.features
 
 
 def test_tempo_of_a_dance_is_read_from_it(model, two_clips):

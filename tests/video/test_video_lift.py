@@ -10,7 +10,7 @@ from d2m.motion.dance import Dance
 from d2m.motion.features import joint_positions_of, rotations_to_features
 from d2m.motion.kinematic_beats import joint_speed
 from d2m.motion.smpl import joint_positions
-from d2m.video.inverse_kinematics import TO_Y_UP, lift, segment_vectors_m
+from d2m.video.inverse_kinematics import TO_Y_UP, segment_vectors_m, solve_inverse_kinematics
 from d2m.video.landmarks import adaptively_smoothed, at_60_fps, smooth_world, smoothed, without_spikes
 from d2m.video.video_dance import dance_of_landmarks, segment_error
 
@@ -37,14 +37,14 @@ def still(world: np.ndarray) -> np.ndarray:
 
 
 def test_rotations_are_rotations(dance: Dance) -> None:
-    rotations = lift(points_of(dance.features) * TO_Y_UP)
+    rotations = solve_inverse_kinematics(points_of(dance.features) * TO_Y_UP)
     assert np.allclose(rotations @ rotations.swapaxes(-1, -2), np.eye(3), atol=1e-9)
     assert np.allclose(np.linalg.det(rotations), 1)
 
 
 def test_limbs_point_as_seen(dance: Dance) -> None:
     points = points_of(dance.features)
-    rotations = lift(points * TO_Y_UP)
+    rotations = solve_inverse_kinematics(points * TO_Y_UP)
     made, seen = segment_vectors_m(joint_positions(rotations, np.zeros((len(rotations), 3))), points)
     limbs = np.linalg.norm(made - seen, axis=-1)[:, :8]  # all but the trunk, which bends as a whole
     assert limbs.max() < 0.002
@@ -52,7 +52,7 @@ def test_limbs_point_as_seen(dance: Dance) -> None:
 
 def test_joints_come_near_the_dancer_s(dance: Dance) -> None:
     true = joint_positions_of(dance.features.astype(np.float64))
-    rotations = lift(points_of(dance.features) * TO_Y_UP)
+    rotations = solve_inverse_kinematics(points_of(dance.features) * TO_Y_UP)
     found = joint_positions(rotations, np.zeros((len(rotations), 3)))
     error = np.linalg.norm(found - (true - true[:, :1]), axis=-1)
     assert error.mean() < 0.04
@@ -60,7 +60,7 @@ def test_joints_come_near_the_dancer_s(dance: Dance) -> None:
 
 def test_a_t_pose_is_the_rest_pose() -> None:
     features = rotations_to_features(np.tile(np.eye(3), (30, 24, 1, 1)), np.zeros((30, 3)))
-    assert np.allclose(lift(points_of(features) * TO_Y_UP), np.eye(3), atol=0.1)
+    assert np.allclose(solve_inverse_kinematics(points_of(features) * TO_Y_UP), np.eye(3), atol=0.1)
 
 
 @pytest.mark.parametrize("bend_deg", [20.0, 60.0, 120.0])
@@ -71,7 +71,7 @@ def test_a_bent_elbow_and_knee_turn_about_their_hinges(bend_deg: float) -> None:
     about_y = np.array([[np.cos(bend), 0, np.sin(bend)], [0, 1, 0], [-np.sin(bend), 0, np.cos(bend)]])
     rotations[:, J["left_knee"]] = about_x
     rotations[:, J["right_elbow"]] = about_y  # a right forearm comes forward by a positive turn about y
-    found = lift(points_of(rotations_to_features(rotations, np.zeros((60, 3)))) * TO_Y_UP)
+    found = solve_inverse_kinematics(points_of(rotations_to_features(rotations, np.zeros((60, 3)))) * TO_Y_UP)
     for joint in ("left_knee", "left_hip", "right_elbow", "right_shoulder"):
         cosine = (np.einsum("tab,tab->t", found[:, J[joint]], rotations[:, J[joint]]) - 1) / 2
         assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 8
@@ -88,7 +88,7 @@ def test_an_arm_through_the_back_of_its_rest_direction_stays_finite() -> None:
     turn = rotations[:, J["left_shoulder"]]
     turn[:, 0, 0], turn[:, 0, 2] = np.cos(angle), np.sin(angle)
     turn[:, 2, 0], turn[:, 2, 2] = -np.sin(angle), np.cos(angle)
-    found = lift(points_of(rotations_to_features(rotations, np.zeros((60, 3)))) * TO_Y_UP)
+    found = solve_inverse_kinematics(points_of(rotations_to_features(rotations, np.zeros((60, 3)))) * TO_Y_UP)
     assert np.isfinite(found).all() and np.allclose(np.linalg.det(found), 1)
 
 

@@ -26,7 +26,7 @@ from d2m.models.modality_readers import LANDMARK_CHANNELS, LandmarkAugmentation,
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music, generate_all
 from d2m.training.run import fit
-from d2m.video.modality import seen_landmarks, skeleton_landmarks, view
+from d2m.video.modality import modality_of, seen_landmarks, skeleton_landmarks
 from d2m.video.video_dance import dance_of_landmarks
 
 CONFIGS = str(Path(__file__).parents[2] / "configs")
@@ -43,7 +43,7 @@ def reader(**settings) -> LandmarkReader:
 
 
 def test_a_motion_has_the_landmarks_of_its_skeleton() -> None:
-    shown = view(dance(), "landmarks")
+    shown = modality_of(dance(), "landmarks")
     assert shown.shape == (240, 33, 3) and shown.dtype == np.float32
     assert np.abs(shown[:, [L["left_hip"], L["right_hip"]]].mean(axis=1)).max() < 1e-6
     assert (shown[:, L["nose"], 1] > 0.4).all() and (shown[:, L["left_heel"], 1] < -0.5).all()
@@ -52,10 +52,10 @@ def test_a_motion_has_the_landmarks_of_its_skeleton() -> None:
 
 
 def test_a_film_has_the_landmarks_that_were_seen() -> None:
-    truth = view(dance(), "landmarks")
+    truth = modality_of(dance(), "landmarks")
     exact = dance_of_landmarks(landmarks_of(dance().features), "film")
     assert exact.landmarks is not None and len(exact.landmarks) == len(exact.features)
-    assert np.abs(view(exact, "landmarks") - truth).mean() < 0.005
+    assert np.abs(modality_of(exact, "landmarks") - truth).mean() < 0.005
     noisy = seen_landmarks(landmarks_of(dance().features, noise_m=0.02, dropped=0.1), 250)
     assert noisy.shape == (250, 33, 3) and np.array_equal(noisy[240], noisy[249])
     assert np.abs(noisy[:240] - truth).mean() < 0.01  # smoothed: 2 cm of noise have a mean size of 1.6 cm
@@ -64,15 +64,15 @@ def test_a_film_has_the_landmarks_that_were_seen() -> None:
 
 def test_pictures_must_be_brought() -> None:
     pictures = np.full((60, 8, 8), 255, np.uint8)
-    assert np.array_equal(view(replace(dance(), pictures=pictures), "frames"), np.ones((60, 8, 8), np.float32))
+    assert np.array_equal(modality_of(replace(dance(), pictures=pictures), "frames"), np.ones((60, 8, 8), np.float32))
     with pytest.raises(
         BadInput, match="swinging: found motion only, but this checkpoint looks at pictures; give a video"
     ):
-        view(dance(), "frames")
+        modality_of(dance(), "frames")
 
 
 def test_the_reader_sees_places_and_speeds() -> None:
-    still = torch.from_numpy(view(dance(), "landmarks"))[None, :1].expand(-1, 120, -1, -1).clone()
+    still = torch.from_numpy(modality_of(dance(), "landmarks"))[None, :1].expand(-1, 120, -1, -1).clone()
     still[:, :, L["left_wrist"], 0] = torch.arange(120) / 60 * 2.0  # two metres a second
     shown = landmark_channels(still)
     wrist = L["left_wrist"] - 1
@@ -86,7 +86,7 @@ def test_the_reader_sees_places_and_speeds() -> None:
 
 
 def test_a_move_is_read_when_it_happens() -> None:
-    body = torch.from_numpy(view(dance(), "landmarks"))[None, :1].expand(-1, 240, -1, -1).clone()
+    body = torch.from_numpy(modality_of(dance(), "landmarks"))[None, :1].expand(-1, 240, -1, -1).clone()
     body[:, 120:, L["left_elbow"] : L["right_thumb"], 1] += 0.4
     for rate in (43.07, 50.0, 75.0):
         read = reader()(body, int(4 * rate), rate)
@@ -96,7 +96,7 @@ def test_a_move_is_read_when_it_happens() -> None:
 
 
 def test_augmentation_turns_scales_and_trembles_in_training_only() -> None:
-    body = torch.from_numpy(view(dance(), "landmarks"))[None]
+    body = torch.from_numpy(modality_of(dance(), "landmarks"))[None]
     turned = LandmarkAugmentation(scale=0.0, jitter_m=0.0).changed(body)
     assert torch.allclose(turned[..., 1], body[..., 1], atol=1e-6) and not torch.allclose(turned, body, atol=1e-2)
     assert torch.allclose(turned.norm(dim=-1), body.norm(dim=-1), atol=1e-5)
@@ -179,15 +179,15 @@ def test_windows_bring_the_landmarks_of_their_motion(tokens: DataSetLayout) -> N
 
 
 def test_a_transformer_of_landmarks_by_fit_and_facade(transformer: Dance2Music, tokens: DataSetLayout) -> None:
-    assert transformer.music_generator.reads == "landmarks" and type(transformer.system.reader) is LandmarkReader
+    assert transformer.music_generator.modality == "landmarks" and type(transformer.system.reader) is LandmarkReader
     name = tokens.names("train")[1]
     film, skeleton = load_dance(tokens.root / "motions" / f"{name}.npy", "landmarks"), dance(450)
     assert film.landmarks is not None and load_dance(tokens.root / "motions" / f"{name}.npy").landmarks is None
     first, record = transformer.generate(skeleton, seed=1)
     assert first.waveform.shape == (1, round(450 * 22050 / 60)) and record.settings["temperature"] == 1.0
-    stretched = replace(skeleton, landmarks=view(skeleton, "landmarks") * 3)
+    stretched = replace(skeleton, landmarks=modality_of(skeleton, "landmarks") * 3)
     assert not np.array_equal(transformer(stretched, seed=1).waveform, first.waveform)
-    same = replace(skeleton, landmarks=view(skeleton, "landmarks"))
+    same = replace(skeleton, landmarks=modality_of(skeleton, "landmarks"))
     np.testing.assert_array_equal(transformer(same, seed=1).waveform, first.waveform)
     slower, record = transformer.generate(skeleton, seed=1, tempo_bpm=90)
     assert record.tempo_asked_bpm == 90 and slower.waveform.shape == first.waveform.shape
@@ -241,7 +241,7 @@ def wavenet(films: DataSetLayout, tmp_path_factory: pytest.TempPathFactory) -> D
 
 
 def test_a_wavenet_of_pictures_by_fit_and_facade(wavenet: Dance2Music, films: DataSetLayout, tmp_path: Path) -> None:
-    assert (wavenet.music_generator.reads, wavenet.music_generator.picture_size) == ("frames", 16)
+    assert (wavenet.music_generator.modality, wavenet.music_generator.picture_size) == ("frames", 16)
     assert load_checkpoint(wavenet.checkpoint.path).config["picture_size"] == 16
     motion = films.root / "motions" / f"{NAMES[1]}.npy"
     elsewhere = shutil.copy(motion, tmp_path / "elsewhere.npy")
@@ -270,7 +270,7 @@ def test_any_reader_is_one_override(films: DataSetLayout, tmp_path: Path) -> Non
     tiny = ["system.reader.encoder.channels=16", "system.reader.encoder.dilations=[1,2]", *TINY_WAVENET[3:]]
     fit(config_of("wavenet", films.root, tmp_path, "reader@system.reader=landmarks", "+data.landmarks=true", *tiny))
     model = Dance2Music.load(tmp_path / "checkpoints" / "last.ckpt")
-    assert model.music_generator.reads == "landmarks" and model(dance(90)).waveform.shape == (1, 6000)
+    assert model.music_generator.modality == "landmarks" and model(dance(90)).waveform.shape == (1, 6000)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from d2m.core.errors import BadConfig
 from d2m.core.music import Music
 from d2m.data.synthetic.dances import choreograph
 from d2m.pipeline import Dance2Music, GenerationRecord
-from d2m.web.app import PageServer
 from d2m.web.jobs import JobQueue, PageSettings
+from d2m.web.page import PageServer
 from d2m.web.uploads import Upload, UploadLimits
 
 SECONDS = 3.0
