@@ -70,10 +70,6 @@ class Timeline:
         """Motion frame nearest to the start of latent frame number `frames`."""
         return seconds_to_motion_frames(self.latent_frames_to_seconds(frames))
 
-    def seconds_to_samples(self, seconds: float) -> int:
-        """Nearest count of samples that lasts `seconds`."""
-        return round(seconds * self.sample_rate)
-
     def motion_frames_to_samples(self, frames: int) -> int:
         """Count of samples that lasts exactly as long as `frames` motion frames, to the nearest sample."""
         return round(frames * self.sample_rate / MOTION_FPS)

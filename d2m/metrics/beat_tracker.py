@@ -78,8 +78,6 @@ def within(times_s: Float[np.ndarray, " time"], seconds: float) -> Float[np.ndar
 PADDING_S = 0.5
 """Silence added at both ends before tracking."""
 
-TRACKER = f"librosa.beat.beat_track at 22,050 Hz, hop 512, trim=False, {PADDING_S} s of silence added at both ends (version 2)"
-
 
 @dataclass(frozen=True)
 class LibrosaTracker(Tracker):
@@ -369,11 +367,6 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
     "beat_this": BeatThisTracker,
     "madmom": MadmomTracker,
 }
-
-
-def installed_trackers() -> list[str]:
-    """Names of the trackers whose package is there; `beat_this` still needs weights."""
-    return [name for name in TRACKERS if importlib.util.find_spec(name) is not None]
 
 
 def make_trackers(names: Sequence[str], settings: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Tracker, ...]:

@@ -101,11 +101,6 @@ def drop_genre(genre: Int[Tensor, " batch"], probability: float) -> Int[Tensor, 
     return torch.where(lost, torch.full_like(genre, UNKNOWN_GENRE), genre)
 
 
-def unknown_genres(batch: int, device: torch.device) -> Int[Tensor, " batch"]:
-    """`batch` times the unknown genre."""
-    return torch.full((batch,), UNKNOWN_GENRE, dtype=torch.long, device=device)
-
-
 RHYTHM_CURVES = ("beat", "onset")
 """Beat activation (a bump around every true beat) and onset envelope of the audio, both in [0, 1] per latent frame."""
 

@@ -53,15 +53,15 @@ class StepSeeds(lightning.Callback):
 class StopRequest:
     """Remembers that a signal asked the training to stop; the second Ctrl-C interrupts at once.
 
-    SIGINT is Ctrl-C, SIGTERM is what most clusters send first, SIGUSR1 is what `sbatch --signal=SIGUSR1@120` sends 120 seconds
-    before the time is up; in a SLURM job Lightning's own handler then puts the job back into the queue.
+    SIGINT is Ctrl-C, SIGTERM is what most clusters send first. A SLURM job that `sbatch --signal=SIGUSR1@120` warns before its
+    time is up is put back into the queue by Lightning, and SLURM then ends it by SIGTERM.
 
     Args:
         every_n_steps: in a training of several processes they agree on stopping only every so many steps, because
             it costs a message.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self, every_n_steps: int = 20) -> None:
         self.every_n_steps = every_n_steps
@@ -91,13 +91,6 @@ class StopRequest:
         if trainer.global_step % self.every_n_steps:
             return False
         return trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False)
-
-    def hand_on(self, trainer: lightning.Trainer) -> None:
-        """After a warning, let the handler before this one act: Lightning's in a SLURM job requeues it, in every process."""
-        handler = self._before.get(signal.SIGUSR1)
-        warned = trainer.strategy.reduce_boolean_decision(self.signal == signal.SIGUSR1, all=False)
-        if warned and callable(handler):
-            handler(signal.SIGUSR1, None)
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
@@ -176,7 +169,6 @@ class LastCheckpoint(Checkpoint):
 
     def _leave(self, trainer: lightning.Trainer) -> None:
         assert self.stop is not None
-        self.stop.hand_on(trainer)
         if trainer.is_global_zero:
             print(
                 f"stopped after step {self._step}; {self.path} is written, the same command goes on from there.",
