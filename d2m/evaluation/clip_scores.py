@@ -11,6 +11,7 @@ import numpy as np
 
 from d2m.core.aist_names import parse_sequence_name
 from d2m.evaluation.analysis import AudioAnalysis
+from d2m.evaluation.genre_classifier import kl_divergence
 from d2m.evaluation.references import JudgedLength, Reference, song_of
 from d2m.metrics.alignment import alignment
 from d2m.metrics.audio_quality import log_mel_frames, log_mel_l1
@@ -161,8 +162,6 @@ def _genre_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, f
     if reference.genre is not None:
         metrics["genre_accuracy"] = float(analysis.genre.genre == reference.genre)
     if reference.analysis and reference.analysis.genre:
-        from d2m.evaluation.genre_classifier import kl_divergence
-
         metrics["genre_kl"] = kl_divergence(reference.analysis.genre.probabilities, analysis.genre.probabilities)
     return metrics
 

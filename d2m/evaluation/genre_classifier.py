@@ -151,17 +151,6 @@ def kl_divergence(
     return float(np.sum(pair[0] * np.log(pair[0] / pair[1])))
 
 
-def genre_accuracy(said: Sequence[str], true: Sequence[str]) -> float:
-    """Share of clips whose said genre is the true one; NaN for no clip.
-
-    Raises:
-        ValueError: when the lists differ in length.
-    """
-    if len(said) != len(true):
-        raise ValueError(f"found {len(said)} said genres for {len(true)} true ones; they must be as many.")
-    return float(np.mean([one == other for one, other in zip(said, true, strict=True)])) if said else float("nan")
-
-
 NO_CLASSIFIER = "none"
 
 

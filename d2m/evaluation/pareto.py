@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from d2m.audio.autoencoder import DMAE
 from d2m.core.errors import BadConfig, BadInput, UserError
 from d2m.core.files import atomic_write, writable_folder, write_json, write_text
 from d2m.core.music import Music
@@ -26,6 +27,21 @@ from d2m.metrics.intervals import bootstrap_mean
 from d2m.metrics.registry import HEADLINE, KAD, METRICS
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
+
+
+def autoencoder_of(model: Dance2Music) -> DMAE:
+    """The autoencoder behind a checkpoint's music.
+
+    Raises:
+        BadConfig: when it has none, so that there is no decoder to choose and no U-Net to count.
+    """
+    found = getattr(model.music_generator, "dmae", None)
+    if not isinstance(found, DMAE):
+        raise BadConfig(
+            f"{model.checkpoint.path}: found a {type(model.system).__name__}, expected a latent diffusion, whose settings a"
+            " sweep compares; name another checkpoint."
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -55,6 +71,7 @@ class Setting:
         Raises:
             BadConfig: for an unknown sampler or decoder, a sampler of another objective, or fewer than one step.
         """
+        dmae = autoencoder_of(model)
         own = model.system.generation
         named = model.checkpoint.config["system"].get("sampler", {}).get("_target_", "dpm_solver_pp_2m").rsplit(".")[-1]
         found = Setting(
@@ -63,15 +80,13 @@ class Setting:
             float(own.guidance if self.guidance is None else self.guidance),
             [float(level) for level in self.interval or own.guidance_interval or (0, 1)],
             self.grid or own.grid,
-            self.decoder or ("onepass" if model.music_generator.dmae.onepass is not None else "diffusion"),
-            model.music_generator.dmae.decoder_steps if self.decoder_steps is None else self.decoder_steps,
+            self.decoder or ("onepass" if dmae.onepass is not None else "diffusion"),
+            dmae.decoder_steps if self.decoder_steps is None else self.decoder_steps,
         )
         replace(own, **found.asked())
         check_understood(model.system.objective.path, found.sampler or "")
-        if found.decoder == "onepass" and model.music_generator.dmae.onepass is None:
-            raise BadConfig(
-                f"decoder={found.decoder}: not one that autoencoder '{model.music_generator.dmae.name}' has; use diffusion."
-            )
+        if found.decoder == "onepass" and dmae.onepass is None:
+            raise BadConfig(f"decoder={found.decoder}: not one that autoencoder '{dmae.name}' has; use diffusion.")
         return found
 
     def asked(self) -> dict[str, Any]:
@@ -207,7 +222,7 @@ def _made_of(sweep: Sweep, model: Dance2Music, setting: Setting, names: Sequence
         "version": VERSION,
         "checkpoint": model.checkpoint.path.name,
         "sha256": model.checkpoint.sha256,
-        "dmae": model.music_generator.dmae.name,
+        "dmae": autoencoder_of(model).name,
         "setting": asdict(setting),
         "root": str(sweep.root),
         "dances": listed,
@@ -325,7 +340,7 @@ def _kad_difference(row: Mapping[str, Any], reference: Mapping[str, Any]) -> dic
     found = kernel_distance_difference(
         first, second, real, songs, [str(song_of(name)) for name in reference_names]
     ).to_json()
-    scaled = {key: None if found[key] is None else KAD_SCALE * found[key] for key in ("mean", "low", "high")}
+    scaled = {key: None if (value := found[key]) is None else KAD_SCALE * value for key in ("mean", "low", "high")}
     return {**found, **scaled}
 
 

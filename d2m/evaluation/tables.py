@@ -218,7 +218,7 @@ def genre_table(scores: Mapping[str, Any]) -> str:
         return ""
     shown = (HEADLINE, "tempo_within_2_percent", "onset_f")
     first, *others = (METRICS[key].alone for key in shown)
-    rows = [("genre", "clips", first, "random song", "reference", *others)]
+    rows: list[tuple[str, ...]] = [("genre", "clips", first, "random song", "reference", *others)]
     for code, genre in scores["genres"].items():
         keys = (HEADLINE, f"random_song_{HEADLINE}", f"reference_{HEADLINE}", *shown[1:])
         rows.append((f"{code} {genre['title']}", str(genre["clips"]), *[printed(genre[key]) for key in keys]))

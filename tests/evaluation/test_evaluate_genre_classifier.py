@@ -21,7 +21,6 @@ from d2m.evaluation.genre_classifier import (
     classes_of,
     examples_of_data_set,
     examples_of_table,
-    genre_accuracy,
     kl_divergence,
     log_mels,
     save_genre_classifier,
@@ -114,7 +113,7 @@ def test_the_shipped_weights_know_songs_that_they_never_heard():
     classifier = GenreClassifier.load()
     songs = [Song(code) for code in ("mBR0", "mHO5", "mJB5", "mJS3", "mKR2", "mLHT113", "mLOT087", "mMHT127", "mPOT093", "mWAT107")]  # fmt: skip
     said = [classifier.genre(Music((played := render_song(song, 6.0)).waveform, played.sample_rate)) for song in songs]
-    assert genre_accuracy(said, [song.genre for song in songs]) >= 0.9
+    assert np.mean([one == song.genre for one, song in zip(said, songs, strict=True)]) >= 0.9
     assert set(classifier.accuracy) == {"train", "val", "test", "retimed"}
 
 
@@ -157,12 +156,6 @@ def test_kl_divergence_has_its_hand_worked_values():
         kl_divergence(half, np.full(3, 1 / 3))
     with pytest.raises(ValueError, match="same classes"):
         kl_divergence(half, np.array([0.9, 0.9]))
-
-
-def test_accuracy_of_nothing_is_nan():
-    assert genre_accuracy(["a", "b"], ["a", "c"]) == 0.5 and math.isnan(genre_accuracy([], []))
-    with pytest.raises(ValueError, match="as many"):
-        genre_accuracy(["a"], [])
 
 
 def test_the_command_trains_and_says_what_is_missing(two_clips, tmp_path):

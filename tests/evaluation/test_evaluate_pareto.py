@@ -81,6 +81,12 @@ def test_settings_that_cannot_be_are_refused(model, wrong):
         Setting(**wrong).resolved(model)
 
 
+def test_a_checkpoint_without_an_autoencoder_is_refused_in_a_sentence(model, monkeypatch):
+    monkeypatch.setattr(model, "music_generator", object())
+    with pytest.raises(BadConfig, match="expected a latent diffusion"):
+        Setting().resolved(model)
+
+
 def test_steps_of_the_diffusion_decoder_are_the_autoencoders_own_unless_given(model):
     dmae = model.music_generator.dmae
     own = dmae.decoder_steps

@@ -24,9 +24,7 @@ from d2m.core.files import write_text
 from d2m.core.music import Music
 from d2m.evaluation.report.plots import BEAT_LEGEND, beat_plot, beats_of, genre_lines, tempo_plots
 from d2m.evaluation.report.values import (
-    BASELINE_TITLES,
     GROUPS,
-    TOPLINE_TITLES,
     Row,
     Value,
     clip_name,
@@ -195,14 +193,9 @@ def _genres(scores: Mapping[str, Any]) -> list[GenreRow]:
 def _sets(scores: Mapping[str, Any]) -> dict[str, Any]:
     """What is measured over all clips at once."""
     distances, memorization = scores.get("distribution") or {}, scores.get("copying") or {}
-    system = Row("system", "this system", distances)
-    ends = [
-        [Row(kind, titles.get(name, name.replace("_", " ")), row) for name, row in (distances.get(key) or {}).items()]
-        for kind, key, titles in (("floor", "floors", BASELINE_TITLES), ("ceiling", "ceilings", TOPLINE_TITLES))
-    ]
     return {
         "distribution": distances,
-        "distribution_rows": [*ends[0], system, *ends[1]],
+        "distribution_rows": rows_of(distances, distances),
         "diversity": scores.get("diversity") or {},
         "copying": memorization,
         "copied": sorted(

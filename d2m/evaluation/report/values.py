@@ -117,21 +117,25 @@ class Row:
         return self.name in measure.by_construction
 
 
-def rows_of(scores: Mapping[str, Any]) -> list[Row]:
-    """Baselines, the system, toplines, in the order in which they are read."""
-    baselines, toplines = scores.get("floors") or {}, scores.get("ceilings") or {}
-    system = {**(scores.get("summary") or {}), "protocols": scores.get("protocols") or {}}
-    return [
-        *(
-            Row("floor", BASELINE_TITLES.get(name, name.replace("_", " ")), row or {}, name)
-            for name, row in baselines.items()
-        ),
-        Row("system", "this system", system),
-        *(
-            Row("ceiling", TOPLINE_TITLES.get(name, name.replace("_", " ")), row or {}, name)
-            for name, row in toplines.items()
-        ),
+def title_of(name: str) -> str:
+    """A baseline or topline in words."""
+    return (BASELINE_TITLES | TOPLINE_TITLES).get(name) or name.replace("_", " ")
+
+
+def rows_of(scores: Mapping[str, Any], system: Mapping[str, Any] | None = None) -> list[Row]:
+    """Baselines, the system, toplines, in the order in which they are read.
+
+    Args:
+        scores: holds baselines under `floors`, toplines under `ceilings`.
+        system: the system's own figures; None: its summary and protocols.
+    """
+    if system is None:
+        system = {**(scores.get("summary") or {}), "protocols": scores.get("protocols") or {}}
+    ends = [
+        [Row(kind, title_of(name), row or {}, name) for name, row in (scores.get(f"{kind}s") or {}).items()]
+        for kind in ("floor", "ceiling")
     ]
+    return [*ends[0], Row("system", "this system", system), *ends[1]]
 
 
 def system_row(rows: Sequence[Row]) -> Row:
