@@ -111,9 +111,8 @@ def _foot(scores: Mapping[str, Any]) -> list[str]:
     spread = scores["trackers"].get("spread")
     if spread:
         lines.append(
-            f"{METRICS[HEADLINE].title} between {printed(spread['low'])} and {printed(spread['high'])} under the trackers "
-            + ", ".join(name for name in scores["trackers"] if name != "spread")
-            + "."
+            f"Under the trackers {', '.join(name for name in scores['trackers'] if name != 'spread')}:"
+            f" {METRICS[HEADLINE].title} between {printed(spread['low'])} and {printed(spread['high'])}."
         )
     if scores["distribution"]:
         lines.append(distribution_line(scores["distribution"]))
