@@ -427,7 +427,7 @@ def latent_scale(
     """
     layout = target.layout
     training = set(layout.names("train")) if layout.split_file("train").exists() else set()
-    names = [name for name in names if name in training] or names
+    names = [name for name in names if name in training] or list(names)
     if len(names) > MAX_SCALE_SEQUENCES:
         drawn = np.random.default_rng(0).choice(len(names), MAX_SCALE_SEQUENCES, replace=False)
         names = [names[number] for number in sorted(drawn)]

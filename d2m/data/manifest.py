@@ -93,11 +93,16 @@ class LatentManifest:
 
     @staticmethod
     def _parse(content: dict[str, Any]) -> "LatentManifest":
-        numbers = ("version", "sample_rate", "latent_hop_samples", "latent_channels", "sequences")
         return LatentManifest(
-            **{key: int(content[key]) for key in numbers},
-            **{key: [float(value) for value in content[key]] for key in ("latent_mean", "latent_std")},
-            **{key: str(content[key]) for key in ("dmae", "weights_sha256")},
+            int(content["version"]),
+            str(content["dmae"]),
+            str(content["weights_sha256"]),
+            int(content["sample_rate"]),
+            int(content["latent_hop_samples"]),
+            int(content["latent_channels"]),
+            [float(value) for value in content["latent_mean"]],
+            [float(value) for value in content["latent_std"]],
+            int(content["sequences"]),
         )
 
     def save(self, folder: Path) -> None:
