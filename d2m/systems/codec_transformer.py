@@ -1,6 +1,6 @@
 """Music by codec tokens: a system that writes codes for a dance, and the codec that turns them into sound."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -49,11 +49,16 @@ class WritesCodes(Protocol):
 
     def generate_long(self, *arguments: Any, **named: Any) -> torch.Tensor: ...
 
-    def windows_read(self, motion: torch.Tensor) -> list[tuple[slice, MotionRead]]: ...
+    def windows_read(self, motion: torch.Tensor, frames: int) -> list[tuple[slice, MotionRead]]: ...
 
     def eval(self) -> Any: ...
 
     def to(self, device: torch.device) -> Any: ...
+
+
+def genre_probabilities(reads: Sequence[tuple[slice, MotionRead]]) -> Float[torch.Tensor, " 10"]:
+    """Of a dance, averaged over its windows."""
+    return torch.cat([read.genre_logits for _, read in reads]).float().softmax(dim=-1).mean(dim=0).cpu()
 
 
 class CodecGenerator(MusicGenerator):
@@ -97,14 +102,14 @@ class CodecGenerator(MusicGenerator):
 
     def read(self, motion: Float[torch.Tensor, " time *part"]) -> DanceReading:
         """Genre, averaged over the dance's windows, and the beats that the rhythm head reads."""
-        reads = self.system.windows_read(motion.to(self.device_config.device))
+        clock = self.system.clock
+        frames = max(1, int(len(motion) / MOTION_FPS * clock.latent_rate))
+        reads = self.system.windows_read(motion.to(self.device_config.device), frames)
         total, count = np.zeros(reads[-1][0].stop), np.zeros(reads[-1][0].stop)
         for where, read in reads:
             total[where] += read.rhythm_logits[0, 0].float().sigmoid().cpu().numpy()
             count[where] += 1
-        logits = torch.cat([read.genre_logits for _, read in reads])
-        beats = regular_beats(total / count, self.system.clock.latent_rate)
-        return DanceReading(logits.float().softmax(dim=-1).mean(dim=0).cpu(), beats)
+        return DanceReading(genre_probabilities(reads), regular_beats(total / count, clock.latent_rate))
 
     def generate(self, request: GenerationRequest) -> GeneratedMusic:
         """Write the codes of the whole dance, then decode them.
@@ -120,7 +125,8 @@ class CodecGenerator(MusicGenerator):
         }
         frames = self.system.clock.samples_to_latent_frames(request.samples)
         motion = request.motion.to(self.device_config.device)
-        probabilities = self.read(motion).genre_probabilities
+        reads = self.system.windows_read(motion, frames)
+        probabilities = genre_probabilities(reads)
         genre = int(probabilities.argmax()) if request.genre is None else request.genre
         with self.device_config.running():
             codes = self.system.generate_long(
@@ -241,6 +247,7 @@ class CodecTransformer(TrainedSystem):
         seed: int = 0,
         prompt: Int[Tensor, "codebook prompt"] | None = None,
         progress: Callable | None = None,
+        reads: Sequence[tuple[slice, MotionRead]] | None = None,
     ) -> Int[Tensor, "codebook {frames}"]:
         """Codes of `frames` frames for a dance of any length, window after window.
 
@@ -255,25 +262,23 @@ class CodecTransformer(TrainedSystem):
             seed: the same one gives the same codes.
             prompt: codes that the music begins with.
             progress: wraps the iteration over windows' steps.
+            reads: what `windows_read` gave for these frames; None: the motion is read now.
         """
-        sampling, window = sampling or self.sampling, min(frames, self.clock.window_latent_frames)
+        sampling = sampling or self.sampling
         generator = torch.Generator().manual_seed(seed)
         codes = torch.zeros(self.decoder.steps.codebooks, 0, dtype=torch.long, device=motion.device)
         codes = codes if prompt is None else prompt.to(codes)[:, :frames]
         with self.evaluating():
-            while codes.shape[-1] < frames:
-                done = codes.shape[-1]
-                # the last window ends with the music, so that the motion it reads is of full length
-                start = min(max(0, done - self.prompt_frames), frames - window)
-                read = self.read(self.window(motion, start, window)[None], window)
+            for where, read in reads or self.windows_read(motion, frames, codes.shape[-1]):
                 label = torch.full((1,), genre, device=motion.device)
                 condition, uncond = self.decoder.condition(read.cond, label), None
                 if sampling.guidance != 1:
                     uncond = self.decoder.condition(read.cond, label, torch.ones_like(label, dtype=torch.bool))
                 made = sampled_codes(
-                    self.decoder, condition, uncond, codes[None, :, start:], window, sampling, generator, progress
+                    self.decoder, condition, uncond, codes[None, :, where.start :], where.stop - where.start,
+                    sampling, generator, progress,
                 )  # fmt: skip
-                codes = torch.cat([codes[:, :start], made[0]], dim=-1)
+                codes = torch.cat([codes[:, : where.start], made[0]], dim=-1)
         return codes
 
     def read(self, motion: Float[Tensor, "batch time *part"], frames: int) -> MotionRead:
@@ -288,14 +293,25 @@ class CodecTransformer(TrainedSystem):
         return motion[index.clamp(max=len(motion) - 1)]
 
     @torch.no_grad()
-    def windows_read(self, motion: Float[Tensor, " time *part"]) -> list[tuple[slice, MotionRead]]:
-        """A whole dance read in windows that follow each other, with the codec frames that each covers."""
-        frames = max(1, int(len(motion) / MOTION_FPS * self.clock.latent_rate))
+    def windows_read(
+        self, motion: Float[Tensor, " time *part"], frames: int, known: int = 0
+    ) -> list[tuple[slice, MotionRead]]:
+        """A whole dance read in the windows that its codes are written in, with the codec frames that each covers.
+
+        Args:
+            frames: of the music.
+            known: so many of them are there already.
+        """
         window = min(frames, self.clock.window_latent_frames)
-        starts = sorted({min(start, frames - window) for start in range(0, frames, window)})
+        reads = []
         with self.evaluating():
-            reads = [self.read(self.window(motion, start, window)[None], window) for start in starts]
-        return [(slice(start, start + window), read) for start, read in zip(starts, reads, strict=True)]
+            while known < frames:
+                # the last window ends with the music, so that the motion it reads is of full length
+                start = min(max(0, known - self.prompt_frames), frames - window)
+                known = start + window
+                read = self.read(self.window(motion, start, window)[None], window)
+                reads.append((slice(start, known), read))
+        return reads
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -1,7 +1,6 @@
 """Music by textual inversion: codes drawn from a frozen MusicGen that is told of the dance window by window."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -263,27 +262,33 @@ class PromptedGenerator(MusicGenerator):
         sampling = {name: asked.get(name, getattr(own, name)) for name in ("guidance", "top_k", "temperature")}
         settings, music, words = SamplingSettings(**sampling, batch=own.batch), self.system.music, self.system.words
         total = ceil(request.samples / music.hop_samples)
-        probabilities = self.system.read_in_windows(request.motion)[0].float().cpu()
-        request = replace(request, genre=int(probabilities.argmax()) if request.genre is None else request.genre)
         prompt, generator = music.prompt(text), torch.Generator().manual_seed(request.seed)
         window, prefix = (round(s * music.frame_rate) for s in (words.window_seconds, words.prefix_seconds))
         windows = windows_of(total, window, prefix)
         together = settings.batch if prefix == 0 else 1
         batches = [windows[first : first + together] for first in range(0, len(windows), together)]
+        shown = [self._shown(request.motion, batch) for batch in batches]
+        reads = [self.system.read(motion) for motion in shown]
+        new = torch.tensor([one.frames - one.known for one in windows])  # frames that each window adds
+        rows = torch.cat([read.genre_logits for read in reads]).float().softmax(dim=-1).cpu()
+        probabilities = (rows * new[:, None]).sum(dim=0) / new.sum()
+        genre = int(probabilities.argmax()) if request.genre is None else request.genre
+        share = F.one_hot(torch.tensor([genre]), len(GENRES))
         pieces: list[Tensor] = []
-        for batch in batches if request.progress is None else request.progress(batches):
-            condition = self._condition(request, batch, prompt)
+        work = list(zip(batches, shown, reads, strict=True))
+        for batch, motion, read in work if request.progress is None else request.progress(work):
+            condition = self.system.condition(motion, read, share.to(motion).expand(len(batch), -1), prompt)
             known = torch.cat(pieces, dim=-1)[..., -prefix:] if batch[0].known else None
             frames = max(one.frames for one in batch)
             with self.device_config.running():
                 codes = sampled_codes(music, condition, frames, settings, generator, known)
             pieces += [row[None, :, one.known : one.frames] for row, one in zip(codes, batch, strict=True)]
         waveform = music.waveform(torch.cat(pieces, dim=-1))[0, :, : request.samples]
-        return GeneratedMusic(waveform.float().cpu(), {"prompt": text, **sampling}, request.genre, probabilities)
+        return GeneratedMusic(waveform.float().cpu(), {"prompt": text, **sampling}, genre, probabilities)
 
-    def _condition(self, request: GenerationRequest, batch: list[Window], prompt: PromptTokens) -> TextCondition:
-        """The words of windows; after the dance's end the dancer stands still."""
-        system, features = self.system, request.motion.to(self.system.device)
+    def _shown(self, motion: Float[Tensor, "time 219"], batch: list[Window]) -> Float[Tensor, "window frame 219"]:
+        """The motion of windows; after the dance's end the dancer stands still."""
+        system, features = self.system, motion.to(self.system.device)
         rate = system.music.frame_rate
         fixed = seconds_to_motion_frames(system.words.window_seconds) if system.words.fixed_window else None
         rows = []
@@ -291,7 +296,4 @@ class PromptedGenerator(MusicGenerator):
             length = fixed or max(2, seconds_to_motion_frames(one.frames / rate))
             places = torch.arange(length, device=features.device) + seconds_to_motion_frames(one.start / rate)
             rows.append(features[places.clamp(max=len(features) - 1)])
-        motion = torch.stack(rows)
-        genre = torch.full((len(batch),), request.genre, device=features.device)
-        shares = F.one_hot(genre, len(GENRES)).to(motion)
-        return system.condition(motion, system.read(motion), shares, prompt)
+        return torch.stack(rows)

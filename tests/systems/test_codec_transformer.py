@@ -14,6 +14,9 @@ from tests_support_runs import ROOT
 
 from d2m.core.checkpoint import load_checkpoint
 from d2m.core.errors import BadConfig
+from d2m.core.timeline import Timeline
+from d2m.models.encoders import TemporalEncoder
+from d2m.models.motion_reader import MotionReader
 from d2m.models.token_decoder import (
     CONDITIONINGS,
     SamplingSettings,
@@ -303,7 +306,6 @@ def test_a_checkpoint_refuses_another_codec() -> None:
     with pytest.raises(BadConfig, match="does not fit this system"):
         CodecGenerator(system, {"codec": "tiny"}, "demo")
     facts = load_codec("demo").facts
-    from d2m.core.timeline import Timeline
 
     fitting = CodecTransformer(system.reader, tiny_decoder(codebooks=4, size=1024), Timeline(22050, 512, 256))
     fitting.check_codec(facts)
@@ -325,3 +327,16 @@ def test_another_codec_is_one_override() -> None:
     assert (
         6 < float(system.compute_losses(batch, training=False)["token"].detach()) < 8
     )  # about ln 1024 before training
+
+
+def test_the_reader_runs_once_for_each_window() -> None:
+    """Genre and condition come from one pass over the windows that the codes are written in."""
+    torch.manual_seed(0)
+    reader = MotionReader(TemporalEncoder(16, (1, 2), attention_blocks=0))
+    decoder = TokenDecoder(4, 1024, 18, 16, layers=1, heads=2)
+    system = CodecTransformer(reader, decoder, Timeline(22050, 512, 40))
+    music_generator, rows = CodecGenerator(system, {"codec": "demo"}), []
+    reader.encoder.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+    made = music_generator.generate(GenerationRequest(swinging_features(120), None, 86 * 512))
+    assert rows == [1] * 4  # frames 0, 20, 40 and 46 on
+    assert made.genre == int(made.genre_probabilities.argmax())

@@ -261,7 +261,11 @@ def _mean(layout: DataSetLayout) -> Tensor:
 def test_what_a_composer_says(checkpoint: Path) -> None:
     music_generator = Dance2Music.load(checkpoint).music_generator
     features = moving(150, 3)
+    reads: list[int] = []
+    hook = music_generator.system.reader.encoder.register_forward_hook(lambda *_: reads.append(1))
     made = music_generator.generate(GenerationRequest(torch.from_numpy(features), 3, 4321, settings={"temperature": 0}))
+    hook.remove()
+    assert len(reads) == 2  # windows, for genre and condition together
     assert made.waveform.shape == (1, 4321) and made.settings == {"temperature": 0.0}
     asked = GenerationRequest(torch.from_numpy(features), 3, 100)
     assert music_generator.generate(asked).settings == {"temperature": 1.0}
