@@ -1,4 +1,4 @@
-"""What the network learns to predict: the velocity v at a random noise level; what every objective must be able to do."""
+"""What a network learns to predict: v at a random noise level, or the constant velocity of rectified flow."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable

@@ -1,4 +1,4 @@
-"""Attention blocks: the published ViT's transformer, and the fused attention kernel shared with the U-Net."""
+"""Motion encoders: ours, convolutional and exact in time, and the published ViT over frames; their attention blocks."""
 
 import torch
 import torch.nn.functional as F
@@ -91,9 +91,6 @@ class Transformer(nn.Module):
             for block in layer.children():
                 x = x + block(x)
         return self.norm(x)
-
-
-# Motion encoders: ours, convolutional and exact in time, and the published one, a ViT over frames.
 
 
 JOINTS = 24

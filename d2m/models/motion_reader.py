@@ -1,4 +1,4 @@
-"""The regular pulse of windows of motion: tempo, phase and strength, as numbers that change smoothly."""
+"""What systems without a U-Net read from a dance: features at any frame rate, rhythm, genre, and the pulse in numbers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -72,11 +72,6 @@ def tempo_phase(activation: Float[Tensor, "batch frame"], frame_rate: float | in
     lag = torch.atan2(sine.gather(1, best[:, None]), cosine.gather(1, best[:, None]))[:, 0]
     strength = power / weighted.abs().sum(dim=1).clamp(min=1e-6)
     return TempoPhase(searched[best], (-lag / (2 * pi)).remainder(1), strength)
-
-
-# What every system but the published one reads from a dance: features at any frame rate, the rhythm and the genre.
-#
-# The pieces are those of `d2m.models.conditioner.AlignedConditioner`; here they stand without a U-Net.
 
 
 @dataclass(frozen=True)
