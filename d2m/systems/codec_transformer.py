@@ -130,7 +130,7 @@ class CodecGenerator(MusicGenerator):
         genre = int(probabilities.argmax()) if request.genre is None else request.genre
         with self.device_config.running():
             codes = self.system.generate_long(
-                motion, genre, frames, SamplingSettings(**used), request.seed, progress=request.progress
+                motion, genre, frames, SamplingSettings(**used), request.seed, None, request.progress, reads
             )
         return GeneratedMusic(self.codec.decode(codes[None], request.seed)[0].float().cpu(), used, genre, probabilities)
 
