@@ -63,7 +63,8 @@ def perturbed(
     So errors do not add up along a limb, as they do not where each bone was seen for itself; and a turn about the bone
     moves nothing.
     """
-    turns = batch_rodrigues(turns_rad.reshape(-1, 3)).reshape(*turns_rad.shape, 3)
+    flat = batch_rodrigues(turns_rad.reshape(-1, 3))  # pyright: ignore[reportArgumentType]
+    turns = flat.reshape(*turns_rad.shape, 3)
     parents = list(PARENTS)
     above = torch.cat([torch.eye(3).to(turns).expand_as(turns[:, :, :1]), turns[:, :, parents[1:]]], dim=2)
     rotations = above.transpose(-1, -2) @ features[..., 3:].unflatten(-1, (24, 3, 3)) @ turns

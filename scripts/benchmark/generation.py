@@ -138,7 +138,8 @@ class Generation:
 
     def parts(self) -> None:
         """Every part once, for the memory that it takes."""
-        self.once(), self.step(), self.decoder_step()
+        for part in PARTS:
+            getattr(self, part)()
 
 
 class StockGeneration(Generation):
@@ -196,7 +197,7 @@ class OurGeneration(Generation):
         system: LatentDiffusion = instantiate(OmegaConf.create(dict(setup.system)))
         if stock is not None:
             system.unet.load_state_dict(stock.system.unet_state(), assign=True)
-            system.conditioner.encoder.load_state_dict(stock.system.encoder.state_dict(), assign=True)
+            system.conditioner.get_submodule("encoder").load_state_dict(stock.system.encoder.state_dict(), assign=True)
             self.dmae.load_state_dict(stock.dmae.state_dict(), assign=True)
         self.system = system.to(self.device).eval()
         self.device_config = DeviceConfig(self.device, self.recipe.precision, setup.compile)

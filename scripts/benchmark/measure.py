@@ -103,7 +103,8 @@ def _high_water_mark_mb(make: Callable[..., Callable[[], object]], arguments: tu
     torch.set_num_threads(threads)
     run = make(*arguments)
     gc.collect()
-    run(), run()
+    for _ in range(2):
+        run()
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 

@@ -84,7 +84,9 @@ class TrainingWorkbench:
         ours: LatentDiffusion = instantiate(OmegaConf.create(dict(self.setup.system))).to(self.device)
         if shared:  # the same parameters, not copies of them
             ours.unet.load_state_dict(self.stock.unet_state(keep_vars=True), assign=True)
-            ours.conditioner.encoder.load_state_dict(self.stock.encoder.state_dict(keep_vars=True), assign=True)
+            ours.conditioner.get_submodule("encoder").load_state_dict(
+                self.stock.encoder.state_dict(keep_vars=True), assign=True
+            )
         self.ours, self.optimizer = ours.train(), ours.optimization.optimizer(ours.conditioner, ours.unet)
         if shared and self.device.type == "cpu":  # on a GPU the two keep their step counts on different devices
             for optimizer in self.stock_optimizers:
@@ -102,7 +104,8 @@ class TrainingWorkbench:
         Returns:
             `stock_loss`, `our_loss` and `gradient_difference`: the norm of the gradients' difference over that of the stock's.
         """
-        self.stock.eval(), self.ours.eval()
+        for system in (self.stock, self.ours):
+            system.eval()
         losses, gradients = [], []
         for loss_of in (self._stock_loss, self._our_loss_on_stock_draws):
             self.stock.zero_grad()
@@ -117,7 +120,8 @@ class TrainingWorkbench:
         apart = sum(float((a - b).square().sum()) for a, b in pairs if a is not None) ** 0.5
         size = sum(float(a.square().sum()) for a, _ in pairs if a is not None) ** 0.5
         self.stock.zero_grad()
-        self.stock.train(), self.ours.train()
+        for system in (self.stock, self.ours):
+            system.train()
         return {"stock_loss": losses[0], "our_loss": losses[1], "gradient_difference": apart / size}
 
     def _stock_loss(self) -> Tensor:
