@@ -235,7 +235,14 @@ class Dance2Music:
                 )
             if name in ("steps", "top_k", "decoder_steps"):
                 whole_number(name, value, 1)
-            if name in ("guidance", "temperature") and not (isinstance(value, int | float) and isfinite(value)):
+            if name in ("sampler", "grid", "decoder") and not isinstance(value, str):
+                raise BadConfig(f"{name}={value}: expected a name.")
+            levels = value if isinstance(value, Sequence) else [None]
+            if name == "guidance_interval" and not all(isinstance(level, int | float) for level in levels):
+                raise BadConfig(f"{name}={value}: expected two noise levels, such as [0.2, 0.8].")
+            if name in ("guidance", "guidance_rescale", "temperature") and not (
+                isinstance(value, int | float) and isfinite(value)
+            ):
                 raise BadConfig(f"{name}={value}: expected a number.")
         return asked
 

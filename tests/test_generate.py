@@ -70,6 +70,27 @@ def test_a_setting_that_the_system_does_not_have_is_refused(model: Dance2Music, 
     assert record.as_json()["steps"] == 1 and "settings" not in record.as_json()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("guidance_interval", 0.5, "expected two noise levels"),
+        ("guidance_interval", "ab", "expected two noise levels"),
+        ("guidance_interval", [0.8, 0.2], "expected two noise levels"),
+        ("guidance_rescale", "much", "expected a number"),
+        ("sampler", ["ddim"], "expected a name"),
+        ("sampler", "leapfrog", "unknown; expected one of ddim"),
+        ("sampler", "euler", "follows another path"),
+        ("grid", "square", "unknown; expected one of angle"),
+        ("decoder_steps", 2.5, "decoder_steps=2.5"),
+    ],
+)
+def test_settings_of_the_sampler_that_mean_nothing_are_one_sentence(
+    model: Dance2Music, dance: Dance, name: str, value: object, said: str
+) -> None:
+    with pytest.raises(BadConfig, match=said):
+        model(dance, **{name: value})
+
+
 def test_in_a_folder_of_many_the_good_ones_are_made(model: Dance2Music, two_clips: Path, tmp_path: Path) -> None:
     bad = tmp_path / "broken.npy"
     bad.write_bytes(b"")
