@@ -84,7 +84,8 @@ def demo(config: DictConfig) -> None:
 
     motions = [layout.motion(name) for name in names]
     result = generate_all(model, motions, out / "music", config.seed, on_wav=say_first, steps=config.steps)
-    roundtrip = round_trip_folder(model.music_generator.dmae, out / "music", layout.root / "wavs", out / "roundtrip")
+    dmae = getattr(model.music_generator, "dmae", None)  # the ceiling "through the autoencoder", where there is one
+    roundtrip = dmae and round_trip_folder(dmae, out / "music", layout.root / "wavs", out / "roundtrip")
     scores = score_folders(out / "music", layout.root / "wavs", layout.root / "motions", roundtrip=roundtrip)
     scores.write(out)
     table = scores.to_json()
