@@ -138,14 +138,14 @@ def make_clip(request: ClipRequest, model: Dance2Music, progress: Report | None 
     report("watching", 1.0)
     takes = [_composed(clip, request, number, model, report) for number in range(request.takes)]
     report("composing", 1.0)
-    heard = []
+    scored = []
     for number, take in enumerate(takes):
         report("listening", number / len(takes))
         beats_s = track_beats_s(take.music)
         aligned = alignment(clip.kinematic_beats_s, beats_s).harmonic
-        heard.append(replace(take, beats_s=beats_s, alignment=aligned))
+        scored.append(replace(take, beats_s=beats_s, alignment=aligned))
     report("listening", 1.0)
-    return replace(clip, takes=sorted(heard, key=lambda take: -take.alignment))
+    return replace(clip, takes=sorted(scored, key=lambda take: -take.alignment))
 
 
 def is_dance_file(path: Path) -> bool:

@@ -89,13 +89,13 @@ def demo(config: DictConfig) -> None:
     scores = score_folders(out / "music", layout.root / "wavs", layout.root / "motions", roundtrip=roundtrip)
     scores.write(out)
     table = scores.to_json()
-    heard = {clip["clip"]: clip for clip in table["clips"]}
+    by_name = {clip["clip"]: clip for clip in table["clips"]}
     videos: dict[str, Path] = {}
     for path, wav in result.wavs.items():
         dance = Dance.load(path)
         if len(videos) < config.videos and dance.genre not in {name[:3] for name in videos}:
             videos[wav.stem] = out / "videos" / f"{wav.stem}.mp4"
-            beats = heard[wav.stem]["beats_s"]
+            beats = by_name[wav.stem]["beats_s"]
             render_dance(dance, Music.load(wav), videos[wav.stem], title=f"{dance.name}", beats_s=beats)
     report = write_report(table, dict(scores.audio), out, dict(scores.dances), videos)
     print("\n\n".join((genre_table(table), protocol_table(table), summary_table(table))) + f"\n\nopen {report}")

@@ -124,6 +124,12 @@ _RENAMED: dict[str, str] = {
 }
 """Classes and functions that have another name since (in the module where they are now): whole old name to whole new name."""
 
+_RENAMED_ARGUMENTS = {
+    "d2m.models.token_decoder.TokenDecoder": {"told_channels": "cond_channels"},
+    "d2m.models.wavenet.WaveNet": {"told": "cond_channels"},
+}
+"""Arguments that stored configurations of earlier versions call otherwise: by class, old name to new name."""
+
 _OPEN_PACKAGES = ("d2m.systems.", "d2m.models.")
 _SPECIAL = {"_target_", "_partial_", "_convert_"}
 _CONVERSIONS = ("none", "partial", "object", "all")
@@ -228,7 +234,10 @@ def build(config: Any, source: str, is_own: bool = False, **more: Any) -> Any:
     thing = resolve(config["_target_"], source, is_own) if "_target_" in config else None
     special = {key for key in config if isinstance(key, str) and re.fullmatch(r"_\w*_", key)}
     _check_special(config, special, source)
-    arguments = {key: build(value, source, is_own) for key, value in config.items() if key not in special}
+    renamed = _RENAMED_ARGUMENTS.get(current_name(config["_target_"]), {}) if thing else {}
+    arguments = {
+        renamed.get(key, key): build(value, source, is_own) for key, value in config.items() if key not in special
+    }
     arguments |= more
     if thing is None:
         return arguments

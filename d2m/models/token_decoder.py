@@ -222,7 +222,7 @@ class TokenDecoder(nn.Module):
 
     Args:
         codebooks, codebook_size: of the codec.
-        told_channels: of the motion's features at each frame (`MotionReader.channels`).
+        cond_channels: of the motion's features at each frame (`MotionReader.channels`).
         features: width.
         layers, heads: of the transformer; a head's width (features / heads) must be even.
         hidden: of the perceptrons; None: four times the width.
@@ -235,7 +235,7 @@ class TokenDecoder(nn.Module):
         self,
         codebooks: int,
         codebook_size: int,
-        told_channels: int,
+        cond_channels: int,
         features: int = 192,
         layers: int = 4,
         heads: int = 4,
@@ -251,12 +251,12 @@ class TokenDecoder(nn.Module):
         self.steps, self.conditioning = TokenSteps(codebooks, codebook_size), conditioning
         self.embeddings = nn.ModuleList(nn.Embedding(self.steps.vocabulary, features) for _ in range(codebooks))
         self.genre = GenreToken(features)
-        self.null = nn.Parameter(torch.zeros(told_channels))
+        self.null = nn.Parameter(torch.zeros(cond_channels))
         cross = conditioning != "aligned"
         # tap k of this convolution is what codebook k's frame, k steps back, adds to a step
-        self.align = nn.Conv1d(told_channels, features, codebooks) if conditioning != "cross" else None
+        self.align = nn.Conv1d(cond_channels, features, codebooks) if conditioning != "cross" else None
         # normalised: a reader's features have any scale, and attention to large ones hardly learns
-        self.recall = nn.Sequential(nn.LayerNorm(told_channels), nn.Linear(told_channels, features)) if cross else None
+        self.recall = nn.Sequential(nn.LayerNorm(cond_channels), nn.Linear(cond_channels, features)) if cross else None
         hidden = hidden or 4 * features
         self.layers = nn.ModuleList(DecoderLayer(features, heads, hidden, cross, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(features)

@@ -108,7 +108,7 @@ class WaveNet(nn.Module):
     convolution would have to learn that neighbouring codes sound alike); the skip 1×1 of all layers are one matrix.
 
     Args:
-        told: channels of the local condition.
+        cond_channels: channels of the local condition.
         hop_samples: samples in a frame of the local condition.
         channels: of the residual stream; the gates are as wide.
         skip: channels of the sum of skips, and between it and the logits.
@@ -120,7 +120,7 @@ class WaveNet(nn.Module):
 
     def __init__(
         self,
-        told: int,
+        cond_channels: int,
         hop_samples: int,
         channels: int = 48,
         skip: int = 64,
@@ -132,11 +132,11 @@ class WaveNet(nn.Module):
         super().__init__()
         if not dilations or stacks < 1:
             raise BadConfig(f"dilations={list(dilations)}, stacks={stacks}: expected at least one of each.")
-        self.channels, self.told, self.hop_samples = channels, told, hop_samples
+        self.channels, self.cond_channels, self.hop_samples = channels, cond_channels, hop_samples
         self.levels = nn.Embedding(MU_LAW_CODES, channels)
         self.layers = nn.ModuleList(WaveNetLayer(channels, dilation) for dilation in [*dilations] * stacks)
         self.style = GenreToken(style)
-        self.condition = nn.Conv1d(told + style, len(self.layers) * 2 * channels, 1)
+        self.condition = nn.Conv1d(cond_channels + style, len(self.layers) * 2 * channels, 1)
         self.upsampler = FrameUpsampler(hop_samples, upsampling)
         self.skip = nn.Conv1d(len(self.layers) * channels, skip, 1)
         self.hidden = nn.Conv1d(skip, skip, 1)

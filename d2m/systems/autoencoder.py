@@ -217,7 +217,7 @@ class OnePassTraining(AutoencoderTraining):
 # Distillation of an autoencoder's diffusion decoder into one that needs one to a few network evaluations.
 #
 # Progressive distillation (Salimans & Ho 2022, arXiv:2202.00512, algorithm 2) on waveforms: the mathematics is that of
-# `d2m.diffusion.distillation`. There is no guidance to fold in, because the decoder is told nothing but the latent.
+# `d2m.diffusion.distillation`. There is no guidance to fold in, because the latent is its only condition.
 
 
 class DecoderDistillation(LightningModule):
@@ -276,8 +276,8 @@ class DecoderDistillation(LightningModule):
             self._teacher = {name: value.to(x.device) for name, value in self._teacher.items()}
         # a-unet registers some modules twice. Told to tie weights, PyTorch swaps those twice and gives back the wrong
         # ones; each once is right, since both names are of one module.
-        arguments, told = (x, sigma), self.dmae.condition(latent)
-        return functional_call(self.dmae.autoencoder.net, self._teacher, arguments, told, tie_weights=False)
+        arguments, cond = (x, sigma), self.dmae.condition(latent)
+        return functional_call(self.dmae.autoencoder.net, self._teacher, arguments, cond, tie_weights=False)
 
     @torch.no_grad()
     def target(

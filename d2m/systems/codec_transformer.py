@@ -135,7 +135,7 @@ class CodecGenerator(MusicGenerator):
         return GeneratedMusic(self.codec.decode(codes[None], request.seed)[0].float().cpu(), used, genre, probabilities)
 
 
-# Motion → codec tokens: a causal transformer that writes a codec's codes frame by frame, told what the body does.
+# Motion → codec tokens: a causal transformer that writes a codec's codes frame by frame, conditioned on the motion.
 #
 # The idea is that of the "DanceToMusic" project of 2023 (pose → EnCodec tokens by a sequence-to-sequence transformer), built with
 # the delay pattern and ids of MusicGen (arXiv:2306.05284), time-aligned conditioning and music of any length.
@@ -256,7 +256,7 @@ class CodecTransformer(TrainedSystem):
 
         Args:
             motion: what the reader reads, at 60 fps.
-            genre: class number; 10: not told.
+            genre: class number; 10: unknown.
             frames: of the music.
             sampling: None: the system's own.
             seed: the same one gives the same codes.
@@ -282,7 +282,7 @@ class CodecTransformer(TrainedSystem):
         return codes
 
     def read(self, motion: Float[Tensor, "batch time *part"], frames: int) -> MotionRead:
-        """What is told of windows of motion at each of `frames` codec frames."""
+        """The condition of windows of motion at each of `frames` codec frames."""
         return self.reader(motion, frames, self.clock.latent_rate)
 
     def window(self, motion: Float[Tensor, " time *part"], start: int, frames: int) -> Float[Tensor, " frame *part"]:

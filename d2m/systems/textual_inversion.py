@@ -1,4 +1,4 @@
-"""Music by textual inversion: codes drawn from a frozen MusicGen that is told of the dance window by window."""
+"""Music by textual inversion: codes drawn from a frozen MusicGen, conditioned on the dance window by window."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -40,7 +40,7 @@ from d2m.systems.training_system import (
 #
 # After Li et al., "Dance-to-Music Generation with Encoder-based Textual Inversion" (SIGGRAPH Asia 2024, arXiv:2401.17800): the
 # idea, the prompt, the loss, the optimiser and the sampling settings are theirs; with `d2m.models.pseudo_words.PublishedWords`
-# the two encoders are too. `WindowedWords` is ours: words over time for clips of any length, tempo and phase told outright.
+# the two encoders are too. `WindowedWords` is ours: words over time for clips of any length, tempo and phase as inputs.
 
 
 PUBLISHED_OPTIMIZATION = OptimizerSettings(lr=1e-4, betas=(0.9, 0.95), weight_decay=0.01, warmup_steps=3000)

@@ -1,4 +1,4 @@
-"""Motion → waveform, one mu-law sample after another: a WaveNet told at every moment what the body does.
+"""Motion → waveform, one mu-law sample after another: a WaveNet conditioned on the motion at every sample.
 
 After the idea of the "dance2wave" project (2021), a WaveNet conditioned on video, built as that meant it: causal, shifted,
 any length.
@@ -58,7 +58,7 @@ class WaveNetSystem(TrainedSystem):
         crop_seconds: waveform of a window that the network learns from.
         network_rows: windows of a training batch that give a crop; None: all of them.
         temperature: of generation, where no other is asked for.
-        genre_dropout: probability that a row's genre is not told in training.
+        genre_dropout: probability that a row's genre is dropped in training.
         optimization, loss_weights: settings; `loss_weights.velocity` counts for nothing here.
 
     Raises:
@@ -79,9 +79,9 @@ class WaveNetSystem(TrainedSystem):
         loss_weights: LossWeights | None = None,
     ) -> None:
         super().__init__(optimization)
-        if network.told != reader.channels:
+        if network.cond_channels != reader.channels:
             raise BadConfig(
-                f"network.told={network.told}: the reader tells {reader.channels} channels; set told to that number."
+                f"network.cond_channels={network.cond_channels}: the reader gives {reader.channels} channels; set it to that number."
             )
         self.reader, self.network, self.sample_rate = reader, network, sample_rate
         self.frame_rate = Fraction(sample_rate, network.hop_samples)
@@ -115,16 +115,14 @@ class WaveNetSystem(TrainedSystem):
             )
         read = self.reader(shown(batch, self.reader.modality), frames, float(self.frame_rate))
         rows = slice(self.network_rows if training else None)
-        told = genre[rows]
-        if training:
-            told = drop_genre(told, self.genre_dropout)
-        starts = torch.randint(frames - self.crop_frames + 1, (len(told),), generator=generator).tolist()
+        genre_cond = drop_genre(genre[rows], self.genre_dropout) if training else genre[rows]
+        starts = torch.randint(frames - self.crop_frames + 1, (len(genre_cond),), generator=generator).tolist()
         samples = self.crop_frames * hop
         codes = mu_law_encoded(waveform[rows])
         crops = torch.stack([row[at * hop : at * hop + samples] for row, at in zip(codes, starts, strict=True)])
         condition = held(read.cond[rows])
         around = [row[:, at : at + self.crop_frames + 2] for row, at in zip(condition, starts, strict=True)]
-        logits = self.network(crops, torch.stack(around), told)
+        logits = self.network(crops, torch.stack(around), genre_cond)
         weights = self.loss_weights
         parts = {"codes": F.cross_entropy(logits.float(), crops), "genre": genre_loss(read.genre_logits, genre)}
         if batch.get("rhythm") is not None:
@@ -141,7 +139,7 @@ class WaveNetSystem(TrainedSystem):
         return parts
 
     def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch 2 frame"], float]:
-        """On the frames at which the network is told the motion."""
+        """On the frames at which the motion conditions the network."""
         frames = int(batch["waveform"].shape[-1] // self.network.hop_samples)
         read = self.reader(shown(batch, self.reader.modality), frames, float(self.frame_rate))
         return read.rhythm_logits, float(self.frame_rate)
@@ -153,7 +151,7 @@ class WaveNetSystem(TrainedSystem):
     # Generation
 
     def read_whole(self, dance: Float[Tensor, " time *part"], frames: int) -> WholeRead:
-        """A dance of any length as the network is told it, see `d2m.models.modality_readers`."""
+        """The condition of a dance of any length, see `d2m.models.modality_readers`."""
         return read_whole(self.reader, dance, frames, self.frame_rate, self.window_seconds)
 
 

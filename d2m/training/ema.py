@@ -42,7 +42,7 @@ class EMA(lightning.Callback):
         return "EMA"
 
     def state_dict(self) -> dict[str, Any]:
-        """The average (while it is lent to the model, it is the model that holds it: see `on_save_checkpoint`)."""
+        """The average (while it is swapped into the model, the model holds it: see `on_save_checkpoint`)."""
         return {"updates": self.updates, "average": self.full_average()}
 
     def full_average(self) -> dict[str, Tensor]:
@@ -102,10 +102,10 @@ class EMA(lightning.Callback):
         """Exchange the module's weights and the average, in place."""
         parameters = _parameters(module)
         for name, average in self.average.items():
-            held, lent = _own_shard(parameters[name]), _own_shard(average)
-            trained = held.clone()
-            held.copy_(lent)
-            lent.copy_(trained)
+            own, other = _own_shard(parameters[name]), _own_shard(average)
+            trained = own.clone()
+            own.copy_(other)
+            other.copy_(trained)
         self.swapped = not self.swapped
 
     def _lend(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -57,8 +57,10 @@ def draw_waveform(axis: Axes, music: Music, beats_s: MusicTimes, kinematic_beats
     low, high = envelope(music, _COLUMNS)
     at_s = (np.arange(_COLUMNS) + 0.5) * music.seconds / _COLUMNS
     axis.fill_between(at_s, low, high, color=WAVE, linewidth=0, label="_wave")
-    heard, danced = (np.array([t for t in times if 0 <= t <= music.seconds]) for times in (beats_s, kinematic_beats_s))
-    axis.vlines(heard, -1.05, 1.05, color=MUSIC, linewidth=1.4, label=f"beats of the music ({len(heard)})")
+    musical, danced = (
+        np.array([t for t in times if 0 <= t <= music.seconds]) for times in (beats_s, kinematic_beats_s)
+    )
+    axis.vlines(musical, -1.05, 1.05, color=MUSIC, linewidth=1.4, label=f"beats of the music ({len(musical)})")
     axis.plot(
         danced, np.full(len(danced), _MARKS_AT), "D", color=DANCE, markersize=5 if len(danced) < 50 else 3, clip_on=False,
         label=f"beats of the dance ({len(danced)})",

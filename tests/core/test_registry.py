@@ -317,3 +317,11 @@ OLD_TARGETS = (
     "lightning.Trainer",
 )
 """Every `_target_` of the configurations of commit 8b36049, and that of its codecs."""
+
+
+def test_arguments_of_earlier_versions_have_their_names_of_today() -> None:
+    reader = {"channels": 16, "skip": 8, "dilations": [1, 2], "stacks": 1, "hop_samples": 20}
+    network = registry.build({"_target_": "d2m.model.wavenet.WaveNet", "told": 6, **reader}, "old.ckpt")
+    assert network.cond_channels == 6
+    with pytest.raises(BadConfig, match="takes cond_channels"):
+        registry.build({"_target_": "d2m.models.wavenet.WaveNet", "tolt": 6, **reader}, "new.ckpt")

@@ -250,7 +250,7 @@ def test_the_prompt_must_be_shorter_than_a_window() -> None:
 
 TINY = [
     "system.reader.encoder.channels=16", "system.reader.encoder.dilations=[1,2]", "system.reader.encoder.attention_blocks=0",
-    "system.decoder.told_channels=18", "system.decoder.features=16", "system.decoder.layers=1", "system.decoder.heads=2",
+    "system.decoder.cond_channels=18", "system.decoder.features=16", "system.decoder.layers=1", "system.decoder.heads=2",
     "trainer.max_steps=4", "trainer.val_check_interval=2", "trainer.log_every_n_steps=1", "trainer.precision=32-true",
     "trainer.accelerator=cpu", "+trainer.enable_progress_bar=false", "data.batch_size=2", "checkpoint.every_n_steps=2",
 ]  # fmt: skip

@@ -205,7 +205,7 @@ def test_a_long_dance_is_read_in_step(motion_frames: int) -> None:
 TINY = [
     "system.reader.encoder.channels=16",
     "system.reader.encoder.dilations=[1,2]",
-    "system.network.told=18",
+    "system.network.cond_channels=18",
     "system.network.channels=8",
     "system.network.skip=8",
     "system.network.dilations=[1,2,4]",
@@ -298,7 +298,7 @@ def test_the_loss_reaches_every_weight(layout: DataSetLayout) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["system.network.told=7"], r"network\.told=7: the reader tells 18 channels"),
+        (["system.network.cond_channels=7"], r"network\.cond_channels=7: the reader gives 18 channels"),
         (["system.network.upsampling=cubic"], "upsampling=cubic: unknown; expected one of linear, transposed"),
         (["system.network.stacks=0"], "stacks=0: expected at least one"),
         (["system.crop_seconds=0.001"], r"crop_seconds=0\.001: expected from 0\.02 s, one frame, to the window's 2 s"),

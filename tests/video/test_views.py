@@ -130,10 +130,10 @@ def config_of(experiment: str, root: Path, out: Path, *more: str):
 
 TINY_TRANSFORMER = [
     "system.reader.encoder.channels=16", "system.reader.encoder.dilations=[1,2]", "system.reader.encoder.attention_blocks=0",
-    "system.decoder.told_channels=18", "system.decoder.features=16", "system.decoder.layers=1", "system.decoder.heads=2",
+    "system.decoder.cond_channels=18", "system.decoder.features=16", "system.decoder.layers=1", "system.decoder.heads=2",
 ]  # fmt: skip
 TINY_WAVENET = [
-    "system.reader.channels=16", "system.reader.stages=2", "system.reader.dilations=[1,2]", "system.network.told=18",
+    "system.reader.channels=16", "system.reader.stages=2", "system.reader.dilations=[1,2]", "system.network.cond_channels=18",
     "system.network.channels=8", "system.network.skip=8", "system.network.dilations=[1,2,4]", "system.network.stacks=1",
     "system.network.hop_samples=80", "system.sample_rate=4000", "system.window_seconds=2", "system.network_rows=1",
 ]  # fmt: skip
