@@ -8,6 +8,7 @@ the dance that the song was made for. It may stop below pure noise (`strength`):
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -48,7 +49,7 @@ class EditSettings:
         BadConfig: for a strength outside (0, 1], or no iteration.
     """
 
-    strength: float | int = STRENGTH
+    strength: Any = STRENGTH  # as a user says it, and so checked here
     iterations: int = ITERATIONS
 
     def __post_init__(self) -> None:
