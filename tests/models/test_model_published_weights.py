@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from tests_support_motion import swinging_features
 
+import d2m.audio  # isort: skip  # noqa: F401  (torchaudio beside a CPU torch)
 from audio_diffusion_pytorch import DiffusionModel, UNetV0  # isort: skip
 from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.aist_names import GENRES
