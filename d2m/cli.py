@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -14,9 +14,6 @@ from d2m.commands import COMMANDS, run
 from d2m.core.aist_names import GENRE_TITLES, GENRES
 from d2m.core.errors import BadConfig, BadInput, user_errors_exit
 from d2m.core.files import writable_folder
-
-if TYPE_CHECKING:
-    from d2m.pipeline import Dance2Music
 
 _DESCRIPTION = """\
 Music for a dance. Film somebody dancing, and get the film back with music that follows the dancer.
@@ -252,8 +249,8 @@ def _check_genre(genre: str | None) -> None:
         raise BadConfig(f"--genre {genre}: unknown, expected one of {listed}.")
 
 
-def _model(options: argparse.Namespace) -> "Dance2Music":
-    """The model, with the settings that both commands know."""
+def _model(options: argparse.Namespace) -> Any:
+    """The `Dance2Music`, with the settings that both commands know."""
     from d2m.pipeline import Dance2Music
 
     settings = {"steps": options.steps, "guidance": options.guidance}

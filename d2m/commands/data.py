@@ -1,16 +1,13 @@
 """Commands that make and encode data sets: prepare, encode, shard, lift."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from d2m.core.errors import require_settings
 from d2m.core.files import writable_folder
 from d2m.core.registry import build_own
-
-if TYPE_CHECKING:
-    from d2m.data.encode import EncodingSummary
 
 
 def prepare(config: DictConfig) -> None:
@@ -25,17 +22,6 @@ def prepare(config: DictConfig) -> None:
 
 
 _MAX_SENTENCES = 50
-
-
-def _report(summary: "EncodingSummary") -> None:
-    """Print the counts, and why a sequence was left out."""
-    print(
-        f"{summary.made} sequences encoded, {summary.found} were there already, {len(summary.failed)} could not be encoded"
-    )
-    for sentence in list(summary.failed.values())[:_MAX_SENTENCES]:
-        print(f"  {sentence}")
-    if len(summary.failed) > _MAX_SENTENCES:
-        print(f"  and {len(summary.failed) - _MAX_SENTENCES} more")
 
 
 def encode(config: DictConfig) -> None:
@@ -65,7 +51,10 @@ def encode(config: DictConfig) -> None:
         dmae.name = config.dmae.name  # what its latents are filed under
         summary = encode_latents(layout, names, dmae, trainer, config.batch_size, config.workers)
     if trainer.is_global_zero:
-        _report(summary)
+        counts = f"{summary.made} sequences encoded, {summary.found} were there already"
+        print(f"{counts}, {len(summary.failed)} could not be encoded")
+        for sentence in list(summary.failed.values())[:_MAX_SENTENCES]:
+            print(f"  {sentence}")
 
 
 def shard(config: DictConfig) -> None:

@@ -33,7 +33,8 @@ SECONDS = 3.0
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PageServer]:
-    with PageServer.start(port=None, limits=UploadLimits(max_mb=2, max_seconds=10), steps=3) as running:
+    model = Dance2Music.load("demo", settings={"steps": 3})
+    with PageServer.start(port=None, model=model, limits=UploadLimits(max_mb=2, max_seconds=10)) as running:
         yield running
 
 
