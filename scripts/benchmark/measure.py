@@ -88,9 +88,13 @@ def counted_flops(run: Callable[[], object]) -> int:
 
 @torch.no_grad()
 def matmul_peak(device: torch.device, size: int = 2048) -> dict[str, float]:
-    """Operations per second of a large square product, `float32` and `bfloat16`: the most that this machine can do."""
+    """Operations per second of a large square product: the most that this machine can do.
+
+    Returns:
+        `float32`, and `bfloat16` where it is built in: elsewhere one product takes minutes.
+    """
     peak = {}
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float32, torch.bfloat16)[: 2 if device.type != "cpu" or onednn.has_bfloat16() else 1]:
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
         ways = ["torch.mm(a, b)"] + ["linear(a, b)"] * (dtype == torch.float32)
         scope = {"a": a, "b": b, "linear": onednn.linear}
@@ -164,10 +168,11 @@ def markdown_table(name: str, measured: Measured) -> str:
 def write_report(folder: str | Path, name: str, machine: Mapping[str, Any], measured: Measured) -> str:
     """Write `NAME.json` and `NAME.md` into `folder`, made where it does not exist; returns the Markdown."""
     folder, peak = writable_folder(folder), machine["peak"]
+    low = f"{peak['bfloat16'] / 1e9:.0f} in bfloat16" if "bfloat16" in peak else "bfloat16 is not built in"
     sentence = (
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads"
         f"{', ' + machine['gpu'] if machine['gpu'] else ''}; torch {machine['torch_version']}; matrix products at best "
-        f"{peak['float32'] / 1e9:.0f} GFLOP/s in float32, {peak['bfloat16'] / 1e9:.0f} in bfloat16; "
+        f"{peak['float32'] / 1e9:.0f} GFLOP/s in float32, {low}; "
         f"{machine['date_utc']}, load {machine['load_average']}."
     )
     text = "\n\n".join([markdown_table(name, measured), sentence, *measured.notes]) + "\n"
