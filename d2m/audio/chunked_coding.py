@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from d2m.audio.autoencoder import DMAE
+from d2m.core.errors import BadConfig
 from d2m.core.timeline import Timeline
 
 MARGIN_FRAMES = 32
@@ -33,6 +34,11 @@ def _spans(frames: int, window: int) -> Iterator[_Span]:
     if frames <= window:
         yield _Span(0, frames, 0, frames)
         return
+    if window <= 2 * MARGIN_FRAMES:
+        raise BadConfig(
+            f"the autoencoder's window has {window} latent frames; music longer than it needs more than {2 * MARGIN_FRAMES}, "
+            "so train one on longer crops."
+        )
     hop, taken, start = window - 2 * MARGIN_FRAMES, 0, 0
     while taken < frames:
         start = min(start, frames - window)

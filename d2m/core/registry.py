@@ -235,7 +235,7 @@ def build(config: Any, source: str, is_own: bool = False, **more: Any) -> Any:
     special = {key for key in config if isinstance(key, str) and re.fullmatch(r"_\w*_", key)}
     _check_special(config, special, source)
     renamed = _RENAMED_ARGUMENTS.get(current_name(config["_target_"]), {}) if thing else {}
-    arguments = {
+    arguments: dict[Any, Any] = {
         renamed.get(key, key): build(value, source, is_own) for key, value in config.items() if key not in special
     }
     arguments |= more

@@ -9,9 +9,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from d2m.audio.autoencoder import DMAE
-from d2m.audio.chunked_coding import decode_piece, encode_piece
+from d2m.audio.chunked_coding import count_windows, decode_piece, encode_piece
 from d2m.audio.pretrained import folded, load_dmae, save_dmae, unfolded
+from d2m.core.errors import BadConfig
 from d2m.core.music import Music
+from d2m.core.timeline import Timeline
 from d2m.data.synthetic.songs import Song, render_song
 from d2m.evaluation.runs import score_autoencoder
 from d2m.systems.autoencoder import latent_health
@@ -103,3 +105,12 @@ def test_shipped_latents_are_healthy(shipped_wavs: list[Path]) -> None:
     latent = torch.cat([encode_piece(dmae, torch.from_numpy(np.ascontiguousarray(p))) for p in pieces], dim=1)
     health = latent_health(latent[None])
     assert health["saturated"] < 0.05 and health["dimensions"] >= 12
+
+
+def test_a_window_that_is_all_margin_is_refused_for_long_music() -> None:
+    for frames in (1, 64):
+        clock = Timeline(100, 1, frames)
+        assert count_windows(frames, clock) == 1
+        with pytest.raises(BadConfig, match=f"window has {frames} latent frames"):
+            count_windows(frames + 1, clock)
+    assert count_windows(200, Timeline(100, 1, 65)) == 136
