@@ -193,7 +193,7 @@ class Dance2Music:
             if tempo_bpm is not None:
                 read = music_generator.read(motion)
                 wanted = int(read.genre_probabilities.argmax()) if index is None else index
-                speed = retiming_speed(read.beats.bpm, tempo_bpm)
+                speed = retiming_speed(read.beats.grid.bpm, tempo_bpm)
                 motion = torch.from_numpy(_retimed(dance, speed, read.beats, music_generator.modality))
             requests.append(GenerationRequest(motion, wanted, samples, seed, asked, progress))
             analyses.append(read)
@@ -206,7 +206,7 @@ class Dance2Music:
             record = GenerationRecord(
                 dance.name, len(dance.features) / MOTION_FPS, GENRES[one.genre], genre is None, round(float(probabilities[one.genre]), 4),
                 str(self.checkpoint.path.name), self.checkpoint.sha256, seed, {**one.settings, **self._device_settings()},
-                round(seconds * samples, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm), read and read.beats.bpm,
+                round(seconds * samples, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm), read and read.beats.grid.bpm,
             )  # fmt: skip
             pairs.append((Music(wave, music_generator.sample_rate), record))
         return pairs

@@ -14,6 +14,7 @@ FLOORS = [
     {"render"},
     {"metrics"},
     {"models"},
+    {"rhythm"},
     {"systems"},
     {"data", "training"},
     {"pipeline"},

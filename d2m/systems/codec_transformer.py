@@ -18,7 +18,7 @@ from d2m.models.device import DeviceConfig
 from d2m.models.heads import drop_genre
 from d2m.models.motion_reader import BodyReader, MotionRead
 from d2m.models.token_decoder import SamplingSettings, TokenDecoder, sampled_codes
-from d2m.motion.retime import regular_beats
+from d2m.rhythm.tracking import track_beats
 from d2m.systems.interface import (
     DanceReading,
     GeneratedMusic,
@@ -109,7 +109,7 @@ class CodecGenerator(MusicGenerator):
         for where, read in reads:
             total[where] += read.rhythm_logits[0, 0].float().sigmoid().cpu().numpy()
             count[where] += 1
-        return DanceReading(genre_probabilities(reads), regular_beats(total / count, clock.latent_rate))
+        return DanceReading(genre_probabilities(reads), track_beats(total / count, clock.latent_rate))
 
     def generate(self, request: GenerationRequest) -> GeneratedMusic:
         """Write the codes of the whole dance, then decode them.

@@ -14,7 +14,7 @@ from d2m.core.errors import BadConfig
 from d2m.diffusion.processes import GRIDS
 from d2m.diffusion.samplers import SAMPLERS
 from d2m.models.device import DeviceConfig
-from d2m.motion.retime import BeatGrid
+from d2m.rhythm.grid import BeatGrid, BeatReading
 
 DECODERS = ("onepass", "diffusion")
 
@@ -90,6 +90,7 @@ class LatentRequest:
         genre: number in `d2m.core.aist_names.GENRES`, 10 for the unknown one; None: the one that is read from the motion.
         seed: of the noise; the same seed gives the same latent.
         noise: to begin with, as long as the windows that the frames are made in; None: drawn.
+        beats: that the music is to follow, whatever the motion says; None: those that the system reads from the motion.
     """
 
     features: Float[Tensor, "time 219"]
@@ -97,6 +98,7 @@ class LatentRequest:
     genre: int | None = None
     seed: int = 0
     noise: Float[Tensor, "channel _"] | None = None
+    beats: BeatGrid | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class GenerationRequest:
         seed: the same seed gives the same music.
         settings: those of `MusicGenerator.settings` that are not to be the music_generator's own; never None.
         progress: wraps an iterable over the steps of the work, such as `tqdm`.
+        beats: that the music is to follow; None: those that the system reads from the motion.
     """
 
     motion: Float[Tensor, " time *part"]
@@ -119,6 +122,7 @@ class GenerationRequest:
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     progress: Callable | None = None
+    beats: BeatGrid | None = None
 
 
 @dataclass(frozen=True)
@@ -144,11 +148,11 @@ class DanceReading:
 
     Args:
         genre_probabilities: in the order of `d2m.core.aist_names.GENRES`.
-        beats: the regular beats that fit the dance best.
+        beats: what was read of its beats.
     """
 
     genre_probabilities: Float[Tensor, " 10"]
-    beats: BeatGrid
+    beats: BeatReading
 
 
 class MusicGenerator(ABC):

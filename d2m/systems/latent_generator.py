@@ -19,7 +19,7 @@ from d2m.core.timeline import MOTION_FPS
 from d2m.models.device import DeviceConfig
 from d2m.motion.dance import Dance
 from d2m.motion.features import FEATURE_WIDTH
-from d2m.motion.retime import regular_beats
+from d2m.rhythm.tracking import track_beats
 from d2m.systems.editing import WHOLE_SONG, EditSettings, edited_latent, fitted_song, load_song
 from d2m.systems.interface import (
     READS_NO_BEAT,
@@ -126,7 +126,7 @@ class LatentGenerator(MusicGenerator):
         curve = read.beat_activation()
         if curve is None:
             raise BadConfig(READS_NO_BEAT)
-        beats = regular_beats(curve[:frames], self.dmae.clock.latent_rate)
+        beats = track_beats(curve[:frames], self.dmae.clock.latent_rate)
         return DanceReading(read.genre_probabilities()[0], beats)
 
     def at_once(self, samples: Sequence[int], settings: Mapping[str, Any]) -> int:

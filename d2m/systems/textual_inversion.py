@@ -18,7 +18,7 @@ from d2m.models.heads import UNKNOWN_GENRE
 from d2m.models.motion_reader import MotionRead, MotionReader
 from d2m.models.musicgen import FrozenMusicGen, SamplingSettings, TextCondition, Window, sampled_codes, windows_of
 from d2m.models.pseudo_words import BARE_PROMPT, PUBLISHED_PROMPT, PromptTokens, WordEncoder, checked_prompt
-from d2m.motion.retime import regular_beats
+from d2m.rhythm.tracking import track_beats
 from d2m.systems.interface import (
     DanceReading,
     GeneratedMusic,
@@ -248,7 +248,7 @@ class PromptedGenerator(MusicGenerator):
         if not self.system.words.reads_rhythm:
             return super().read(motion)
         genre, activation = self.system.read_in_windows(motion)
-        return DanceReading(genre.float().cpu(), regular_beats(activation.cpu().numpy(), self.system.words.frame_rate))
+        return DanceReading(genre.float().cpu(), track_beats(activation.cpu().numpy(), self.system.words.frame_rate))
 
     @torch.no_grad()
     def generate(self, request: GenerationRequest) -> GeneratedMusic:

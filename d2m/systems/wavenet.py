@@ -23,7 +23,7 @@ from d2m.models.modality_readers import FrameReader, WholeRead, read_whole
 from d2m.models.motion_reader import BodyReader
 from d2m.models.wavenet import WaveNet, held, mu_law_decoded, mu_law_encoded
 from d2m.models.wavenet_generation import generated_codes
-from d2m.motion.retime import regular_beats
+from d2m.rhythm.tracking import track_beats
 from d2m.systems.interface import (
     DanceReading,
     GeneratedMusic,
@@ -189,9 +189,7 @@ class WaveNetGenerator(MusicGenerator):
         rate = self.system.frame_rate
         frames = max(1, int(len(motion) / self.system.reader.fps * rate))
         read = self.system.read_whole(motion.to(self.device_config.device), frames)
-        return DanceReading(
-            read.genre.cpu(), regular_beats(read.cond[-2].cpu().numpy(), float(rate))
-        )  # then the onsets
+        return DanceReading(read.genre.cpu(), track_beats(read.cond[-2].cpu().numpy(), float(rate)))  # then the onsets
 
     def generate(self, request: GenerationRequest) -> GeneratedMusic:
         """Read the whole dance, then draw one sample after another.

@@ -17,7 +17,7 @@ from d2m.metrics.beat_tracker import track_beats_s
 from d2m.metrics.beats import beat_f
 from d2m.models.heads import UNKNOWN_GENRE
 from d2m.motion.dance import Dance
-from d2m.motion.retime import regular_beats
+from d2m.rhythm.tracking import track_beats
 from d2m.systems.interface import LatentRequest
 
 TOLERANCE_S = 0.07
@@ -98,8 +98,7 @@ class BeatValidation(lightning.Callback):
             true_s = trainer.datamodule.layout.reference_beats_s(name, start_s + seconds)  # pyright: ignore
             if true_s is None:
                 continue
-            grid = regular_beats(curve, rate)
-            read_s = np.arange(grid.first_s, seconds, grid.period_s)
+            read_s = track_beats(curve, rate).grid.within(seconds)
             true_s = true_s[(true_s >= start_s) & (true_s < start_s + seconds)] - start_s
             self._read.append(beat_f(true_s, read_s, TOLERANCE_S))
 

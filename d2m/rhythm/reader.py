@@ -1,0 +1,153 @@
+"""The rhythm reader: motion in, probabilities of a beat and of an accent at every moment out, and the genre; any length.
+
+It sees a dance as a camera would: points of the body projected on an upright plane, from several sides one after the other, and
+averages what it reads. So two-dimensional recordings of real dancers teach it as well as bodies in three dimensions do, a film's
+weakest part (its depth) is never looked at, and where the camera stood does not matter.
+"""
+
+from dataclasses import dataclass
+from math import pi
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import conv1d, pad
+
+from d2m.core.timeline import MOTION_FPS
+from d2m.models.encoders import TemporalEncoder
+from d2m.models.heads import GenreClassifier, RhythmHead
+from d2m.motion.smpl import JOINT_NAMES, joint_positions_torch
+
+POINTS = (
+    "head", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+"""Points of the body that every recording has: those of COCO, with one for the head, by the names of SMPL's joints."""
+
+READER_FPS = MOTION_FPS / TemporalEncoder.stride
+"""Activations a second."""
+
+_JOINTS = [JOINT_NAMES.index(name) for name in POINTS]
+_LEFT_HIP, _RIGHT_HIP = POINTS.index("left_hip"), POINTS.index("right_hip")
+_ANKLES = [POINTS.index("left_ankle"), POINTS.index("right_ankle")]
+_BODY_HEIGHT_M = 1.45
+"""From the ankles to the head's joint."""
+
+_SMOOTHING_S = 0.025
+_SPEED_M_S, _CHANGE_M_S2 = 1.0, 10.0
+"""Divisors of velocities and of their changes."""
+
+POINT_CHANNELS = len(POINTS) * 6 + 3
+
+
+def body_points(features: Float[Tensor, "batch time 219"]) -> Float[Tensor, "batch time 13 3"]:
+    """The points in metres, Y up, of dances at 60 fps."""
+    rotations = features[..., 3:].unflatten(-1, (24, 3, 3))
+    return joint_positions_torch(rotations, features[..., :3])[:, :, _JOINTS]
+
+
+def projected(
+    points: Float[Tensor, "batch time 13 3"], yaw_rad: Float[Tensor, " batch"]
+) -> Float[Tensor, "batch time 13 2"]:
+    """The points on an upright plane that faces `yaw_rad`: to the right, and up."""
+    across = torch.stack([yaw_rad.cos(), torch.zeros_like(yaw_rad), -yaw_rad.sin()], dim=-1)
+    return torch.stack([(points * across[:, None, None]).sum(-1), points[..., 1]], dim=-1)
+
+
+def _smoothed(x: Float[Tensor, "batch time *part"], deviation_frames: float) -> Float[Tensor, "batch time *part"]:
+    reach = int(3 * deviation_frames + 1)
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / deviation_frames) ** 2).to(x)
+    rows = x.flatten(2).transpose(1, 2)
+    rows = pad(rows, (reach, reach), mode="replicate").flatten(0, 1)[:, None]
+    smooth = conv1d(rows, (taps / taps.sum())[None, None])
+    return smooth[:, 0].unflatten(0, (len(x), -1)).transpose(1, 2).reshape(x.shape)
+
+
+def point_channels(points: Float[Tensor, "batch time 13 2"]) -> Float[Tensor, "batch {POINT_CHANNELS} time"]:
+    """What the encoder looks at, in body heights: where each point is from the hips, how fast it moves, and the hips' height.
+
+    Args:
+        points: at 60 fps, up and to the right, in any unit.
+    """
+    points = _smoothed(points, _SMOOTHING_S * MOTION_FPS)
+    height = (points[:, :, 0, 1] - points[:, :, _ANKLES, 1].mean(-1)).quantile(0.8, dim=1).clamp(min=1e-6)
+    points = points * (_BODY_HEIGHT_M / height)[:, None, None, None]
+    hips = points[:, :, [_LEFT_HIP, _RIGHT_HIP]].mean(dim=2)
+    (velocity,) = torch.gradient(points, spacing=1 / MOTION_FPS, dim=1)
+    speed = velocity.norm(dim=-1)
+    (change,) = torch.gradient(speed, spacing=1 / MOTION_FPS, dim=1)
+    (hips_velocity,) = torch.gradient(hips, spacing=1 / MOTION_FPS, dim=1)
+    rise = hips[..., 1:] - hips[..., 1:].mean(dim=1, keepdim=True)
+    channels = [
+        (points - hips[:, :, None]).flatten(2), velocity.flatten(2) / _SPEED_M_S, speed / _SPEED_M_S,
+        change / _CHANGE_M_S2, 5 * rise, 2 * hips_velocity / _SPEED_M_S,
+    ]  # fmt: skip
+    return torch.cat(channels, dim=-1).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class RhythmRead:
+    """What was read in a dance.
+
+    Args:
+        activation: probability of a beat and of an accent (a note's onset in music that fits) at the centre of each frame,
+            `READER_FPS` a second.
+        genre_probabilities: in the order of `d2m.core.aist_names.GENRES`.
+    """
+
+    activation: Float[np.ndarray, "2 frame"]
+    genre_probabilities: Float[Tensor, " 10"]
+
+
+class RhythmReader(nn.Module):
+    """Reads beats, accents and genre of a dance of any length.
+
+    Args:
+        encoder: of `point_channels`.
+        views: sides from which a dance in three dimensions is looked at, spread over half a turn.
+        window_s, hop_s: windows that a long dance is read in, and from one to the next.
+    """
+
+    def __init__(
+        self, encoder: TemporalEncoder, views: int = 4, window_s: float | int = 12.0, hop_s: float | int = 8.0
+    ) -> None:
+        super().__init__()
+        self.encoder, self.views, self.window_s, self.hop_s = encoder, views, window_s, hop_s
+        self.rhythm, self.classifier = RhythmHead(encoder.channels), GenreClassifier(encoder.channels)
+
+    def forward(
+        self, points: Float[Tensor, "batch time 13 2"]
+    ) -> tuple[Float[Tensor, "batch 2 frame"], Float[Tensor, "batch 10"]]:
+        """Logits of the curves (`d2m.models.heads.RHYTHM_CURVES`) and of the genres, of windows seen from one side."""
+        encoded = self.encoder(point_channels(points))
+        return self.rhythm(encoded), self.classifier(encoded)
+
+    @torch.no_grad()
+    def read(self, features: Float[Tensor, "time 219"]) -> RhythmRead:
+        """Read a whole dance at 60 fps."""
+        points = body_points(features[None].float())
+        yaws = torch.arange(self.views, device=points.device) * (pi / self.views)
+        return self.read_points(projected(points.expand(self.views, -1, -1, -1), yaws))
+
+    @torch.no_grad()
+    def read_points(self, points: Float[Tensor, "view time 13 2"]) -> RhythmRead:
+        """Read a whole dance at 60 fps seen from some sides; windows and sides are averaged."""
+        time, stride = points.shape[1], self.encoder.stride
+        if time % stride:
+            points, time = torch.cat([points, points[:, -1:]], dim=1), time + 1
+        window = min(time, round(self.window_s * MOTION_FPS) // stride * stride)
+        last = time - window
+        hops = -(-last // (round(self.hop_s * MOTION_FPS) // stride * stride))
+        starts = [round(last * k / hops / stride) * stride for k in range(hops + 1)] if hops else [0]
+        total = torch.zeros(2, time // stride, device=points.device)
+        weight, genre = torch.zeros(time // stride, device=points.device), torch.zeros(10, device=points.device)
+        fade = torch.hann_window(window // stride + 2, periodic=False, device=points.device)[1:-1] + 1e-3
+        for start in starts:
+            rhythm, logits = self(points[:, start : start + window])
+            at = slice(start // stride, (start + window) // stride)
+            total[:, at] += rhythm.float().mean(dim=0) * fade
+            weight[at] += fade
+            genre += logits.float().mean(dim=0)
+        activation = (total / weight).sigmoid().cpu().numpy()
+        return RhythmRead(activation, (genre / len(starts)).softmax(dim=-1).cpu())
