@@ -22,6 +22,7 @@ Music for a dance. Film somebody dancing, and get the film back with music that 
   d2m dance.mp4 -o out.mp4 --overlay  the same, with the skeleton drawn over the pictures
   d2m dance.mp4 -o song.wav           only the music
   d2m dance.mp4 --genre gHO --seed 7  house music, another piece
+  d2m dance.mp4 --shift 0.5           its beats half a beat later, where they were misread
   d2m dance.mp4 -o out.mp4 --takes 4  four pieces: the best is out.mp4, the others out_take2.mp4 to out_take4.mp4
   d2m dance.pkl -o out.mp4            a motion file (AIST++ .pkl, AMASS .npz, 219-dim .npy): a stick figure dances
   d2m serve                           a page in the browser that does the same"""
@@ -44,10 +45,9 @@ genres: {", ".join(f"{code} {GENRE_TITLES[code]}" for code in GENRES[:5])},
 alignment: how near the beats of the music lie to the moments at which the dancer comes to rest, from 0 to 1, higher is
 nearer. Takes are ordered by it. The same seed gives the same music.
 
-tempo: music is made to the dance's own beat. With --tempo it is made for the dance played faster or slower: it has the
-tempo asked for, but leaves the beats of the dance. Only a tempo within 2 % of the dance's own, its half or its double
-is taken as exactly that, and keeps to them. The model may answer a tempo that it has rarely met with its half or
-double; the tempo that is heard is printed.
+beat: music is made on the beats that the model reads from the dance. Where they are wrong, --shift 0.5 moves them by
+half a beat, --tempo gives regular beats of another tempo (half or double, say) where they fit the dance best, and
+--beats takes a list of times, or the .json that "d2m sample" writes beside its music. The tempo heard is printed.
 """
 
 _SERVE = """\
@@ -85,6 +85,8 @@ def clip_parser() -> argparse.ArgumentParser:
     add("--genre", metavar="CODE", help="such as gHO; default: what the model reads from the motion")
     add("--seed", type=_seed, default=0, metavar="N", help="another number gives another piece (default 0)")
     add("--tempo", type=float, metavar="BPM", help="music at this tempo, see below; default: the dance's own")
+    add("--beats", type=Path, metavar="FILE", help="times of the beats, one in seconds a line; default: as danced")
+    add("--shift", type=float, default=0.0, metavar="BEATS", help="all beats so much later, such as 0.5 (default 0)")
     add("--takes", type=_takes, default=1, metavar="N", help="make N pieces, seeds SEED to SEED+N-1, best first")
     add("--overlay", action="store_true", help="draw the skeleton over the film")
     add("--poster", type=Path, metavar="FILE", help="also a picture for a README: .png (four moments) or .gif (a loop)")
@@ -186,7 +188,7 @@ def _film(options: argparse.Namespace) -> None:
 
     request = ClipRequest(
         options.clip, options.genre, options.seed, options.tempo, options.takes, options.overlay,
-        options.landmarks, options.pose_model,
+        options.landmarks, options.pose_model, beats=options.beats, shift_beats=options.shift,
     )  # fmt: skip
     with _Bars(options.quiet) as bars:
         model = _model(options)
@@ -201,6 +203,8 @@ def _film(options: argparse.Namespace) -> None:
         print(
             f"seen: the dancer in {clip.seen_share:.0%} of the frames; bones off by {100 * clip.segment_error_m:.1f} cm"
         )
+    if clip.takes[0].warning:
+        print(clip.takes[0].warning)
     _print_takes(clip.takes, outs, options.tempo)
     if options.poster:
         print(f"poster: {options.poster}")

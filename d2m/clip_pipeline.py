@@ -28,6 +28,8 @@ from d2m.render.mux import film_seconds, film_with_music, write_timed_video
 from d2m.render.overlay import Overlay, with_skeleton
 from d2m.render.plots import dance_pictures, write_poster
 from d2m.render.skeleton import render_dance
+from d2m.rhythm.choice import BeatChoice
+from d2m.rhythm.grid import BeatGrid
 from d2m.systems.interface import MusicGenerator
 from d2m.video.landmarks import Landmarks
 from d2m.video.reader import frames
@@ -56,6 +58,7 @@ class ClipRequest:
         landmarks: file of a video's landmarks: loaded if it exists, else written.
         model_file: pose model for a video; None: MediaPipe's own.
         max_seconds: read no more of a video than this.
+        beats, shift_beats: see `Dance2Music.generate`; None: the dance's own beats.
     """
 
     source: Path
@@ -67,6 +70,8 @@ class ClipRequest:
     landmarks: Path | None = None
     model_file: Path | None = None
     max_seconds: float | int | None = None
+    beats: BeatGrid | str | Path | None = None
+    shift_beats: float | int = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,8 @@ class Take:
         alignment: how near its beats lie to the dance's, 0 to 1 (see `d2m.metrics.alignment`).
         beats_s: times of the beats heard in it.
         genre: code of the genre that it was made for, and `genre_probability`, what the model gives that genre.
-        dance_tempo_bpm: tempo that the model read from the dance, where another was asked for.
+        dance_tempo_bpm: tempo that the model read from the dance.
+        beats, warning: the beats that it was made on, see `d2m.pipeline.GenerationRecord`.
     """
 
     seed: int
@@ -89,6 +95,8 @@ class Take:
     genre: str
     genre_probability: float
     dance_tempo_bpm: float | None = None
+    beats: dict[str, Any] | None = None
+    warning: str | None = None
 
     @property
     def tempo_bpm(self) -> float | None:
@@ -128,12 +136,13 @@ def make_clip(request: ClipRequest, model: Dance2Music, progress: Report | None 
 
     Raises:
         BadInput: when the source is not usable.
-        BadConfig: for an unknown genre, a tempo that cannot be asked for, or no takes.
+        BadConfig: for an unknown genre, beats that cannot be asked for, or no takes.
     """
     report = progress or (lambda stage, share: None)
     if request.takes < 1:
         raise BadConfig(f"takes {request.takes}: expected at least 1.")
     report("watching", 0.0)
+    BeatChoice(request.beats, request.tempo_bpm, request.shift_beats)  # refused before a film is watched
     clip = _watched(request, model.music_generator, partial(report, "watching"))
     report("watching", 1.0)
     takes = [_composed(clip, request, number, model, report) for number in range(request.takes)]
@@ -179,9 +188,11 @@ def _composed(clip: Clip, request: ClipRequest, number: int, model: Dance2Music,
             yield step
 
     seed = request.seed + number
-    music, record = model.generate(clip.dance, seed, request.genre, counted, request.tempo_bpm)
+    asked = (request.tempo_bpm, request.beats, request.shift_beats)
+    music, record = model.generate(clip.dance, seed, request.genre, counted, *asked)
     return Take(
-        record.seed, music, 0.0, np.zeros(0), record.genre, record.genre_probability, record.dance_tempo_bpm
+        record.seed, music, 0.0, np.zeros(0), record.genre, record.genre_probability, record.dance_tempo_bpm, record.beats,
+        record.warning,
     )  # fmt: skip
 
 

@@ -15,9 +15,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from tqdm import tqdm
 
 from d2m.core.aist_names import GENRES
@@ -31,7 +29,8 @@ from d2m.core.timeline import MOTION_FPS
 from d2m.data.layout import load_dance
 from d2m.models.device import choose_device
 from d2m.motion.dance import Dance
-from d2m.motion.retime import BeatGrid, retimed, retiming_speed
+from d2m.rhythm.choice import BeatChoice
+from d2m.rhythm.grid import BeatGrid
 from d2m.systems.interface import GenerationRequest, MusicGenerator
 from d2m.video.modality import modality_of
 
@@ -49,7 +48,9 @@ class GenerationRecord:
         settings: all that it was made with, such as steps, guidance and decoder; the system's own where nothing was asked.
         seconds_taken: wall clock, decoding included.
         config: the system's own configuration.
-        tempo_asked_bpm: where a tempo was asked for; dance_tempo_bpm: what the model then read as the dance's own.
+        tempo_asked_bpm: where a tempo was asked for; dance_tempo_bpm: what the model read as the dance's own.
+        beats: those that the music was made on, see `d2m.rhythm.choice.ChosenBeats.as_json`; None: the model takes none.
+        warning: a sentence, where no beat could be read.
     """
 
     dance: str
@@ -65,6 +66,8 @@ class GenerationRecord:
     config: dict[str, Any]
     tempo_asked_bpm: float | None = None
     dance_tempo_bpm: float | None = None
+    beats: dict[str, Any] | None = None
+    warning: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, ready for `json.dump`; every setting is a key of its own, beside the fields."""
@@ -144,6 +147,8 @@ class Dance2Music:
         genre: str | None = None,
         progress: Callable | None = None,
         tempo_bpm: float | int | None = None,
+        beats: BeatGrid | str | Path | None = None,
+        shift_beats: float | int = 0,
         **settings: Any,
     ) -> tuple[Music, GenerationRecord]:
         """Music for a dance, and the record of how it was made.
@@ -153,16 +158,15 @@ class Dance2Music:
             seed: the same seed gives the same music.
             genre: such as `gBR`; None: the genre that the system reads from the motion.
             progress: wraps the iterator over the steps of the work, such as `tqdm`.
-            tempo_bpm: music at this tempo, and so not on the dance's beats unless it is near its own, half or double
-                (see `d2m.motion.retime`); None: the dance's own.
+            tempo_bpm, beats, shift_beats: the beats that the music is made on, see `d2m.rhythm.choice.BeatChoice`; None: those
+                that the system reads from the motion.
             settings: the system's (`MusicGenerator.settings`), such as steps, guidance, decoder; None: the system's own.
 
         Raises:
-            BadConfig: for an unknown genre, a setting that the system does not have or take, or a tempo that cannot be
-                asked for.
+            BadConfig: for an unknown genre, a setting that the system does not have or take, or beats that cannot be asked for.
+            BadInput: when a list of beats is none, or does not fit the dance.
         """
-        options = {"progress": progress, "tempo_bpm": tempo_bpm, **settings}
-        return self.generate_together([dance], seed, genre, **options)[0]
+        return self.generate_together([dance], seed, genre, progress, tempo_bpm, beats, shift_beats, **settings)[0]
 
     def generate_together(
         self,
@@ -171,6 +175,8 @@ class Dance2Music:
         genre: str | None = None,
         progress: Callable | None = None,
         tempo_bpm: float | int | None = None,
+        beats: BeatGrid | str | Path | None = None,
+        shift_beats: float | int = 0,
         **settings: Any,
     ) -> list[tuple[Music, GenerationRecord]]:
         """Music for several dances, which share the work where the system can (`batch`); see `generate`.
@@ -185,28 +191,31 @@ class Dance2Music:
         asked = self.asked(settings)
         whole_number("seed", seed)
         index = None if genre is None else GENRES.index(genre)
+        choice = BeatChoice(beats, tempo_bpm, shift_beats)
+        listed = [choice.listed(dance.name, dance.seconds) for dance in dances]
         lengths = [self.samples(dance) for dance in dances]
-        requests, analyses = [], []
-        for dance, samples in zip(dances, lengths, strict=True):
-            motion, read = torch.from_numpy(modality_of(dance, music_generator.modality)), None
-            wanted = index
-            if tempo_bpm is not None:
-                read = music_generator.read(motion)
-                wanted = int(read.genre_probabilities.argmax()) if index is None else index
-                speed = retiming_speed(read.beats.grid.bpm, tempo_bpm)
-                motion = torch.from_numpy(_retimed(dance, speed, read.beats, music_generator.modality))
-            requests.append(GenerationRequest(motion, wanted, samples, seed, asked, progress))
-            analyses.append(read)
+        requests, chosen = [], []
+        for dance, grid, samples in zip(dances, listed, lengths, strict=True):
+            motion = torch.from_numpy(modality_of(dance, music_generator.modality))
+            read = music_generator.read(motion)
+            if read is None and choice.is_made:
+                raise BadConfig(
+                    "this checkpoint takes no beat, so no beats, tempo or shift can be asked for; leave them out, or give "
+                    "another checkpoint."
+                )
+            one = None if read is None else choice.chosen(read.beats, grid, dance.seconds)
+            requests.append(GenerationRequest(motion, index, samples, seed, asked, progress, one and one.grid))
+            chosen.append(one)
         made = music_generator.generate_together(requests)
         seconds = (time.perf_counter() - started) / sum(lengths)
         pairs = []
-        for dance, read, samples, one in zip(dances, analyses, lengths, made, strict=True):
-            probabilities = one.genre_probabilities if read is None else read.genre_probabilities
+        for dance, on, samples, one in zip(dances, chosen, lengths, made, strict=True):
             wave = one.waveform[:, :samples].float().clamp(-1, 1).cpu().numpy()
             record = GenerationRecord(
-                dance.name, len(dance.features) / MOTION_FPS, GENRES[one.genre], genre is None, round(float(probabilities[one.genre]), 4),
+                dance.name, len(dance.features) / MOTION_FPS, GENRES[one.genre], genre is None, round(float(one.genre_probabilities[one.genre]), 4),
                 str(self.checkpoint.path.name), self.checkpoint.sha256, seed, {**one.settings, **self._device_settings()},
-                round(seconds * samples, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm), read and read.beats.grid.bpm,
+                round(seconds * samples, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm),
+                on and round(on.reading.grid.bpm, 2), on and on.as_json(dance.seconds), on and on.warning(dance.name),
             )  # fmt: skip
             pairs.append((Music(wave, music_generator.sample_rate), record))
         return pairs
@@ -266,21 +275,6 @@ def _called(make: Any, source: str, *arguments: Any) -> MusicGenerator:
     return make(*arguments)
 
 
-def _retimed(dance: Dance, speed: float, grid: BeatGrid, modality: str) -> Float[np.ndarray, " time *part"]:
-    """The dance at another speed, as a system reads it.
-
-    Raises:
-        BadConfig: when it reads pictures, which cannot be played on in time with a loop's beats.
-    """
-    if speed == 1:
-        return modality_of(dance, modality)
-    if modality == "frames":
-        raise BadConfig(
-            "this checkpoint looks at pictures, so no other tempo than the dance's own can be asked for; leave it out."
-        )
-    return modality_of(Dance(retimed(dance.features, speed, grid), dance.name), modality)
-
-
 # Music for many dances: the bad ones are reported at the end, the good ones are still made.
 
 
@@ -299,6 +293,9 @@ def generate_all(
     seed: int = 0,
     genre: str | None = None,
     on_wav: Callable[[Dance, Path], None] | None = None,
+    tempo_bpm: float | int | None = None,
+    beats: BeatGrid | str | Path | None = None,
+    shift_beats: float | int = 0,
     **settings: Any,
 ) -> BatchResult:
     """Write `NAME_seedK.wav` and `NAME_seedK.json` for every dance.
@@ -307,17 +304,19 @@ def generate_all(
         model: what makes the music.
         paths: dance files.
         out: folder.
-        seed, genre: see `Dance2Music.generate`.
+        seed, genre, tempo_bpm, beats, shift_beats: see `Dance2Music.generate`.
         on_wav: called with every dance and its wav.
         settings: the system's, see `Dance2Music.generate`; with `batch` several dances are made together.
     """
     writable_folder(out)
     result, waiting = BatchResult(), dict[Path, Dance]()
-    asked = model.asked(settings)
+    asked, choice = model.asked(settings), BeatChoice(beats, tempo_bpm, shift_beats)
+    settings |= {"tempo_bpm": tempo_bpm, "beats": beats, "shift_beats": shift_beats}
     for number, path in enumerate(bar := tqdm(paths, desc="making music", unit="dance")):
         try:
             waiting[path] = dance = load_dance(path, model.music_generator.modality)
             modality_of(dance, model.music_generator.modality)  # what cannot be seen is no other dance's fault
+            choice.listed(dance.name, dance.seconds)
             lengths = [model.samples(one) for one in waiting.values()]
             is_enough = model.music_generator.at_once([*lengths, lengths[-1]], asked) <= len(waiting)
         except UserError as error:
@@ -360,5 +359,7 @@ def _make(
             )
             continue
         result.wavs[path] = wav
+        if record.warning:
+            tqdm.write(record.warning)
         if on_wav:
             on_wav(dance, wav)

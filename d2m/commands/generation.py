@@ -21,6 +21,9 @@ _SAMPLE_OWN_KEYS = (
     "device",
     "precision",
     "compile",
+    "tempo",
+    "beats",
+    "shift",
 )
 
 
@@ -41,17 +44,37 @@ def sample(config: DictConfig) -> None:
         torch.set_num_threads(config.threads)
     if config.genre is not None and config.genre not in GENRES:
         raise BadConfig(f"genre={config.genre}: unknown; expected one of {', '.join(GENRES)}.")
-    paths = list_dances(config.dance)
+    beats, paths = _beats_asked(config), list_dances(config.dance)
     model = Dance2Music.load(config.checkpoint, config.autoencoder, config.device, config.precision, config.compile)
     out = writable_folder(config.out)
     asked: Any = OmegaConf.to_container(config, resolve=True)
     settings = {key: value for key, value in asked.items() if key not in _SAMPLE_OWN_KEYS and value is not None}
+    settings |= beats
     result = generate_all(model, paths, Path(out), config.seed, config.genre, **settings)
     print(f"{len(result.wavs)} of {len(paths)} dances have music in {out}")
     for sentence in result.failed.values():
         print(f"error: {sentence}", file=sys.stderr)
     if result.failed:
         sys.exit(2)
+
+
+def _beats_asked(config: DictConfig) -> dict[str, Any]:
+    """What `tempo=`, `beats=` and `shift=` say, as `Dance2Music.generate` takes it.
+
+    Raises:
+        BadConfig: for a tempo or shift that is no number, beats that are no name of a file, and what `BeatChoice` refuses.
+    """
+    from d2m.rhythm.choice import BeatChoice
+
+    for key, example in (("tempo", "118"), ("shift", "0.5")):
+        if config[key] is not None and (isinstance(config[key], bool) or not isinstance(config[key], int | float)):
+            raise BadConfig(f"{key}={config[key]}: expected a number, such as {example}.")
+    if not isinstance(config.beats, str | None):
+        raise BadConfig(f"beats={config.beats}: expected the name of a file or folder.")
+    asked = {"tempo_bpm": config.tempo, "beats": config.beats, "shift_beats": config.shift}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    BeatChoice(**asked)
+    return asked
 
 
 def demo(config: DictConfig) -> None:

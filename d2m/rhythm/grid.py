@@ -1,6 +1,6 @@
 """The beats of a dance as an object that a person can read, correct and hand on; all in seconds."""
 
-from collections.abc import Sequence
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from d2m.core.errors import BadConfig, BadInput
-from d2m.metrics.beats import load_beats_s
+from d2m.metrics.beats import checked_times, load_beats_s
 
 LOWEST_BPM, HIGHEST_BPM = 40.0, 240.0
 """Tempi that beats may have."""
@@ -74,18 +74,26 @@ class BeatGrid:
 
     @staticmethod
     def load(path: str | Path, seconds: float | int) -> "BeatGrid":
-        """Beats that somebody wrote down, one time in seconds a line, for a dance of `seconds`.
+        """Beats that somebody wrote down for a dance of `seconds`: one time in seconds a line, or a `.json` record of music.
 
         The list need not begin with the dance (the tempo of its first beats goes on to the front), but must reach its end.
 
         Raises:
             BadInput: when it is no such list, does not rise, ends before the dance, or has no tempo of music.
         """
-        beats_s = load_beats_s(path)
+        path = Path(path)
+        if not path.is_file():
+            raise BadInput(f"{path}: no such file; give a list of beats, one time in seconds on each line.")
+        beats_s = _recorded_s(path) if path.suffix.lower() == ".json" else load_beats_s(path)
         try:
             grid = BeatGrid(beats_s)
         except BadConfig as error:
             raise BadInput(f"{path}: {error}") from error
+        if beats_s[0] > seconds:
+            raise BadInput(
+                f"{path}: its first beat is at {beats_s[0]:.2f} s, expected beats of a dance that ends at {seconds:.2f} s; "
+                "give the list that belongs to this dance."
+            )
         missing_s = seconds - beats_s[-1]
         if missing_s > 2 * 60 / grid.bpm:
             raise BadInput(
@@ -96,7 +104,10 @@ class BeatGrid:
 
     def covering(self, seconds: float | int) -> "BeatGrid":
         """The same beats, the median interval of their first and last eight going on before 0 and after `seconds`."""
-        first, last = (float(np.median(np.diff(part))) for part in (self.beats_s[:9], self.beats_s[-9:]))
+        first, last = (
+            float(np.clip(np.median(np.diff(part)), 60 / HIGHEST_BPM, 60 / LOWEST_BPM))
+            for part in (self.beats_s[:9], self.beats_s[-9:])
+        )
         before = np.arange(max(int(np.ceil(self.beats_s[0] / first)), 0), 0, -1)
         after = np.arange(1, max(int(np.ceil((seconds - self.beats_s[-1]) / last)), 0) + 1)
         return BeatGrid(
@@ -122,9 +133,28 @@ class BeatGrid:
         """The beats of the dance itself, from 0 to before `seconds`."""
         return self.beats_s[(self.beats_s >= 0) & (self.beats_s < seconds)]
 
+    def rounded_s(self, seconds: float | int) -> list[float]:
+        """`within` in whole milliseconds."""
+        return [round(float(beat), 3) for beat in self.within(seconds)]
+
     def curve(self, frames: int, frame_rate: float | int) -> Float[np.ndarray, " frame"]:
         """The rhythm curve that a generator is given, see `beat_curve`."""
         return beat_curve(self.beats_s, frames, frame_rate)
+
+
+def _recorded_s(path: Path) -> Float[np.ndarray, " beat"]:
+    """The beats in the record that is written beside music.
+
+    Raises:
+        BadInput: when it has none.
+    """
+    try:
+        return checked_times(np.array(json.loads(path.read_text())["beats"]["beats_s"], dtype=float), "beats")
+    except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
+        raise BadInput(
+            f'{path}: expected a record of music with {{"beats": {{"beats_s": [...]}}}} ({type(error).__name__}: {error}); '
+            "give such a record, or a text file with one time in seconds on each line."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -163,15 +193,14 @@ class BeatReading:
 
     def as_json(self, seconds: float | int) -> dict[str, Any]:
         """Plain values: the beats of the dance in seconds, tempo, confidence, alternatives."""
-
-        def times(grid: BeatGrid) -> list[float]:
-            return [round(float(beat), 3) for beat in grid.within(seconds)]
-
-        others: Sequence[dict[str, Any]] = [
-            {"name": one.name, "bpm": round(one.grid.bpm, 2), "score": round(one.score, 3), "beats_s": times(one.grid)}
+        others = [
+            {
+                "name": one.name, "bpm": round(one.grid.bpm, 2), "score": round(one.score, 3),
+                "beats_s": one.grid.rounded_s(seconds),
+            }
             for one in self.alternatives
-        ]
+        ]  # fmt: skip
         return {
-            "bpm": round(self.grid.bpm, 2), "confidence": round(self.confidence, 3), "beats_s": times(self.grid),
-            "alternatives": others,
+            "bpm": round(self.grid.bpm, 2), "confidence": round(self.confidence, 3),
+            "beats_s": self.grid.rounded_s(seconds), "alternatives": others,
         }  # fmt: skip

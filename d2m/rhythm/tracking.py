@@ -18,6 +18,9 @@ from d2m.rhythm.grid import BEAT_WIDTH_S, HIGHEST_BPM, LOWEST_BPM, Alternative, 
 STEPS_PER_S = 100
 """Beats are tracked on hundredths of a second, and then smoothed."""
 
+LEAST_CONFIDENCE = 0.1
+"""Below this confidence no beat could be read, as where somebody walks or stands."""
+
 
 @dataclass(frozen=True)
 class TempoPrior:
@@ -78,8 +81,9 @@ def track_beats(
         grid = _regular(evidence, tempo_bpm, seconds)
     else:
         path = _viterbi(evidence, prior)
-        grid = BeatGrid(_smoothed(path)).covering(seconds) if len(path) > 2 else None
-        if grid is None:
+        try:
+            grid = BeatGrid(_smoothed(path) if len(path) > 2 else path[:1]).covering(seconds)
+        except BadConfig:  # hardly any beats, or no tempo of music
             grid = _regular(evidence, prior.centre_bpm, seconds)
     score = grid_score(grid, evidence, prior)
     others = [("double", grid.doubled), ("shifted", lambda: grid.shifted(0.5))]
@@ -127,25 +131,23 @@ def _viterbi(evidence: Float[np.ndarray, " step"], prior: TempoPrior) -> Float[n
     late = -0.5 * (((np.round(period)[:, None] + delays) - period[:, None]) / (prior.jitter_s * STEPS_PER_S)) ** 2
     prior_by_beat = prior.weight * _log_prior(_TEMPI_BPM, prior) * period / steps
     lag = np.round(period).astype(int)[:, None] + delays  # [tempo delay]
-    tempi = len(_TEMPI_BPM)
-    pad = int(lag.max()) + 1
+    tempi, pad = len(_TEMPI_BPM), int(lag.max()) + 1
+    at_once = int(lag.min())  # steps of which none can be the beat before another
     # best[t]: of paths with a beat at t at each tempo; arrived[t]: the same after the tempo's step, for the next beat
     arrived = np.full((steps + pad, tempi), -np.inf)
     came = np.zeros((steps, tempi), np.int16)
     moved = np.zeros((steps + pad, tempi), np.int8)
     best = np.full((steps, tempi), -np.inf)
-    rows = np.arange(tempi)
-    for t in range(steps):
-        before = arrived[t - lag + pad, rows[:, None]] + late
-        came[t] = before.argmax(axis=1)
-        value = before[rows, came[t]]
-        first = t < period  # a path may begin with this beat
-        value = np.where(first & (value < 0), 0.0, value)
-        came[t] = np.where(first & (value == 0.0), -1, came[t])
-        best[t] = value + evidence[t] + prior_by_beat
-        stay = best[t]
-        up = np.concatenate([[-np.inf], stay[:-1]]) - prior.drift
-        down = np.concatenate([stay[1:], [-np.inf]]) - prior.drift
+    rows = np.arange(tempi)[:, None]
+    for start in range(0, steps, at_once):
+        t = np.arange(start, min(start + at_once, steps))
+        before = arrived[t[:, None, None] - lag + pad, rows] + late
+        value, which = before.max(axis=2), before.argmax(axis=2)
+        begins = (t[:, None] < period) & (value <= 0)  # a path may begin with this beat
+        came[t] = np.where(begins, -1, which)
+        stay = best[t] = np.where(begins, 0.0, value) + evidence[t, None] + prior_by_beat
+        up, down = (np.full_like(stay, -np.inf) for _ in range(2))
+        up[:, 1:], down[:, :-1] = stay[:, :-1] - prior.drift, stay[:, 1:] - prior.drift
         options = np.stack([up, stay, down])
         moved[t + pad] = options.argmax(axis=0) - 1
         arrived[t + pad] = options.max(axis=0)

@@ -205,16 +205,9 @@ class MusicGenerator(ABC):
         """Make several pieces with the same settings."""
         return [self.generate(request) for request in requests]
 
-    def read(self, motion: Float[Tensor, " time *part"]) -> DanceReading:
-        """What the system reads in a dance of any length.
-
-        Raises:
-            BadConfig: when it reads no rhythm from motion.
-        """
-        raise BadConfig(READS_NO_BEAT)
-
-
-READS_NO_BEAT = "this checkpoint does not read a beat from motion, so no tempo can be asked for; leave it out."
+    def read(self, motion: Float[Tensor, " time *part"]) -> DanceReading | None:
+        """What the system reads in a dance of any length; None when it reads no beat from motion, and so takes none."""
+        return None
 
 
 def refuse_what_speeds_networks(device_config: DeviceConfig, system: str) -> None:

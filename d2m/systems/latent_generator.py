@@ -22,7 +22,6 @@ from d2m.motion.features import FEATURE_WIDTH
 from d2m.rhythm.tracking import track_beats
 from d2m.systems.editing import WHOLE_SONG, EditSettings, edited_latent, fitted_song, load_song
 from d2m.systems.interface import (
-    READS_NO_BEAT,
     DanceReading,
     GeneratedMusic,
     GenerationRequest,
@@ -114,18 +113,14 @@ class LatentGenerator(MusicGenerator):
         self.system.to(device_config.device)
         self.dmae.to(device_config.device)
 
-    def read(self, motion: Float[Tensor, "time 219"]) -> DanceReading:
-        """Genre and beats, averaged over the dance's windows.
-
-        Raises:
-            BadConfig: when the system reads no rhythm from motion.
-        """
+    def read(self, motion: Float[Tensor, "time 219"]) -> DanceReading | None:
+        """Genre and beats, averaged over the dance's windows."""
         frames = max(1, int(len(motion) / MOTION_FPS * self.dmae.clock.latent_rate))
         asked = LatentRequest(motion.to(self.device_config.device), frames)
         read = self.system.read([asked], self.system.generation)
         curve = read.beat_activation()
         if curve is None:
-            raise BadConfig(READS_NO_BEAT)
+            return None
         beats = track_beats(curve[:frames], self.dmae.clock.latent_rate)
         return DanceReading(read.genre_probabilities()[0], beats)
 
@@ -162,6 +157,7 @@ class LatentGenerator(MusicGenerator):
                 self.dmae.clock.samples_to_latent_frames(one.samples),
                 one.genre,
                 one.seed,
+                beats=one.beats,
             )
             for one in requests
         ]

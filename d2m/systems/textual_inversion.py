@@ -243,10 +243,10 @@ class PromptedGenerator(MusicGenerator):
         self.device_config = device_config
         self.system.to(device_config.device)
 
-    def read(self, motion: Float[Tensor, "time 219"]) -> DanceReading:
+    def read(self, motion: Float[Tensor, "time 219"]) -> DanceReading | None:
         """Genre, averaged over the dance's windows, and the beats that the rhythm head reads where it has learned to."""
         if not self.system.words.reads_rhythm:
-            return super().read(motion)
+            return None
         genre, activation = self.system.read_in_windows(motion)
         return DanceReading(genre.float().cpu(), track_beats(activation.cpu().numpy(), self.system.words.frame_rate))
 

@@ -252,8 +252,8 @@ def test_a_wavenet_of_pictures_by_fit_and_facade(wavenet: Dance2Music, films: Da
     assert seen.pictures is not None and first.waveform.shape == (1, round(len(seen.features) * 4000 / 60))
     other = wavenet(replace(seen, pictures=255 - seen.pictures), seed=1)
     assert not np.array_equal(other.waveform, first.waveform)
-    with pytest.raises(BadConfig, match="looks at pictures, so no other tempo than the dance's own can be asked for"):
-        wavenet(seen, tempo_bpm=61)
+    record = wavenet.generate(seen, tempo_bpm=61)[1]
+    assert record.beats is not None and record.beats["bpm"] == 61 == record.tempo_asked_bpm
 
 
 def test_a_films_pictures_are_shown_to_it(wavenet: Dance2Music, tmp_path: Path) -> None:
