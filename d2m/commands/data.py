@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from d2m.core.errors import require_settings
+from d2m.core.errors import BadInput, require_settings
 from d2m.core.files import writable_folder
 from d2m.core.registry import build_own
 
@@ -39,6 +39,9 @@ def encode(config: DictConfig) -> None:
     layout = DataSetLayout(Path(config.root))
     splits = [split for split in config.dataset.splits if layout.split_file(split).exists()] or ["train"]
     names = sorted({name for split in splits for name in layout.names(split)})
+    made = layout.token_folder(config.codec.name) if config.codec.name else layout.latent_folder(config.dmae.name)
+    if (hint := layout.music_hint()) and not made.exists():
+        raise BadInput(f"{layout.root}: {hint}encode again.")
     trainer: Trainer = build_own(config.trainer)
     if config.codec.name:
         source, bandwidth = config.codec.source, config.codec.bandwidth
@@ -72,17 +75,22 @@ def shard(config: DictConfig) -> None:
 
 
 def lift(config: DictConfig) -> None:
-    """Write a data set as a camera would have seen it, beside or into it: `d2m lift root=data/procedural`."""
+    """Write a data set as a camera would have seen it, beside or into it: `d2m lift root=data/procedural`.
+
+    Or any folder of motions, from the front or the side: `d2m lift motions=DIR camera=side out=DIR`.
+    """
     from d2m.data.camera_copies import add_camera_copies, write_camera_copies
     from d2m.data.layout import DataSetLayout
+    from d2m.motion.dance import list_dances
 
-    require_settings(config, {"root": "data set to lift"}, "scripts/lift.py root=DIR [split=val out=DIR]")
-    layout, noise = DataSetLayout(Path(config.root)), build_own(config.noise)
+    example = "scripts/lift.py root=DIR [split=val out=DIR], or motions=DIR out=DIR"
+    noise, whole = build_own(config.noise), config.motions is not None
+    require_settings(config, {"out": "folder"} if whole else {"root": "data set to lift"}, example)
+    layout = DataSetLayout(Path(config.motions if whole else config.root))
     if config.out:
-        made = write_camera_copies(
-            layout, layout.names(config.split), Path(config.out), noise, config.seed, config.processes
-        )
-        print(f"{made} dances lifted into {config.out}")
+        paths = list_dances(layout.root) if whole else [layout.motion(name) for name in layout.names(config.split)]
+        made = write_camera_copies(paths, Path(config.out), noise, config.seed, config.processes, config.camera)
+        print(f"{made} dances lifted into {config.out}, seen from the {config.camera}")
     else:
         split = add_camera_copies(layout, config.split, config.dmae_name, noise, config.seed, config.processes)
         print(f"lifted copies are in {layout.root}; train on them with data.train_split={split}")

@@ -9,14 +9,17 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import pi
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from d2m.core.errors import BadConfig
 from d2m.core.files import atomic_write, writable_folder
 from d2m.core.parallel import parallel_map
 from d2m.data.layout import DataSetLayout
+from d2m.motion.augmentation import turned
 from d2m.motion.dance import Dance
 from d2m.video.landmarks import Landmarks
 from d2m.video.modality import landmarks_of
@@ -37,19 +40,31 @@ class CameraNoise:
         dropped: share of frames in which nobody is seen.
         uneven_s: standard deviation of the frames' times.
         fps: of the camera.
+        depth: noise along the camera's axis, which a detector guesses, over that across it.
     """
 
-    least_m: float = 0.01
-    most_m: float = 0.01
-    dropped: float = 0.05
-    uneven_s: float = 0.003
-    fps: float = 30.0
+    least_m: float | int = 0.01
+    most_m: float | int = 0.01
+    dropped: float | int = 0.05
+    uneven_s: float | int = 0.003
+    fps: float | int = 30.0
+    depth: float | int = 1.0
 
 
-def simulated_landmarks(dance: Dance, noise: CameraNoise, seed: int) -> Landmarks:
-    """What a detector finds in a video of the dance."""
+CAMERAS_RAD = {"front": 0.0, "side": pi / 2}
+"""By which angle about the vertical axis the dance is turned before a camera that stands in front of it."""
+
+
+def simulated_landmarks(dance: Dance, noise: CameraNoise, seed: int, camera: str = "front") -> Landmarks:
+    """What a detector finds in a video of the dance.
+
+    Args:
+        camera: one of `CAMERAS_RAD`; `side` sees the dancer's left side where the front one sees the face.
+    """
     level = float(np.random.default_rng(seed).uniform(noise.least_m, noise.most_m))
-    return landmarks_of(dance.features, noise.fps, level, noise.dropped, seed, noise.uneven_s)
+    features = torch.from_numpy(np.asarray(dance.features, dtype=np.float64))[None]
+    seen = turned(features, torch.tensor([CAMERAS_RAD[camera]], dtype=torch.float64))[0].numpy()
+    return landmarks_of(seen, noise.fps, level, noise.dropped, seed, noise.uneven_s, depth=noise.depth)
 
 
 def camera_copy(dance: Dance, noise: CameraNoise, seed: int) -> Dance:
@@ -69,23 +84,33 @@ def copy_name(name: str) -> str:
 
 
 def write_camera_copies(
-    layout: DataSetLayout, names: Sequence[str], out: Path, noise: CameraNoise, seed: int = 0, processes: int = 2
+    motions: Sequence[Path],
+    out: Path,
+    noise: CameraNoise,
+    seed: int = 0,
+    processes: int = 2,
+    camera: str = "front",
 ) -> int:
-    """Write camera copies of `names`, and the landmarks that they were made of, into the data set `out` under their own
-    names; what is there is kept. Music and beats are linked, not copied; where the two
-    data sets are moved, they are moved together.
+    """Write camera copies of motion files, and the landmarks that they were made of, into the data set `out` under their own
+    names; what is there is kept. Music and beats of a data set whose `motions/` they are in are linked, not copied; where the
+    two data sets are moved, they are moved together.
+
+    Args:
+        camera: one of `CAMERAS_RAD`.
 
     Returns:
         How many were made.
 
     Raises:
-        BadConfig: when `out` is the data set itself, whose motions would be replaced.
+        BadConfig: for an unknown camera, or when `out` holds the motions, which would be replaced.
     """
+    if camera not in CAMERAS_RAD:
+        raise BadConfig(f"camera={camera}: expected one of {', '.join(CAMERAS_RAD)}.")
     target = DataSetLayout(writable_folder(out))
-    if target.root.resolve() == layout.root.resolve():
+    if any(target.root.resolve() in (path.resolve().parent, path.resolve().parent.parent) for path in motions):
         raise BadConfig(f"out={out}: is the data set itself; name another folder.")
-    todo = [name for name in names if not (target.root / "motions" / f"{name}.npy").exists()]
-    parallel_map(partial(_write_one, layout, target, noise, seed), todo, processes, "lifting")
+    todo = [path for path in motions if not (target.root / "motions" / f"{path.stem}.npy").exists()]
+    parallel_map(partial(_write_one, target, noise, seed, camera), todo, processes, "lifting")
     return len(todo)
 
 
@@ -127,12 +152,12 @@ def _link(source: Path, link: Path) -> None:
         os.symlink(os.path.relpath(source.parent.resolve() / source.name, link.parent.resolve()), link)
 
 
-def _write_one(layout: DataSetLayout, target: DataSetLayout, noise: CameraNoise, seed: int, name: str) -> None:
-    dance = Dance.load(layout.motion(name))
-    landmarks = simulated_landmarks(dance, noise, zlib.crc32(f"{seed}/{name}".encode()))
-    for folder, suffix in _LINKED:
-        source, link = layout.root / folder / f"{name}{suffix}", target.root / folder / f"{name}{suffix}"
-        _link(source, link)
+def _write_one(target: DataSetLayout, noise: CameraNoise, seed: int, camera: str, motion: Path) -> None:
+    dance, name = Dance.load(motion), motion.stem
+    landmarks = simulated_landmarks(dance, noise, zlib.crc32(f"{seed}/{name}".encode()), camera)
+    for folder, suffix in _LINKED if motion.absolute().parent.name == "motions" else ():
+        source = motion.absolute().parents[1] / folder / f"{name}{suffix}"
+        _link(source, target.root / folder / f"{name}{suffix}")
     landmarks.save(target.landmarks(name))
     with atomic_write(target.root / "motions" / f"{name}.npy") as temporary:
         np.save(temporary, _as_long_as(dance, dance_of_landmarks(landmarks, name)).features)

@@ -38,6 +38,12 @@ class DataSetLayout:
         """Music of a sequence, starting with its motion."""
         return self.root / "wavs" / f"{name}.wav"
 
+    def music_hint(self) -> str:
+        """What must come before encoding where there is no music at all; empty where there is some."""
+        if next((self.root / "wavs").glob("[!.]*.wav"), None) is not None:
+            return ""
+        return f"there is no music in {self.root / 'wavs'}: run scripts/prepare.py with the music (of AIST++, videos= or wavs=), then "
+
     def beats(self, name: str) -> Path:
         """True beat times, one in seconds a line."""
         return self.root / "beats" / f"{name}.txt"
@@ -155,8 +161,9 @@ def load_latent(
     layout: DataSetLayout, name: str, dmae: str, channels: int | str = "channel", mapped: bool = False
 ) -> Float[np.ndarray, "channel frame"]:
     """Music latent of a sequence; see `load_array`."""
-    what, again = f"the music latent of '{name}'", f"run scripts/encode.py dmae={dmae}"
-    return load_array(layout.latent(name, dmae), what, (channels, "frame"), np.floating, again, mapped)
+    path, what = layout.latent(name, dmae), f"the music latent of '{name}'"
+    hint = "" if path.exists() else layout.music_hint()
+    return load_array(path, what, (channels, "frame"), np.floating, f"{hint}run scripts/encode.py dmae={dmae}", mapped)
 
 
 def load_features(layout: DataSetLayout, name: str, mapped: bool = False) -> Float[np.ndarray, "time 219"]:

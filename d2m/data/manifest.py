@@ -10,6 +10,7 @@ from d2m.audio.codec import CodecFacts
 from d2m.core.errors import BadInput
 from d2m.core.files import writing
 from d2m.core.timeline import Timeline
+from d2m.data.layout import DataSetLayout
 
 MANIFEST = "manifest.json"
 VERSION = 1
@@ -88,7 +89,7 @@ class LatentManifest:
         Raises:
             BadInput: when it is missing, damaged or of another version.
         """
-        again = f"run scripts/encode.py dmae={folder.name}"
+        again = f"{DataSetLayout(folder.absolute().parents[1]).music_hint()}run scripts/encode.py dmae={folder.name}"
         return read_manifest(folder / MANIFEST, "the manifest of music latents", again, LatentManifest._parse)
 
     @staticmethod
@@ -166,7 +167,7 @@ class TokenManifest:
         Raises:
             BadInput: when it is missing, damaged or of another version.
         """
-        again = f"run scripts/encode.py codec={folder.name}"
+        again = f"{DataSetLayout(folder.absolute().parents[1]).music_hint()}run scripts/encode.py codec={folder.name}"
         return read_manifest(folder / MANIFEST, "the manifest of codec tokens", again, TokenManifest._parse)
 
     @staticmethod

@@ -108,10 +108,11 @@ def remove_leftovers(root: Path, folders: Iterable[str]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def is_made(layout: DataSetLayout, name: str) -> bool:
-    """Whether motion and music are there and, as a power failure can empty a file, hold something."""
+def is_made(layout: DataSetLayout, name: str, with_music: bool = True) -> bool:
+    """Whether motion and, where it is asked for, music are there and, as a power failure can empty a file, hold something."""
     try:
-        return layout.motion(name).stat().st_size > 0 and soundfile.info(layout.wav(name)).frames > 0
+        moves = layout.motion(name).stat().st_size > 0
+        return moves and (not with_music or soundfile.info(layout.wav(name)).frames > 0)
     except (OSError, soundfile.SoundFileError):
         return False
 

@@ -1,21 +1,28 @@
 """Scores of one clip: everything that is measured between an analysis and its reference; baselines and toplines."""
 
-import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
 from d2m.core.aist_names import parse_sequence_name
 from d2m.evaluation.analysis import AudioAnalysis
 from d2m.evaluation.genre_classifier import kl_divergence
+from d2m.evaluation.records import GivenBeats
 from d2m.evaluation.references import JudgedLength, Reference, song_of
 from d2m.metrics.alignment import alignment
 from d2m.metrics.audio_quality import log_mel_frames, log_mel_l1
-from d2m.metrics.beats import TOLERANCES_S, beat_drift, beat_scores, continuity, fit_tempo_bpm, judge_tempo, onset_f
+from d2m.metrics.beats import (
+    TOLERANCES_S,
+    beat_drift,
+    beat_scores,
+    continuity,
+    fit_tempo_bpm,
+    interval_deviation_ms,
+    judge_tempo,
+    onset_f,
+)
 from d2m.metrics.protocols import ProtocolScores, score_protocols
 from d2m.metrics.registry import METRICS
 
@@ -33,6 +40,7 @@ class ClipScore:
         protocols: the clip under all published protocols.
         length: how much of the file was judged, None for baselines.
         predicted_genre: genre that the generator read out of the motion, None where it says none.
+        given: the beats that the music was made to, None where nothing says them.
     """
 
     clip: str
@@ -45,6 +53,7 @@ class ClipScore:
     predicted_genre: str | None = None
     length: JudgedLength | None = None
     notes: list[str] = field(default_factory=list)
+    given: GivenBeats | None = None
 
     @property
     def protocol_metrics(self) -> dict[str, float]:
@@ -110,7 +119,11 @@ def _tempo_metrics(reference: Reference, tempo_bpm: float | int | None) -> dict[
     if reference.tempo_bpm is None:
         return {}
     verdict = judge_tempo(reference.tempo_bpm, tempo_bpm)
-    return {"tempo_within_2_percent": float(verdict.within), "tempo_octave_errors": float(verdict.octave_error)}
+    return {
+        "tempo_within_2_percent": float(verdict.within),
+        "tempo_octave_errors": float(verdict.octave_error),
+        "tempo_related": float(verdict.related),
+    }
 
 
 def _sequence_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
@@ -118,7 +131,10 @@ def _sequence_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str
     drift = abs(
         beat_drift(reference.beats_s, analysis.beats_s).ms_per_second
     )  # signed, a system's slides would cancel out
-    return {"continuity_cmlt": steady.cml_t, "continuity_amlt": steady.aml_t, "drift_ms_per_second": drift}
+    return {
+        "continuity_cmlt": steady.cml_t, "continuity_amlt": steady.aml_t, "drift_ms_per_second": drift,
+        "drift_ms": drift * reference.seconds, "interval_deviation_ms": interval_deviation_ms(analysis.beats_s),
+    }  # fmt: skip
 
 
 def _motion_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
@@ -164,32 +180,6 @@ def _genre_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, f
     if reference.analysis and reference.analysis.genre:
         metrics["genre_kl"] = kl_divergence(reference.analysis.genre.probabilities, analysis.genre.probabilities)
     return metrics
-
-
-def read_predicted_genre(generated: Path) -> str | None:
-    """The genre in `NAME.json` beside a generated sound, None when there is no such file or field.
-
-    Music whose file says `"genre_predicted": false` was told its genre, so there is nothing to judge.
-    """
-    try:
-        said = json.loads(generated.with_suffix(".json").read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-        return None
-    if not isinstance(said, dict) or said.get("genre_predicted") is False:
-        return None
-    genre = said.get("genre")
-    return genre if isinstance(genre, str) else None
-
-
-def checkpoints_of(sounds: Iterable[Path]) -> list[str]:
-    """SHA-256 of the checkpoints named by `NAME.json` beside the generated sounds, each once; empty where none is."""
-    found = set()
-    for path in sounds:
-        with suppress(OSError, UnicodeDecodeError, json.JSONDecodeError):
-            said = json.loads(path.with_suffix(".json").read_text())
-            sha256 = said.get("checkpoint_sha256") if isinstance(said, dict) else None
-            found |= {sha256} if isinstance(sha256, str) else set()
-    return sorted(found)
 
 
 # Baselines (floors in the report) ignore the dance; toplines (ceilings) cannot be beaten by a generator. All go through
@@ -301,3 +291,25 @@ def plain_baselines(references: Sequence[Reference], seed: int = 0) -> dict[str,
 def reference_topline(references: Sequence[Reference]) -> list[ClipScore]:
     """The reference's own sound through the same tracker, judged against its beats."""
     return [score_clip(reference, reference.analysis) for reference in references if reference.analysis is not None]
+
+
+# Where sync is lost: already in what was read from the motion, or only between these beats and the music.
+
+
+def read_and_heard(system: Sequence[ClipScore]) -> dict[str, list[ClipScore]]:
+    """`read`: beats read from the motion, before any music, against the true ones; `heard`: those that the tracker hears in
+    the music against the ones that it was given, whoever gave them. Without clips that say what they were given.
+    """
+    rows: dict[str, list[ClipScore]] = {"read": [], "heard": []}
+    for score in system:
+        given = score.given
+        if given is None:
+            continue
+        bare = replace(score.reference, analysis=None)
+        if given.are_read:
+            said = AudioAnalysis(given.beats_s)
+            rows["read"].append(score_clip(bare, said, score.clip, score.seed, score.predicted_genre))
+        beats_s = given.beats_s[given.beats_s < bare.seconds]
+        asked = replace(bare, beats_s=beats_s, tempo_bpm=fit_tempo_bpm(beats_s), motion_beats=None)
+        rows["heard"].append(score_clip(asked, AudioAnalysis(score.analysis.beats_s), score.clip, score.seed))
+    return {name: scores for name, scores in rows.items() if scores}

@@ -22,7 +22,7 @@ from d2m.evaluation.clip_scores import ClipScore
 from d2m.evaluation.report.values import render
 from d2m.evaluation.scores import VERSION
 from d2m.evaluation.summary import plain_number, value_in
-from d2m.evaluation.tables import markdown, printed, with_interval
+from d2m.evaluation.tables import RHYTHM_TITLES, markdown, printed, with_interval
 from d2m.metrics.intervals import RESAMPLES, bootstrap_mean
 from d2m.metrics.registry import HEADLINE, KAD, METRICS
 
@@ -278,9 +278,11 @@ def standard_run(runs: Sequence[Run]) -> Run:
 def leaderboard_rows(runs: Sequence[Run]) -> list[list[str]]:
     """Header, the systems by falling beat F with the floors and ceilings of the standard run among them."""
     standard = standard_run(runs)
+    steps = [name for name in RHYTHM_TITLES if any(run.scores.get("rhythm", {}).get(name) for run in runs)]
     header = [
         "",
         *[METRICS[key].title for key in COLUMNS],
+        *[f"{METRICS[HEADLINE].title}, {name}" for name in steps],
         KAD.alone,
         "clips",
         "failed",
@@ -295,11 +297,13 @@ def leaderboard_rows(runs: Sequence[Run]) -> list[list[str]]:
         tracker = scores["about"]["settings"]["trackers"][0]
         tail = [kad, str(len(scores["clips"])), str(len(scores["failed"])), f"{tracker['name']} {tracker['version']}"]
         why = "; ".join(differences(run, standard))
+        rhythm = scores.get("rhythm", {})
+        tail = [*[with_interval(value_in(rhythm.get(name, {}), HEADLINE)) for name in steps], *tail]
         lines.append((run.beat_f, [f"**{run.name}**" + (" ‡" if why else ""), *_cells(scores["summary"]), *tail, why]))
     for kind in ("floors", "ceilings"):
         for name, row in standard.scores[kind].items():
             mean = value_in(row, HEADLINE).get("mean") or 0.0
-            cells = [f"{name.replace('_', ' ')} ({kind[:-1]})", *_cells(row), "", "", "", "", ""]
+            cells = [f"{name.replace('_', ' ')} ({kind[:-1]})", *_cells(row), *[""] * len(steps), "", "", "", "", ""]
             lines.append((mean, cells))
     return [header, *[cells for _, cells in sorted(lines, key=lambda line: -line[0])]]
 

@@ -23,6 +23,7 @@ from d2m.core.files import writable_folder, write_json, write_text
 from d2m.core.music import Music
 from d2m.evaluation.references import (
     AUDIO_SUFFIXES,
+    RULED_S,
     Pair,
     files_by_stem,
     find_pairs,
@@ -33,7 +34,7 @@ from d2m.evaluation.runs import round_trip
 from d2m.evaluation.tables import markdown, with_interval
 from d2m.metrics.audio_quality import chroma, chroma_similarity
 from d2m.metrics.beat_tracker import track_beats_s
-from d2m.metrics.beats import beat_f, load_beats_s
+from d2m.metrics.beats import beat_f
 from d2m.metrics.intervals import bootstrap_mean
 
 VERSION = 1
@@ -171,9 +172,10 @@ def _clip(pair: Pair, songs: Path | None) -> EditedClip:
             if song.stem not in found:
                 raise BadInput(f"{songs}: found no song '{song.stem}' that {pair.generated.name} came from; add it.")
             song = found[song.stem]
-    if pair.reference.beats is None:
+    beats_s = pair.reference.beats_s(pair.name, RULED_S)
+    if beats_s is None:
         raise BadInput(f"{pair.name}: found no true beats of this dance, expected {pair.name}.txt; name their folder.")
-    return EditedClip(pair, song, load_beats_s(pair.reference.beats))
+    return EditedClip(pair, song, beats_s)
 
 
 def _by_name(folder: Path | None) -> dict[str, Path]:

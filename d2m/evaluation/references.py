@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from d2m.core.aist_names import parse_sequence_name, song_tempo_bpm
+from d2m.core.aist_names import grid_beats_s, parse_sequence_name, song_tempo_bpm
 from d2m.core.errors import BadInput
 from d2m.evaluation.analysis import AudioAnalysis, audio_info
 from d2m.metrics.alignment import MotionBeats
-from d2m.metrics.beats import fit_tempo_bpm
+from d2m.metrics.beats import fit_tempo_bpm, load_beats_s
 from d2m.metrics.protocols import ProtocolEvents
 
 
@@ -25,7 +25,8 @@ class Reference:
         genre: genre code of an AIST++ name, else None.
         seconds: length judged.
         beats_s: reference beats, in seconds.
-        beats_from: `"true"` for given beats, `"tracked"` for beats that the tracker found in the reference.
+        beats_from: `"true"` for given beats, `"rule"` for those that AIST++'s rule says, `"tracked"` for beats that the
+            tracker found in the reference.
         tempo_bpm: the tempo that the song code says, else fitted from `beats_s`; None when it cannot be told.
         analysis: of the reference's sound, None where there is only a beat list.
         motion_beats: what the dance shows, None where there is no dance.
@@ -48,8 +49,9 @@ class Reference:
         true_beats_s: Float[np.ndarray, " beat"] | None,
         analysis: AudioAnalysis | None,
         motion_beats: MotionBeats | None = None,
+        beats_from: str = "true",
     ) -> "Reference":
-        """Cut to `seconds` and fill in what the name says.
+        """Cut to `seconds` and fill in what the name says; `beats_from` says where true beats are from.
 
         Raises:
             ValueError: when there are neither true beats nor a sound to track them in.
@@ -65,7 +67,7 @@ class Reference:
             genre=parsed.genre if parsed else None,
             seconds=seconds,
             beats_s=beats_s,
-            beats_from="true" if true_beats_s is not None else "tracked",
+            beats_from=beats_from if true_beats_s is not None else "tracked",
             tempo_bpm=song_tempo_bpm(parsed.song) if parsed else fit_tempo_bpm(beats_s),
             analysis=analysis.until(seconds) if analysis else None,
             motion_beats=motion_beats,
@@ -81,7 +83,7 @@ class Reference:
     def by(self, tracker: str) -> "Reference":
         """The same, with another tracker's beats where they are tracked; true beats stay."""
         analysis = self.analysis.by(tracker) if self.analysis else None
-        if self.beats_from == "true" or analysis is None:
+        if self.beats_from != "tracked" or analysis is None:
             return replace(self, analysis=analysis)
         parsed = parse_sequence_name(self.name)
         tempo_bpm = self.tempo_bpm if parsed else fit_tempo_bpm(analysis.beats_s)
@@ -110,10 +112,29 @@ _SEED = re.compile(r"_seed(\d+)$")
 
 @dataclass(frozen=True)
 class ReferenceFiles:
-    """What is known of one true piece of music: its sound, its true beats, or both."""
+    """What is known of one true piece of music: its sound, its true beats, or both; of an AIST++ sequence its name is enough.
+
+    Args:
+        audio: its sound.
+        beats: list of its true beats.
+        by_rule: whether its name says its beats, where there is no list.
+        motion: the dance, where it lies among the references in place of a sound.
+    """
 
     audio: Path | None
     beats: Path | None
+    by_rule: bool = False
+    motion: Path | None = None
+
+    def beats_s(self, name: str, seconds: float | int) -> Float[np.ndarray, " beat"] | None:
+        """True beats in seconds: its list's, else by the rule those before `seconds`; None where neither is known.
+
+        Raises:
+            BadInput: when the list is none.
+        """
+        if self.beats:
+            return load_beats_s(self.beats)
+        return grid_beats_s(name, seconds) if self.by_rule else None
 
 
 @dataclass(frozen=True)
@@ -160,33 +181,42 @@ def files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
 def find_references(folder: Path, beats: Path | None = None, true_beats: bool = True) -> dict[str, ReferenceFiles]:
     """References in `folder`, which holds sounds, beat lists or both, or is the root of a data set with `wavs/`.
 
+    Names of AIST++ that have no list have their beats by its rule, and then motions of these names are references too, in
+    `folder` or in a data set's `motions/` where it has no sound.
+
     Args:
         beats: folder of true beat lists; by default `folder` itself and a folder `beats` beside it.
-        true_beats: False ignores all beat lists of names that have a sound.
+        true_beats: False ignores what is known of names that have a sound.
 
     Raises:
         BadInput: when a folder is missing or there is nothing to compare with.
     """
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; give one of reference wavs or beat lists.")
-    if (folder / "wavs").is_dir() and not files_by_stem(folder, AUDIO_SUFFIXES):
-        folder = folder / "wavs"
-    audio = files_by_stem(folder, AUDIO_SUFFIXES)
+    parts = [part for part in ("wavs", "motions") if (folder / part).is_dir() and any((folder / part).iterdir())]
+    if parts and not files_by_stem(folder, (*AUDIO_SUFFIXES, ".txt")):
+        folder = folder / parts[0]
+    audio, motions = files_by_stem(folder, AUDIO_SUFFIXES), files_by_stem(folder, DANCE_SUFFIXES)
     lists: dict[str, Path] = {}
     if beats is None and (folder.parent / "beats").is_dir() and folder.name != "beats":
         beats_beside = files_by_stem(folder.parent / "beats", (".txt",))
-        lists |= {name: path for name, path in beats_beside.items() if name in audio}
+        lists |= {name: path for name, path in beats_beside.items() if name in audio | motions}
     lists |= files_by_stem(folder, (".txt",))
     if beats is not None:
         lists |= files_by_stem(beats, (".txt",))
-    if not audio and not lists:
+    ruled = {name for name in audio | motions if grid_beats_s(name, 1) is not None}
+    if not audio and not lists and not ruled:
         raise BadInput(
             f"{folder}: found neither wavs nor beat lists (NAME.txt), expected references; name another folder."
         )
-    return {
-        name: ReferenceFiles(audio.get(name), lists.get(name) if true_beats or name not in audio else None)
-        for name in sorted(audio | lists)
-    }
+    found = {}
+    for name in sorted({*audio, *lists, *ruled}):
+        known = true_beats or name not in audio
+        motion = None if name in audio else motions.get(name)
+        found[name] = ReferenceFiles(
+            audio.get(name), lists.get(name) if known else None, known and name in ruled, motion
+        )
+    return found
 
 
 def find_pairs(
@@ -207,7 +237,8 @@ def find_pairs(
         name = clip if clip in references or seed is None else clip[: seed.start()]
         if name in references:
             seed_number = int(seed[1]) if seed and name != clip else None
-            pairs.append(Pair(clip, name, seed_number, path, references[name], dance_files.get(name)))
+            dance = dance_files.get(name, references[name].motion)
+            pairs.append(Pair(clip, name, seed_number, path, references[name], dance))
         else:
             alone.append(clip)
     if not pairs:
@@ -228,6 +259,9 @@ def find_pairs(
 # How long a clip is judged: over its reference, so that beats after the end of shorter music count as missed. Music is asked
 # for as long as its dance, so where a dance is given and ends before the reference, its end counts.
 
+
+RULED_S = 3600
+"""How far beats by rule go where nothing says how long the music is; they are cut to what is judged."""
 
 LENGTH_SLACK_S = 0.05
 """Lengths this near count as equal, and a file that is longer by no more is analyzed whole."""

@@ -5,7 +5,7 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,25 @@ from d2m.evaluation.analysis import AudioAnalysis, AudioAnalyzer, Passage, audio
 from d2m.evaluation.clip_scores import (
     RANDOM_SONGS,
     ClipScore,
-    checkpoints_of,
     draw_other_songs,
     plain_baselines,
     random_song_scores,
-    read_predicted_genre,
+    read_and_heard,
     reference_topline,
     score_clip,
     shuffled_pair_scores,
 )
 from d2m.evaluation.embeddings import MFCC_STATISTICS
 from d2m.evaluation.genre_classifier import load_genre_reader
+from d2m.evaluation.records import GivenBeats, checkpoints_of, read_predicted_genre
 from d2m.evaluation.references import (
     AUDIO_SUFFIXES,
     LENGTH_SLACK_S,
+    RULED_S,
     JudgedLength,
     Pair,
     Pairing,
     Reference,
-    ReferenceFiles,
     files_by_stem,
     find_pairs,
     find_references,
@@ -67,7 +67,6 @@ from d2m.evaluation.summary import (
 from d2m.evaluation.tables import markdown_table
 from d2m.metrics.alignment import MotionBeats, motion_beats_of
 from d2m.metrics.beat_tracker import Tracker, make_trackers
-from d2m.metrics.beats import load_beats_s
 from d2m.metrics.intervals import RESAMPLES
 from d2m.metrics.protocols import PROTOCOLS
 
@@ -170,23 +169,25 @@ class Evaluator:
         return scores
 
     def _length(self, pair: Pair) -> JudgedLength:
-        beats_s = load_beats_s(pair.reference.beats) if pair.reference.beats else None
         motion_beats = self._motion_beats.get(pair.dance) if pair.dance else None
-        return judge_length(
-            pair.generated, pair.reference.audio, beats_s, motion_beats.seconds if motion_beats else None
-        )
+        if pair.dance in self._bad_dances and not (pair.reference.audio or pair.reference.beats):
+            raise BadInput(self._bad_dances[pair.dance])
+        dance_s = motion_beats.seconds if motion_beats else None
+        beats_s = pair.reference.beats_s(pair.name, dance_s or RULED_S)
+        return judge_length(pair.generated, pair.reference.audio, beats_s, dance_s)
 
     def _pair_score(self, pair: Pair, length: JudgedLength) -> ClipScore:
         audio, beats = pair.reference.audio, pair.reference.beats
         analysis = self.analyzer(_passage(audio, length.seconds)) if audio else None
-        true_beats_s = load_beats_s(beats) if beats else None
+        true_beats_s = pair.reference.beats_s(pair.name, length.seconds)
         if audio and analysis and true_beats_s is None:
             require_beats(analysis, audio)
         motion_beats = self._motion_beats.get(pair.dance) if pair.dance else None
-        reference = Reference.of(pair.name, length.seconds, true_beats_s, analysis, motion_beats)
+        beats_from = "true" if beats else "rule"
+        reference = Reference.of(pair.name, length.seconds, true_beats_s, analysis, motion_beats, beats_from)
         if reference.beats_s.size == 0:
             raise BadInput(
-                f"{beats or audio}: no beat lies in the {length.seconds:.2f} s that are judged; correct the list."
+                f"{beats or audio or pair.dance}: no beat lies in the {length.seconds:.2f} s that are judged; correct the list."
             )
         self._reference_analyses.setdefault(pair.name, reference.analysis or AudioAnalysis(reference.beats_s))
         notes = list(length.notes)
@@ -195,8 +196,13 @@ class Evaluator:
         generated_analysis = self.analyzer(_passage(pair.generated, length.seconds))
         if generated_analysis.beats_s.size == 0:
             notes.append("the tracker hears no beat in the generated music.")
-        said = read_predicted_genre(pair.generated)
-        return score_clip(reference, generated_analysis, pair.clip, pair.seed, said, length, notes)
+        said, given = read_predicted_genre(pair.generated), None
+        try:
+            given = GivenBeats.beside(pair.generated)
+        except BadInput as error:
+            notes.append(str(error))
+        score = score_clip(reference, generated_analysis, pair.clip, pair.seed, said, length, notes)
+        return replace(score, given=given)
 
     def _read_motion_beats(self) -> None:
         dances = list(dict.fromkeys(pair.dance for pair in self.pairing.pairs if pair.dance))
@@ -244,15 +250,17 @@ class Evaluator:
         self.analyzer.analyze_all([Passage(path) for path in sounds.values()], "analyzing other songs")
         for name in new:
             try:
-                self._reference_analyses[name] = self._analyze_reference(self.pairing.references[name])
+                self._reference_analyses[name] = self._analyze_reference(name)
             except BadInput as error:
                 self._note_bad(error)
 
-    def _analyze_reference(self, reference: ReferenceFiles) -> AudioAnalysis:
+    def _analyze_reference(self, name: str) -> AudioAnalysis:
+        reference = self.pairing.references[name]
         if reference.audio:
             return self.analyzer(Passage(reference.audio))
-        assert reference.beats is not None
-        return AudioAnalysis(load_beats_s(reference.beats))
+        beats_s = reference.beats_s(name, RULED_S)
+        assert beats_s is not None
+        return AudioAnalysis(beats_s)
 
     def _other_song_scores(
         self, references: Sequence[Reference], drawn: Mapping[str, Sequence[str]]
@@ -336,18 +344,24 @@ class Scores:
 
     @cached_property
     def _content(self) -> dict[str, Any]:
+        rhythm = read_and_heard(self.system)
+        by_clip: dict[str, dict[str, ClipScore]] = {}
+        for name, rows in rhythm.items():
+            for row in rows:
+                by_clip.setdefault(row.clip, {})[name] = row
         settings = {"protocols": self.protocols, "resamples": self.resamples, "seed": self.seed}
         return {
             "version": VERSION,
             "summary": summarize(self.system, self.resamples, self.seed),
             "protocols": summarize_protocols(self.system, self.protocols),
+            "rhythm": {name: summarize(rows, self.resamples, self.seed) for name, rows in rhythm.items()},
             **{key: self.over_all.get(key) for key in ("distribution", "diversity", "copying")},
             "trackers": dict(self.trackers),
             "floors": {name: system_json(rows, **settings) for name, rows in self.baselines.items()},
             "ceilings": {name: system_json(rows, **settings) for name, rows in self.toplines.items()},
-            "genres": genre_rows(self.system, self.baselines, self.toplines),
+            "genres": genre_rows(self.system, self.baselines, self.toplines, rhythm),
             "tempi": tempo_rows(self.system, self.toplines),
-            "clips": [clip_json(score, self.protocols) for score in self.system],
+            "clips": [clip_json(score, self.protocols, **by_clip.get(score.clip, {})) for score in self.system],
             "failed": [{"clip": failure.clip, "reason": failure.reason} for failure in self.failed],
             "about": dict(self.about),
         }

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from d2m.core.aist_names import GENRE_TITLES
+from d2m.core.aist_names import FIRST_BEAT_S, GENRE_TITLES
 from d2m.evaluation.analysis import AudioAnalysis
 from d2m.evaluation.clip_scores import RANDOM_SONGS, ClipScore, beat_metrics
 from d2m.evaluation.references import Reference
@@ -52,6 +52,12 @@ def notes_on(
         notes.append(
             f"{tracked} of {len(references)} references have no true beats: theirs are tracked, and the ceiling"
             " `reference` is 1 for them by construction."
+        )
+    ruled = sum(reference.beats_from == "rule" for reference in references)
+    if ruled:
+        notes.append(
+            f"{ruled} of {len(references)} references have no beat list: theirs are by AIST++'s rule, {FIRST_BEAT_S:g} s +"
+            " k · 60 / BPM with the tempo that the song's name says."
         )
     if "random_song" not in baselines:
         notes.append("there is only one song, so the floors random_song and shuffled_pairs could not be made.")
@@ -134,9 +140,15 @@ def plain_number(value: float | None, digits: int = 6) -> float | None:
     return None if value is None or not math.isfinite(value) else round(float(value), digits)
 
 
-def clip_json(score: ClipScore, protocols: Sequence[str]) -> dict[str, Any]:
-    """One row of `clips`: what the clip is, its scores (None where not measured), and its event times in seconds."""
-    reference, analysis, length = score.reference, score.analysis, score.length
+def clip_json(
+    score: ClipScore, protocols: Sequence[str], read: ClipScore | None = None, heard: ClipScore | None = None
+) -> dict[str, Any]:
+    """One row of `clips`: what the clip is, its scores (None where not measured), and its event times in seconds.
+
+    Args:
+        read, heard: the clip in `d2m.evaluation.clip_scores.read_and_heard`.
+    """
+    reference, analysis, length, given = score.reference, score.analysis, score.length, score.given
     minima_s = (
         reference.motion_beats.minima_s[reference.motion_beats.minima_s < reference.seconds]
         if reference.motion_beats
@@ -163,10 +175,16 @@ def clip_json(score: ClipScore, protocols: Sequence[str]) -> dict[str, Any]:
         "tempo_bpm": plain_number(score.tempo_bpm, 3),
         "reference_tempo_bpm": plain_number(reference.tempo_bpm, 3),
         "reference_beats_from": reference.beats_from,
+        "given_beats_from": given.source if given else None,
+        "given_shift": given.shift if given else None,
+        "read_confidence": given.confidence if given else None,
+        f"read_{HEADLINE}": plain_number(read.metrics[HEADLINE]) if read else None,
+        f"heard_{HEADLINE}": plain_number(heard.metrics[HEADLINE]) if heard else None,
         "metrics": {key: plain_number(value) for key, value in (score.metrics | chosen).items()},
         "notes": list(score.notes),
         "beats_s": times(analysis.beats_s),
         "reference_beats_s": times(reference.beats_s),
+        "given_beats_s": times(given.beats_s if given else None),
         "kinematic_beats_s": times(minima_s),
     }
 
@@ -178,8 +196,11 @@ def genre_rows(
     system: Sequence[ClipScore],
     baselines: Mapping[str, Sequence[ClipScore]],
     toplines: Mapping[str, Sequence[ClipScore]],
+    rhythm: Mapping[str, Sequence[ClipScore]],
 ) -> dict[str, Any]:
-    """Per genre code: title, number of clips, plain means of all metrics, and the headline of its floor and ceiling."""
+    """Per genre code: title, number of clips, plain means of all metrics, the headline of its floor and ceiling, of the beats
+    read and of those heard (None where not measured).
+    """
     genres = {}
     for genre in sorted({row.reference.genre for row in system if row.reference.genre}):
 
@@ -193,6 +214,7 @@ def genre_rows(
             **mean_metrics(rows),
             f"random_song_{HEADLINE}": headline(baselines.get("random_song", [])),
             f"reference_{HEADLINE}": headline(toplines.get("reference", [])),
+            **{f"{name}_{HEADLINE}": headline(rhythm.get(name, [])) for name in ("read", "heard")},
         }
     return genres
 

@@ -10,12 +10,19 @@ from d2m.metrics.registry import HEADLINE, HEADLINES, METRICS
 COLUMNS = (
     "beat_f_70",
     "tempo_within_2_percent",
+    "tempo_related",
     "onset_f",
     "continuity_cmlt",
     "continuity_amlt",
     "alignment_harmonic",
     "genre_accuracy",
+    "motion_genre_accuracy",
 )
+RHYTHM_TITLES = {
+    "read": "read: beats from the motion, before any music",
+    "heard": "heard: the music's beats against those given",
+}
+"""The rows of `rhythm`, which tell where sync is lost."""
 WITH_INTERVAL = tuple(metric.key for metric in HEADLINES[:2])
 
 
@@ -39,14 +46,21 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def lines_of(scores: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
-    """Kind, name, summary and protocols of each floor, the system, each ceiling, in reading order."""
+    """Kind, name, summary and protocols of each floor, the steps of rhythm (without protocols), the system, each ceiling."""
     baselines = [("floor", name, row, row["protocols"]) for name, row in scores["floors"].items()]
     toplines = [("ceiling", name, row, row["protocols"]) for name, row in scores["ceilings"].items()]
-    return [*baselines, ("system", "this system", scores["summary"], scores["protocols"]), *toplines]
+    steps = [("rhythm", name, row, {}) for name, row in scores.get("rhythm", {}).items()]
+    return [*baselines, *steps, ("system", "this system", scores["summary"], scores["protocols"]), *toplines]
+
+
+def _with_protocols(scores: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
+    return [line for line in lines_of(scores) if line[0] != "rhythm"]
 
 
 def _title(kind: str, name: str) -> str:
     words = name.replace("_", " ")
+    if kind == "rhythm":
+        return RHYTHM_TITLES[name]
     return f"**{words}**" if kind == "system" else f"{words} ({kind})"
 
 
@@ -89,7 +103,7 @@ def protocol_rows(scores: Mapping[str, Any]) -> list[list[str]]:
     chosen = [(name, column) for name in scores["protocols"] for column in scores["protocols"][name]]
     marks = {name: " †" if PROTOCOLS[name].saturated else "" for name in scores["protocols"]}
     rows = [["", *[f"`{name}`{marks[name]} {column.replace('_', ' ')}" for name, column in chosen]]]
-    for kind, name, _, protocols in lines_of(scores):
+    for kind, name, _, protocols in _with_protocols(scores):
         rows.append([_title(kind, name), *[printed(protocols[protocol][column]) for protocol, column in chosen]])
     return rows
 
@@ -153,11 +167,11 @@ def markdown_table(scores: Mapping[str, Any]) -> str:
 
 _NAMES_SHOWN = 5
 _TERMINAL = (
-    ("tempo_within_2_percent",),
+    ("tempo_within_2_percent", "tempo_related"),
     ("onset_f",),
     ("continuity_cmlt", "continuity_amlt"),
     ("alignment_motion", "alignment_music"),
-    ("genre_accuracy",),
+    ("genre_accuracy", "motion_genre_accuracy"),
 )
 """Metrics of each column after the headline."""
 
@@ -178,9 +192,9 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
-def _titles(scores: Mapping[str, Any]) -> list[str]:
+def _titles(scores: Mapping[str, Any], lines: Sequence[tuple[str, str, Any, Any]]) -> list[str]:
     clips = f"system   {len(scores['clips'])} clips"
-    return [clips if kind == "system" else f"{kind:<8} {name}" for kind, name, _, _ in lines_of(scores)]
+    return [clips if kind == "system" else f"{kind:<8} {name}" for kind, name, _, _ in lines]
 
 
 def summary_table(scores: Mapping[str, Any]) -> str:
@@ -189,7 +203,7 @@ def summary_table(scores: Mapping[str, Any]) -> str:
     Args:
         scores: the content of `scores.json`.
     """
-    lines = zip(_titles(scores), lines_of(scores), strict=True)
+    lines = zip(_titles(scores, lines_of(scores)), lines_of(scores), strict=True)
     header = ("", f"{METRICS[HEADLINE].title} [95 % CI]", *map(_head, _TERMINAL))
     return columns([header, *[_row(title, summary) for title, (_, _, summary, _) in lines]])
 
@@ -204,7 +218,9 @@ def protocol_table(scores: Mapping[str, Any]) -> str:
     short = [cell.replace("tempo_difference_bpm", "ΔBPM").replace("precision/recall", "P/R") for cell in header]
     rows = [
         (title, *[" / ".join(printed(value) for value in protocols[name].values()) for name in chosen])
-        for title, (_, _, _, protocols) in zip(_titles(scores), lines_of(scores), strict=True)
+        for title, (_, _, _, protocols) in zip(
+            _titles(scores, _with_protocols(scores)), _with_protocols(scores), strict=True
+        )
     ]
     saturated = [name for name in chosen if PROTOCOLS[name].saturated]
     star = f"\n* saturated: drums at a wrong tempo score nearly 1 ({', '.join(saturated)})" if saturated else ""
@@ -217,9 +233,11 @@ def genre_table(scores: Mapping[str, Any]) -> str:
         return ""
     shown = (HEADLINE, "tempo_within_2_percent", "onset_f")
     first, *others = (METRICS[key].alone for key in shown)
-    rows: list[tuple[str, ...]] = [("genre", "clips", first, "random song", "reference", *others)]
+    steps = list(scores.get("rhythm", {}))
+    rows: list[tuple[str, ...]] = [("genre", "clips", first, "random song", "reference", *steps, *others)]
     for code, genre in scores["genres"].items():
-        keys = (HEADLINE, f"random_song_{HEADLINE}", f"reference_{HEADLINE}", *shown[1:])
+        ends = (f"{name}_{HEADLINE}" for name in ("random_song", "reference", *steps))
+        keys = (HEADLINE, *ends, *shown[1:])
         rows.append((f"{code} {genre['title']}", str(genre["clips"]), *[printed(genre[key]) for key in keys]))
     return columns(rows)
 

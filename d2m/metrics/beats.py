@@ -273,17 +273,24 @@ def _phase_line(
     return slope + rest, (centre + start + 0.5) % 1 - 0.5, coherence
 
 
-# Tempo of beat times, and whether it is right within 2 %.
+# Tempo of beat times, how steady they are, and whether the tempo is right within 2 %.
 #
 # A line fitted through the beat times knows the period to a few tenths of a percent, a tracker's autocorrelation only to 5 %.
 # Trackers bend the first and last beats of a clip, hence a robust line (Theil 1950; Sen 1968). Octave errors (half or
-# double tempo) are counted apart and never as correct (accuracy 1 of Gouyon et al., 2006).
+# double tempo) are counted apart and never as correct (accuracy 1 of Gouyon et al., 2006); a tempo that is related is on one
+# of the metrical levels that a listener may tap, within 4 % (their accuracy 2, with 3/2 and 2/3 for swing and waltz added).
 
 
 TEMPO_TOLERANCE = 0.02
 """Relative deviation that still counts as the same tempo."""
 
 OCTAVES = (0.5, 2.0)
+
+METRICAL_FACTORS = (1.0, 2.0, 1 / 2, 3.0, 1 / 3, 3 / 2, 2 / 3)
+"""Times the true tempo: what counts as related to it."""
+
+RELATED_TOLERANCE = 0.04
+"""Relative deviation from one of these that still counts."""
 
 _NEAR_S = 0.03
 """Beats this near the line are always kept: a little more than one frame of the tracker."""
@@ -297,10 +304,11 @@ _NEAR_DEVIATIONS = 3.7
 
 @dataclass(frozen=True)
 class TempoVerdict:
-    """Whether an estimated tempo is right, or wrong by half or double."""
+    """Whether an estimated tempo is right, wrong by half or double, or right up to one of `METRICAL_FACTORS`."""
 
     within: bool
     octave_error: bool
+    related: bool
 
 
 def fit_tempo_bpm(beats_s: Float[np.ndarray, " beat"]) -> float | None:
@@ -344,6 +352,21 @@ def _numbered(
     return np.array(numbers), np.array(kept_s)
 
 
+def interval_deviation_ms(beats_s: Float[np.ndarray, " beat"]) -> float:
+    """Standard deviation of the time from beat to beat in milliseconds, of beats numbered as `fit_tempo_bpm` does.
+
+    The gap of a missed beat is divided by its beats, stray beats are left out. NaN for fewer than three beats.
+
+    Raises:
+        ValueError: for improper times.
+    """
+    beats_s = np.unique(checked_times(beats_s, "beat times"))
+    if len(beats_s) < 3 or (interval_s := float(np.median(np.diff(beats_s)))) < _SHORTEST_INTERVAL_S:
+        return float("nan")
+    numbers, kept_s = _numbered(beats_s, interval_s)
+    return float(1000 * np.std(np.diff(kept_s) / np.diff(numbers))) if len(kept_s) > 2 else float("nan")
+
+
 def judge_tempo(
     reference_bpm: float | int, estimated_bpm: float | int | None, tolerance: float | int = TEMPO_TOLERANCE
 ) -> TempoVerdict:
@@ -356,8 +379,9 @@ def judge_tempo(
         if bpm is not None and not (np.isfinite(bpm) and bpm > 0):
             raise ValueError(f"a tempo must be positive, found {bpm} BPM.")
     if estimated_bpm is None:
-        return TempoVerdict(within=False, octave_error=False)
+        return TempoVerdict(within=False, octave_error=False, related=False)
     ratio = estimated_bpm / reference_bpm
     within = abs(ratio - 1) <= tolerance
     octave_error = any(abs(ratio / octave - 1) <= tolerance for octave in OCTAVES)
-    return TempoVerdict(within=within, octave_error=octave_error)
+    related = any(abs(ratio / factor - 1) <= RELATED_TOLERANCE for factor in METRICAL_FACTORS)
+    return TempoVerdict(within=within, octave_error=octave_error, related=related)

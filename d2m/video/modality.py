@@ -48,6 +48,7 @@ def landmarks_of(
     seed: int = 0,
     uneven_s: float | int = 0.0,
     size: tuple[int, int] = (1280, 720),
+    depth: float | int = 1.0,
 ) -> Landmarks:
     """What a camera 4 m in front of the dance would give.
 
@@ -56,6 +57,7 @@ def landmarks_of(
         fps: of the camera; uneven_s: standard deviation of its frames' times.
         noise_m: standard deviation of each coordinate, white in time, the same in the picture.
         dropped: share of frames in which nobody is seen.
+        depth: noise along the camera's axis over that across it.
     """
     random = np.random.default_rng(seed)
     times_s = np.arange(int(len(features) / 60 * fps)) / fps
@@ -65,7 +67,7 @@ def landmarks_of(
     share = (times_s * 60 - before)[:, None, None]
     points = (1 - share) * points[before] + share * points[np.minimum(before + 1, len(points) - 1)]
     middle = points[:, [L["left_hip"], L["right_hip"]]].mean(axis=1, keepdims=True)
-    world = (points - middle) * TO_Y_UP + random.normal(0, noise_m, points.shape)
+    world = (points - middle) * TO_Y_UP + random.normal(0, noise_m, points.shape) * np.array([1.0, 1.0, depth])
     seen_from = (points + random.normal(0, noise_m, points.shape) - CAMERA_M) * TO_Y_UP
     focal = float(max(size))
     pixels = seen_from[..., :2] / seen_from[..., 2:] * focal + np.array(size) / 2

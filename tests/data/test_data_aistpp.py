@@ -272,10 +272,44 @@ def test_a_killed_run_leaves_no_half_file_and_is_resumed(tree: OfficialTree, pre
 
 
 def test_the_script_prints_a_summary_and_one_sentence_for_a_mistake(tree: OfficialTree, tmp_path: Path) -> None:
-    settings = ["dataset=aistpp", f"annotations={tree.annotations}", f"out={tmp_path / 'out'}"]
-    run = script("prepare", *settings)
-    assert run.returncode == 2 and run.stderr.startswith("error: found neither of videos= and wavs=")
+    folders = [f"videos={tree.videos}", f"wavs={tree.videos}", f"out={tmp_path / 'out'}"]
+    run = script("prepare", "dataset=aistpp", f"annotations={tree.annotations}", *folders)
+    assert run.returncode == 2 and run.stderr.startswith("error: found both of videos= and wavs=")
     assert len(run.stderr.splitlines()) == 1
+
+
+def test_motions_and_beats_need_no_music(tree: OfficialTree, prepared: Path, tmp_path: Path) -> None:
+    """The folder has lists, motions and beats by rule; what needs music says so; a run with videos adds it."""
+    out = tmp_path / "out"
+    tree.motion(UNLISTED[0]).write_bytes(b"junk")
+    run = script("prepare", "dataset=aistpp", f"annotations={tree.annotations}", f"out={out}")
+    ready = [name for name in READY if name != UNLISTED[0]]
+    assert (
+        run.returncode == 0 and f"{len(ready)} sequences are ready" in run.stdout and "corrupt motion: 1" in run.stdout
+    )
+    assert "motions and beats only, as neither videos= nor wavs= is given" in run.stdout
+    layout = DataSetLayout(out)
+    assert sorted(path.stem for path in (out / "motions").iterdir()) == ready and not (out / "wavs").exists()
+    for name in ready:
+        assert layout.beats(name).read_bytes() == DataSetLayout(prepared).beats(name).read_bytes()
+    assert layout.names("train") == list(TRAIN)
+    with open(out / "sequences.csv") as file:
+        assert {row["seconds"] for row in csv.DictReader(file)} == {f"{SECONDS:.3f}"}
+    again = prepare_aistpp(out, tree.annotations, processes=1)
+    assert again.made == () and len(again.found) == len(ready)
+    for command in (("encode", "dataset=aistpp", f"root={out}"), ("train", "experiment=demo", f"data.root={out}")):
+        run = script(*command, f"out={tmp_path / 'run'}") if command[0] == "train" else script(*command)
+        assert run.returncode == 2 and f"there is no music in {out / 'wavs'}" in run.stderr, run.stderr
+        assert len(run.stderr.splitlines()) == 1
+    with_music = prepare(tree, out)
+    assert list(with_music.made) == ready and DataSetLayout(out).music_hint() == ""
+
+
+def test_without_music_motions_are_still_needed(tree: OfficialTree, tmp_path: Path) -> None:
+    for path in (tree.annotations / "motions").iterdir():
+        path.write_bytes(b"junk")
+    with pytest.raises(BadInput, match=r"not one sequence .*corrupt motion 6.*expected sound motions"):
+        prepare_aistpp(tmp_path / "out", tree.annotations, processes=1)
 
 
 def spoilt(tree: OfficialTree, how: str) -> Path:
@@ -323,9 +357,9 @@ def test_one_corrupt_pickle_is_not_another_version(tree: OfficialTree) -> None:
 
 
 def test_music_must_come_from_one_place_and_be_of_sequences(tree: OfficialTree, tmp_path: Path) -> None:
-    for videos, wavs in ((None, None), (tree.videos, tree.videos)):
-        with pytest.raises(BadConfig, match="one of them"):
-            find_sources(videos, wavs)
+    with pytest.raises(BadConfig, match="one of them"):
+        find_sources(tree.videos, tree.videos)
+    assert find_sources(None, None) is None
     with pytest.raises(BadConfig, match="no such folder"):
         find_sources(tmp_path / "nowhere", None)
     with pytest.raises(BadInput, match="found no .mp4"):

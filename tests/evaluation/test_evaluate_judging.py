@@ -10,7 +10,8 @@ from tests_support_evaluate import RATE, SONGS, beats_of, clicks, dance_features
 from d2m.core.errors import BadInput
 from d2m.core.music import Music
 from d2m.evaluation.analysis import AudioAnalysis
-from d2m.evaluation.clip_scores import draw_other_songs, metronome, read_predicted_genre, score_clip
+from d2m.evaluation.clip_scores import draw_other_songs, metronome, score_clip
+from d2m.evaluation.records import read_predicted_genre
 from d2m.evaluation.references import Reference
 from d2m.evaluation.scores import score_folders
 from d2m.evaluation.tables import leftovers
@@ -179,3 +180,11 @@ def test_random_songs_are_other_songs_and_do_not_depend_on_order():
     assert len(drawn) == 3 and not any("mBR0" in other for other in drawn)
     assert drawn == draw_other_songs(pool[0], pool[::-1], 5)
     assert draw_other_songs(pool[0], ["gHO_sBM_cAll_d20_mHO5_ch02"], 5, same_genre=True) == []
+
+
+def test_drift_of_seven_minutes_is_told_in_all():
+    """A fifth of a percent too slow is right anywhere and 0.84 s late in the end."""
+    reference_s = 0.5 + np.arange(838) * 0.5
+    reference = Reference.of("seven", 420, reference_s, None)
+    late = score_clip(reference, AudioAnalysis(0.5 + np.arange(838) * 0.5 * 1.002)).metrics
+    assert late["drift_ms"] == pytest.approx(840, rel=0.02) and late["interval_deviation_ms"] < 1e-6

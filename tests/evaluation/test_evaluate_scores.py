@@ -39,7 +39,8 @@ def test_scores_json_has_the_agreed_shape(scores):
     measured = ("tempo_within_2_percent", "tempo_octave_errors", "onset_f", "continuity_cmlt", "continuity_amlt",
                 "drift_ms_per_second", "alignment_motion", "alignment_music", "alignment_harmonic",
                 "alignment_image_plane", "genre_accuracy", "genre_kl", "motion_genre_accuracy", "log_mel_l1",
-                "loudness_lufs", "clipped_share", "silent_share", "dc_offset", "stereo_correlation")  # fmt: skip
+                "tempo_related", "drift_ms", "interval_deviation_ms", "loudness_lufs",
+                "clipped_share", "silent_share", "dc_offset", "stereo_correlation")  # fmt: skip
     for name in measured:
         assert content["summary"][name]["mean"] is not None, name
     floors = {"random_song", "shuffled_pairs", "metronome_120", "metronome_reference_tempo", "silence", "motion_speed"}
@@ -130,7 +131,7 @@ def test_written_files_and_tables(scores, tmp_path):
             assert title in table
     markdown = (tmp_path / "table.md").read_text()
     assert "| **this system** |" in markdown and "arXiv:2305.01319" in markdown and "too few" in markdown
-    assert {line.count("|") for line in markdown.split("\n\n")[0].splitlines()} == {9}
+    assert {line.count("|") for line in markdown.split("\n\n")[0].splitlines()} == {11}
     assert "house" in genre_table(scores.to_json())
 
 

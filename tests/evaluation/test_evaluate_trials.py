@@ -8,7 +8,6 @@ from tests_support_runs import script
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.data.camera_copies import CameraNoise, write_camera_copies
-from d2m.data.layout import DataSetLayout
 from d2m.evaluation.trials import Trial, load_trial, run_trial, trial_table
 
 ROOT = Path(__file__).parents[2]
@@ -43,9 +42,8 @@ def test_another_checkpoint_in_the_same_folder_is_heard_itself(trial: Trial) -> 
 
 
 def test_a_lifted_data_set_has_motions_of_another_suffix(trial: Trial, two_clips: Path, tmp_path: Path) -> None:
-    layout = DataSetLayout(two_clips)
-    names = sorted(path.stem for path in (two_clips / "motions").iterdir())
-    write_camera_copies(layout, names, tmp_path / "lifted", CameraNoise(), processes=1)
+    motions = sorted((two_clips / "motions").iterdir())
+    write_camera_copies(motions, tmp_path / "lifted", CameraNoise(), processes=1)
     result = run_trial(
         Trial("demo", tmp_path / "out", {"lifted": tmp_path / "lifted"}, checkpoint="demo_fast", clips=1)
     )

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from d2m.metrics.alignment import SIGMA_S, alignment
-from d2m.metrics.beats import TOLERANCES_S, beat_f, beat_scores, fit_tempo_bpm, judge_tempo, onset_f
+from d2m.metrics.beats import (
+    TOLERANCES_S,
+    beat_f,
+    beat_scores,
+    fit_tempo_bpm,
+    interval_deviation_ms,
+    judge_tempo,
+    onset_f,
+)
 from d2m.metrics.intervals import bootstrap_mean
 from d2m.metrics.protocols import D2MD_TOLERANCE_S, d2md
 
@@ -149,3 +157,20 @@ def test_bootstrap_leaves_out_what_was_not_measured():
 
 def test_times_that_are_no_beats_have_no_tempo():
     assert fit_tempo_bpm(np.array([0.0, 5e-324, 1e-310, 1.0])) is None
+
+
+def test_related_tempi_are_those_of_the_metrical_levels():
+    for factor in (1, 2, 1 / 2, 3, 1 / 3, 3 / 2, 2 / 3):
+        assert judge_tempo(120, 120 * factor * 1.039).related and not judge_tempo(120, 120 * factor * 1.045).related
+    assert not judge_tempo(120, 150).related and not judge_tempo(120, None).related
+
+
+def test_interval_deviation_is_that_of_the_beats_and_not_of_missed_or_stray_ones():
+    rng = np.random.default_rng(0)
+    jitter_s = rng.normal(0, 0.01, 840)
+    beats_s = 1 + np.arange(840) * 0.5  # seven minutes
+    assert interval_deviation_ms(beats_s) == pytest.approx(0, abs=1e-6)
+    assert interval_deviation_ms(beats_s + jitter_s) == pytest.approx(14.1, abs=1.0)  # two beats bound an interval
+    assert interval_deviation_ms(np.delete(beats_s, [5, 6, 100])) == pytest.approx(0, abs=1e-6)
+    assert interval_deviation_ms(np.sort(np.append(beats_s, 60.1))) == pytest.approx(0, abs=1e-6)
+    assert np.isnan(interval_deviation_ms(beats_s[:2]))

@@ -227,19 +227,20 @@ class MusicSources:
         return self.by_sequence.get(_all_cameras(name), ())
 
 
-def find_sources(videos: str | Path | None, wavs: str | Path | None) -> MusicSources:
-    """Look through the folder, and the folders in it, that the user gave as `videos` or as `wavs`.
+def find_sources(videos: str | Path | None, wavs: str | Path | None) -> MusicSources | None:
+    """Look through the folder, and the folders in it, that the user gave as `videos` or as `wavs`; None where neither is given.
 
     Raises:
-        BadConfig: when both or none is given, or the folder does not exist.
+        BadConfig: when both are given, or the folder does not exist.
         BadInput: when it holds no such file, or songs where the sound of each sequence is needed.
     """
-    if (videos is None) == (wavs is None):
-        found = "neither" if videos is None else "both"
-        raise BadConfig(f"found {found} of videos= and wavs=, expected one of them; say where the music comes from.")
+    if videos is not None and wavs is not None:
+        raise BadConfig("found both of videos= and wavs=, expected one of them; say where the music comes from.")
     if videos is not None:
         return _indexed(Path(videos), "video", VIDEO_SUFFIXES)
-    sources = _indexed(Path(str(wavs)), "wav", WAV_SUFFIXES)
+    if wavs is None:
+        return None
+    sources = _indexed(Path(wavs), "wav", WAV_SUFFIXES)
     _refuse_songs(sources)
     return sources
 

@@ -72,7 +72,7 @@ class SequenceJob:
     Args:
         name: of the sequence.
         motion: its pickle in the annotation folder.
-        sources: files with its music, tried in this order.
+        sources: files with its music, tried in this order; None for a data set without music.
         are_videos: True for videos, False for wavs.
         root: data set to write to.
         length_tolerance_s: by how much music and motion may differ.
@@ -80,7 +80,7 @@ class SequenceJob:
 
     name: str
     motion: Path
-    sources: tuple[Path, ...]
+    sources: tuple[Path, ...] | None
     are_videos: bool
     root: Path
     length_tolerance_s: float
@@ -93,7 +93,7 @@ class _FoundMusic:
 
 
 def prepare_sequence(job: SequenceJob) -> ItemResult:
-    """Write `wavs/NAME.wav`, `beats/NAME.txt` and then `motions/NAME.pkl` of a sequence, or say why not.
+    """Write `wavs/NAME.wav`, `beats/NAME.txt` and then `motions/NAME.pkl` of a sequence, or say why not; without sources no wav.
 
     Raises:
         FullDisk: when there is no space left.
@@ -104,6 +104,11 @@ def prepare_sequence(job: SequenceJob) -> ItemResult:
         motion = job.motion.read_bytes()
     except UserError as error:
         return ItemResult(job.name, Reason.BAD_MOTION, str(error))
+    if job.sources is None:
+        with full_disk_stops(job.root):
+            write_beats(layout, job.name, seconds)
+            write_whole(layout.motion(job.name), motion)
+        return ItemResult(job.name)
     if not job.sources:
         kind = "video of any camera" if job.are_videos else "wav of this name"
         sentence = f"{job.name}: found no {kind}, expected one; download it and run the same command again."
@@ -186,11 +191,13 @@ class OfficialPreparation(Preparation):
     Args:
         annotations: what there was to prepare.
         tuning: songs carved out of train; None where the training list was not read.
+        has_music: False where motions and beats alone were asked for.
         warnings: of the data set as a whole.
     """
 
     annotations: Annotations
     tuning: TuningSplit | None
+    has_music: bool = True
     warnings: tuple[str, ...] = ()
 
     def summary(self) -> list[str]:
@@ -202,6 +209,11 @@ class OfficialPreparation(Preparation):
         ]
         if self.tuning and self.tuning.val_songs:
             lines.append(f"  songs of {TUNING_VAL}, carved out of train: {', '.join(self.tuning.val_songs)}")
+        if not self.has_music:
+            lines.append(
+                "  motions and beats only, as neither videos= nor wavs= is given: enough for experiment=rhythm_reader and to score"
+                " beats; for music give one of them and run the same command again"
+            )
         return lines + [f"  warning: {warning}" for warning in self.warnings]
 
 
@@ -245,15 +257,16 @@ def _tuning_lists(tuning: TuningSplit | None) -> dict[str, Sequence[str]]:
 
 
 def _sequence_rows(layout: DataSetLayout, preparation: OfficialPreparation) -> Iterator[Sequence[str]]:
-    """One line a ready sequence: what its name says, its official split, and how long its music is."""
+    """One line a ready sequence: what its name says, its official split, and how long its music is, without one its motion."""
     yield _COLUMNS
     for name in preparation.ready:
         parts = parse_sequence_name(name)
         of_name = (
             (parts.genre, parts.dancer, parts.song, f"{song_tempo_bpm(parts.song):g}") if parts else ("", "", "", "")
         )
-        sound = soundfile.info(layout.wav(name))
-        yield name, preparation.annotations.split_of(name), *of_name, f"{sound.duration:.3f}"
+        wav = layout.wav(name)
+        seconds = soundfile.info(wav).duration if wav.exists() else Dance.load(layout.motion(name)).seconds
+        yield name, preparation.annotations.split_of(name), *of_name, f"{seconds:.3f}"
 
 
 _FOLDERS = ("motions", "wavs", "beats", "splits")
@@ -279,7 +292,8 @@ def prepare_aistpp(
         root: folder of the data set to write.
         annotations: the official annotation folder, or the one around it.
         videos: folder of the videos, of one camera or more; folders in it are looked through too.
-        wavs: in place of `videos`, folder of wavs named like the motions.
+        wavs: in place of `videos`, folder of wavs named like the motions. Without both, motions and beats alone are made ready;
+            a later run with one of them adds the music.
         splits: official lists to copy.
         unlisted: also prepare motions that are in none of these lists.
         length_tolerance_s: by how much music and motion of a sequence may differ.
@@ -301,7 +315,7 @@ def prepare_aistpp(
     sources = find_sources(videos, wavs)
     layout = _own_folder(root, official, sources)
     plan = _plan(official, unlisted)
-    found = [name for name in plan if is_made(layout, name)]
+    found = [name for name in plan if is_made(layout, name, with_music=sources is not None)]
     todo = sorted(set(plan) - set(found))
     with full_disk_stops(layout.root):
         for name in found:  # made by a version that wrote no beats
@@ -312,7 +326,7 @@ def prepare_aistpp(
             results = parallel_map(prepare_sequence, jobs, processes or os.cpu_count() or 1, "preparing")
         finally:
             remove_leftovers(layout.root, _FOLDERS)
-        preparation = _outcome(official, unlisted, found, results, tuning_seed)
+        preparation = _outcome(official, unlisted, found, results, tuning_seed, sources is not None)
         write_lists(layout.root, preparation)
         write_report(layout.root, preparation)
     print("\n".join(preparation.summary()))
@@ -320,14 +334,15 @@ def prepare_aistpp(
     return preparation
 
 
-def _own_folder(root: str | Path, official: Annotations, sources: MusicSources) -> DataSetLayout:
+def _own_folder(root: str | Path, official: Annotations, sources: MusicSources | None) -> DataSetLayout:
     """The folder to write to, which must not be one of those read from."""
     layout = DataSetLayout(writable_folder(root))
     resolved = layout.root.resolve()
-    if resolved == official.root.resolve() or (resolved / "wavs") == sources.folder.resolve():
+    if resolved == official.root.resolve() or (sources and (resolved / "wavs") == sources.folder.resolve()):
         raise BadConfig(f"out={root}: this is a folder that is read from, expected another; name a new one.")
     for folder in _FOLDERS:
-        writable_folder(layout.root / folder)
+        if sources or folder != "wavs":
+            writable_folder(layout.root / folder)
     remove_leftovers(layout.root, _FOLDERS)
     return layout
 
@@ -339,15 +354,23 @@ def _plan(official: Annotations, unlisted: bool) -> list[str]:
 
 
 def _job(
-    name: str, official: Annotations, sources: MusicSources, layout: DataSetLayout, length_tolerance_s: int | float
+    name: str,
+    official: Annotations,
+    sources: MusicSources | None,
+    layout: DataSetLayout,
+    length_tolerance_s: int | float,
 ) -> SequenceJob:
-    return SequenceJob(
-        name, official.motion(name), sources.of(name), sources.kind == "video", layout.root, length_tolerance_s
-    )
+    files, videos = (sources.of(name), sources.kind == "video") if sources else (None, False)
+    return SequenceJob(name, official.motion(name), files, videos, layout.root, length_tolerance_s)
 
 
 def _outcome(
-    official: Annotations, unlisted: bool, found: Sequence[str], results: Sequence[ItemResult], tuning_seed: int
+    official: Annotations,
+    unlisted: bool,
+    found: Sequence[str],
+    results: Sequence[ItemResult],
+    tuning_seed: int,
+    has_music: bool,
 ) -> OfficialPreparation:
     """Everything known after the last job, with the sequences that never became one."""
     skipped, failed = {}, {result.name for result in results if result.reason}
@@ -362,6 +385,7 @@ def _outcome(
     return OfficialPreparation(
         official,
         tuning_split(train, held_out, tuning_seed) if train else None,
+        has_music,
         tuple(_warnings(official, unlisted)),
         found=tuple(found),
         results=results,
@@ -383,7 +407,7 @@ def _warnings(official: Annotations, unlisted: bool) -> Iterator[str]:
 def _expect_some(preparation: OfficialPreparation, root: Path) -> None:
     if not preparation.ready:
         reasons = ", ".join(f"{reason} {count}" for reason, count in preparation.reasons().most_common())
+        expected = "music for every motion" if preparation.has_music else "sound motions"
         raise BadInput(
-            f"{root}: not one sequence could be prepared ({reasons or 'the lists are empty'}), expected music for every "
-            "motion; check that annotations and videos belong together, skipped.txt has each reason."
+            f"{root}: not one sequence could be prepared ({reasons or 'the lists are empty'}), expected {expected}; check that annotations and videos belong together, skipped.txt has each reason."
         )

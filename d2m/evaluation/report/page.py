@@ -208,7 +208,7 @@ def _lead(scores: Mapping[str, Any]) -> str:
     clips = scores.get("clips") or []
     songs = {clip.get("song") for clip in clips if clip.get("song")}
     failed = len(scores.get("failed") or [])
-    true = sum(clip.get("reference_beats_from") == "true" for clip in clips)
+    true = sum(clip.get("reference_beats_from") in ("true", "rule") for clip in clips)
     judged = "judged against beats tracked in the reference"
     if true:
         others = "" if true == len(clips) else f" in {true} of them, against tracked ones in the others"

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
+from d2m.evaluation.tables import RHYTHM_TITLES
 from d2m.metrics.registry import Metric, report_groups
 
 GROUPS = report_groups()
@@ -101,7 +102,7 @@ class Row:
     """A line of the tables: the system, a baseline (floor) or a topline (ceiling).
 
     Args:
-        kind: `floor`, `system` or `ceiling`.
+        kind: `floor`, `rhythm` (beats read, beats heard), `system` or `ceiling`.
         title: as printed.
         summary: laid out as `scores["summary"]`, with `protocols` inside.
         name: key among the baselines or toplines, empty for the system.
@@ -123,7 +124,7 @@ def title_of(name: str) -> str:
 
 
 def rows_of(scores: Mapping[str, Any], system: Mapping[str, Any] | None = None) -> list[Row]:
-    """Baselines, the system, toplines, in the order in which they are read.
+    """Baselines, the steps of rhythm, the system, toplines, in the order in which they are read.
 
     Args:
         scores: holds baselines under `floors`, toplines under `ceilings`.
@@ -135,7 +136,8 @@ def rows_of(scores: Mapping[str, Any], system: Mapping[str, Any] | None = None) 
         [Row(kind, title_of(name), row or {}, name) for name, row in (scores.get(f"{kind}s") or {}).items()]
         for kind in ("floor", "ceiling")
     ]
-    return [*ends[0], Row("system", "this system", system), *ends[1]]
+    steps = [Row("rhythm", RHYTHM_TITLES[name], row, name) for name, row in (scores.get("rhythm") or {}).items()]
+    return [*ends[0], *steps, Row("system", "this system", system), *ends[1]]
 
 
 def system_row(rows: Sequence[Row]) -> Row:
