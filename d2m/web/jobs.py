@@ -8,86 +8,24 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
-
-import numpy as np
-from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyright: ignore[reportMissingImports]
-from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports]
 
 from d2m.clip_pipeline import Clip, ClipRequest, make_clip, write_take
 from d2m.core.aist_names import GENRE_TITLES, GENRES
 from d2m.core.errors import BadConfig, UserError
-from d2m.core.files import atomic_write
-from d2m.core.music import Music
 from d2m.pipeline import Dance2Music
-from d2m.web.uploads import Upload, UploadLimits, take_in
+from d2m.rhythm.grid import BeatGrid
+from d2m.web.beats import shown_beats
+from d2m.web.uploads import Upload, UploadLimits, gone, take_in
 
 try:
     import fcntl
 except ImportError:  # Windows: folders of killed pages stay in the temporary folder
     fcntl = None
-
-MusicTimes = Sequence[float | int] | Float[np.ndarray, " music_beat"]
-DanceTimes = Sequence[float | int] | Float[np.ndarray, " dance_beat"]
-
-WAVE, MUSIC, DANCE, INK = "#b9bfcd", "#d9601a", "#4b57c4", "#3b4050"
-_SIZE_INCHES, _DPI, _COLUMNS = (6.6, 2.3), 200, 700
-_MARKS_AT = -1.32
-"""Height of the dance's marks, in units of the wave's peak."""
-
-
-def envelope(music: Music, columns: int) -> Float[np.ndarray, "2 column"]:
-    """Lowest and highest sample of the mono mix in each of `columns` equal parts, over the peak; zeros for silence."""
-    samples = music.mono().waveform[0]
-    edges = np.linspace(0, len(samples), columns + 1).astype(int)
-    low = np.array([samples[a:b].min(initial=0) for a, b in pairwise(edges)])
-    high = np.array([samples[a:b].max(initial=0) for a, b in pairwise(edges)])
-    return np.stack([low, high]) / max(float(np.abs(samples).max(initial=0)), 1e-6)
-
-
-def draw_waveform(axis: Axes, music: Music, beats_s: MusicTimes, kinematic_beats_s: DanceTimes) -> None:
-    """Draw into `axis`; times past the end of the music are left out."""
-    low, high = envelope(music, _COLUMNS)
-    at_s = (np.arange(_COLUMNS) + 0.5) * music.seconds / _COLUMNS
-    axis.fill_between(at_s, low, high, color=WAVE, linewidth=0, label="_wave")
-    musical, danced = (
-        np.array([t for t in times if 0 <= t <= music.seconds]) for times in (beats_s, kinematic_beats_s)
-    )
-    axis.vlines(musical, -1.05, 1.05, color=MUSIC, linewidth=1.4, label=f"beats of the music ({len(musical)})")
-    axis.plot(
-        danced, np.full(len(danced), _MARKS_AT), "D", color=DANCE, markersize=5 if len(danced) < 50 else 3, clip_on=False,
-        label=f"beats of the dance ({len(danced)})",
-    )  # fmt: skip
-    axis.vlines(danced, _MARKS_AT, -1.05, color=DANCE, linewidth=0.8, alpha=0.6)
-    axis.set(xlim=(0, music.seconds), ylim=(-1.55, 1.15), yticks=[])
-    axis.set_xlabel("seconds", color=INK)
-    axis.tick_params(colors=INK)
-    axis.spines[["left", "right", "top"]].set_visible(False)
-    axis.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2, frameon=False, labelcolor=INK, fontsize=9.5)
-
-
-def save_waveform(music: Music, beats_s: MusicTimes, kinematic_beats_s: DanceTimes, path: Path) -> Path:
-    """Write the picture as PNG, whole or not at all.
-
-    Args:
-        music: what is drawn.
-        beats_s: times of the beats heard in the music: lines through the wave.
-        kinematic_beats_s: times at which the dancer comes to rest: diamonds below.
-        path: ends in `.png`.
-    """
-    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, layout="constrained", facecolor="white")
-    draw_waveform(figure.subplots(), music, beats_s, kinematic_beats_s)
-    with atomic_write(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary))
-    return path
-
 
 _FOLDER_PREFIX = "d2m-page-"
 _LOCK_FILE = "lock"
@@ -227,6 +165,7 @@ class PageSettings:
         seed: of the first take; the others count on.
         takes: how many are made.
         overlay: draw the skeleton over a video.
+        beats: as corrected on the page, in place of a tempo; None: the dance says.
     """
 
     genre: str | None
@@ -234,6 +173,7 @@ class PageSettings:
     seed: int
     takes: int
     overlay: bool
+    beats: BeatGrid | None = None
 
     @staticmethod
     def checked(genre: Any, tempo_bpm: Any, seed: Any, takes: Any, overlay: Any) -> "PageSettings":
@@ -266,14 +206,15 @@ class TakeFiles:
     Args:
         label: one short line for the choice between takes.
         facts: one longer line below the player.
-        video, music, picture: mp4, wav and png in a folder that the browser may fetch from.
+        video, music: mp4 and wav in a folder that the browser may fetch from.
+        beats: what the browser draws, see `d2m.web.beats.shown_beats`.
     """
 
     label: str
     facts: str
     video: Path
     music: Path
-    picture: Path
+    beats: dict[str, Any]
 
 
 class JobQueue:
@@ -320,13 +261,17 @@ class JobQueue:
         """
         with self._turn, _named_as_shown(upload):
             started = time.perf_counter()
+            if not upload.path.is_file():
+                raise gone(upload.shown_name)
             request = ClipRequest(
                 upload.path,
                 genre=settings.genre,
                 seed=settings.seed,
-                tempo_bpm=settings.tempo_bpm,
+                tempo_bpm=settings.tempo_bpm if settings.beats is None else None,
+                beats=settings.beats,
                 takes=settings.takes,
                 overlay=settings.overlay,
+                landmarks=None if upload.is_motion else upload.path.with_suffix(".landmarks.npz"),
                 max_seconds=self.limits.max_seconds,
             )
             clip = make_clip(request, self.model, progress)
@@ -351,7 +296,7 @@ class JobQueue:
         stem = f"d2m_take{number + 1}_seed{take.seed}"
         video = write_take(clip, take, folder / f"{stem}.mp4", settings.overlay, title=Path(upload.shown_name).stem)
         music = write_take(clip, take, folder / f"{stem}.wav")
-        picture = save_waveform(take.music, take.beats_s, clip.kinematic_beats_s, folder / f"{stem}.png")
+        beats = shown_beats(folder.name, take.music, take.beats, take.beats_s, clip.kinematic_beats_s)
         genre = GENRE_TITLES.get(take.genre, take.genre)
         origin = "read from the motion" if settings.genre is None else "chosen; by the motion"
         tempo = f"{take.tempo_bpm:.0f} BPM · " if take.tempo_bpm else ""
@@ -359,9 +304,7 @@ class JobQueue:
             f"{genre} ({origin}, {take.genre_probability:.0%}) · {tempo}seed {take.seed} · alignment {take.alignment:.2f} · "
             f"{take.music.seconds:.1f} s of music in {time.perf_counter() - started:.1f} s"
         )
-        return TakeFiles(
-            f"{number + 1}: seed {take.seed}, alignment {take.alignment:.2f}", facts, video, music, picture
-        )
+        return TakeFiles(f"{number + 1}: seed {take.seed}, alignment {take.alignment:.2f}", facts, video, music, beats)
 
 
 @contextmanager

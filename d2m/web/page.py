@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from types import FrameType
@@ -27,6 +27,7 @@ from d2m.data.synthetic.dances import choreograph
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
 from d2m.render.skeleton import save_poster
+from d2m.web.beats import HTML, JS, checked_beats
 from d2m.web.jobs import MAX_TAKES, JobQueue, PageFolder, PageSettings, TakeFiles
 from d2m.web.uploads import Upload, UploadLimits
 
@@ -90,7 +91,6 @@ CSS = """
 .d2m-good {border-color: #15803d; background: color-mix(in srgb, #15803d 8%, var(--block-background-fill));}
 .gradio-container > main, .gradio-container .contain {width: 100% !important; min-width: 0 !important;}
 #d2m-video video {width: 100%; max-width: 100%; max-height: 440px; object-fit: contain;}
-.d2m-wave {background: white !important;}
 .html-container {padding: 0 !important;}
 .d2m-hint {font-size: 13.5px; color: var(--body-text-color-subdued);}
 .d2m-examples .grid-wrap {min-height: 0 !important; max-height: none !important; height: auto !important;}
@@ -229,14 +229,11 @@ class Page:
         self.make = gr.Button("Make music", variant="primary", elem_id="d2m-make", elem_classes="d2m-make")
 
     def _results(self) -> None:
-        self.made = gr.State([])
+        self.made, self.danced = gr.State([]), gr.State(None)
         self.message = gr.HTML(EMPTY, elem_id="d2m-message")
         self.choice = gr.Radio([], label="Takes, best first", visible=False, elem_id="d2m-choice")
         self.video = gr.Video(visible=False, show_label=False, interactive=False, buttons=[], elem_id="d2m-video")
-        self.picture = gr.Image(
-            visible=False, label="Waveform", show_label=False, interactive=False, buttons=[], elem_id="d2m-waveform",
-            elem_classes="d2m-wave", alt_text="waveform with the beats of the music and of the dance",
-        )  # fmt: skip
+        self.beats = gr.HTML(None, html_template=HTML, js_on_load=JS, apply_default_css=False, elem_id="d2m-beats")
         with gr.Row():
             self.save_video = gr.DownloadButton("Download mp4", visible=False, elem_id="d2m-mp4", min_width=120)
             self.save_music = gr.DownloadButton("Download wav", visible=False, elem_id="d2m-wav", min_width=120)
@@ -255,14 +252,27 @@ class Page:
         self.upload.change(self._probe, self.upload, self.dance_note, **probing)
         self.film.change(self._probe, self.film, self.dance_note, **probing)
         self.gallery.select(self._choose_example, None, [self.example, self.dance_note], queue=False, **quiet)
-        shown = [self.message, self.made, self.choice, self.video, self.picture, self.save_video, self.save_music]
+        shown = [
+            self.message,
+            self.made,
+            self.danced,
+            self.choice,
+            self.video,
+            self.beats,
+            self.save_video,
+            self.save_music,
+        ]
         pressed = self.make.click(self._clear, None, shown, queue=False, **quiet)
         pressed.then(
             self._make,
             [self.open_tab, self.upload, self.film, self.example, self.genre, self.tempo, self.seed, self.takes, self.overlay],
-            shown, concurrency_limit=1, show_progress_on=self.message, api_visibility="private",
+            shown, concurrency_limit=1, concurrency_id="make", show_progress_on=self.message, api_visibility="private",
         )  # fmt: skip
-        self.choice.input(self._choose_take, [self.choice, self.made], [shown[0], *shown[3:]], queue=False, **quiet)
+        self.beats.again(
+            self._again, [self.danced, self.genre, self.seed, self.takes, self.overlay], shown,
+            concurrency_limit=1, concurrency_id="make", show_progress_on=self.message, api_visibility="private",
+        )  # fmt: skip
+        self.choice.input(self._choose_take, [self.choice, self.made], [shown[0], *shown[4:]], queue=False, **quiet)
 
     def _probe(self, sent: str | None) -> str:
         """One sentence about what was sent: its length, or why it's of no use."""
@@ -290,10 +300,11 @@ class Page:
         return self.jobs.take_in(Path(sent))
 
     def _hidden(self) -> list[Any]:
-        return [gr.update(visible=False)] * 5
+        unseen = gr.update(visible=False)
+        return [unseen, unseen, None, unseen, unseen]
 
     def _clear(self) -> list[Any]:
-        return [note("", "working"), [], *self._hidden()]
+        return [note("", "working"), [], None, *self._hidden()]
 
     def _make(
         self, tab: str, upload: str | None, film: str | None, example: int | None,
@@ -301,14 +312,30 @@ class Page:
     ) -> list[Any]:  # fmt: skip
         try:
             settings = PageSettings.checked(genre, tempo, seed, takes, overlay)
-            dance = self._dance(tab, upload, film, example)
-            made = self.jobs.run(dance, settings, lambda stage, share: progress(share, desc=stage))
+            return self._made(self._dance(tab, upload, film, example), settings, progress)
         except Exception as error:
-            return [note(_sentence(error), "bad"), [], *self._hidden()]
+            return [note(_sentence(error), "bad"), [], None, *self._hidden()]
+
+    def _again(
+        self, dance: Upload | None, genre: Any, seed: Any, takes: Any, overlay: Any, asked: gr.EventData,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:  # fmt: skip
+        """The same dance with the beats that were sent; what is there stays where they are of no use."""
+        try:
+            if dance is None:
+                raise BadConfig("There is no music to make again yet: press the other button first.")
+            sent = asked._data.get("beats") if isinstance(asked._data, dict) else None
+            settings = PageSettings.checked(genre, None, seed, takes, overlay)
+            return self._made(dance, replace(settings, beats=checked_beats(sent, dance.seconds)), progress)
+        except Exception as error:
+            return [note(_sentence(error), "bad"), *[gr.update()] * 7]
+
+    def _made(self, dance: Upload, settings: PageSettings, progress: gr.Progress) -> list[Any]:
+        made = self.jobs.run(dance, settings, lambda stage, share: progress(share, desc=stage))
         labels = [(take.label, number) for number, take in enumerate(made)]
         choice = gr.update(choices=labels, value=0, visible=len(made) > 1)
         message, *files = self._shown(made[0])
-        return [message, made, choice, *files]
+        return [message, made, dance, choice, *files]
 
     def _choose_take(self, number: Any, made: list[TakeFiles]) -> list[Any]:
         if number not in range(len(made)) or not made[number].video.is_file():
@@ -317,8 +344,10 @@ class Page:
         return self._shown(made[number])
 
     def _shown(self, take: TakeFiles) -> list[Any]:
-        files = (take.video, take.picture, take.video, take.music)
-        return [note(take.facts, "good"), *(gr.update(value=str(path), visible=True) for path in files)]
+        video, save_video, save_music = (
+            gr.update(value=str(path), visible=True) for path in (take.video, take.video, take.music)
+        )
+        return [note(take.facts, "good"), video, take.beats, save_video, save_music]
 
 
 def _sentence(error: Exception) -> str:

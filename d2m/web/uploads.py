@@ -174,6 +174,11 @@ def shown_name_of(name: str) -> str:
     return printable[:_SHOWN_CHARACTERS] or "your file"
 
 
+def gone(shown: str) -> BadInput:
+    """What is said of a file that was removed."""
+    return BadInput(f"{shown}: is no longer on the server, as uploads are removed after a while; upload it again.")
+
+
 def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None = None) -> Upload:
     """Check a file and write what a child process reads of it into `folder` under a random name.
 
@@ -196,7 +201,7 @@ def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None =
             f"or a dance ({', '.join(READERS)}); convert it to one of these."
         )
     if not source.is_file():
-        raise BadInput(f"{shown}: is no longer on the server, as uploads are removed after a while; upload it again.")
+        raise gone(shown)
     size = source.stat().st_size
     if size == 0:
         raise BadInput(f"{shown}: the file is empty (0 bytes); record or export it again.")

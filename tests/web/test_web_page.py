@@ -24,6 +24,7 @@ from d2m.core.errors import BadConfig
 from d2m.core.music import Music
 from d2m.data.synthetic.dances import choreograph
 from d2m.pipeline import Dance2Music, GenerationRecord
+from d2m.rhythm.grid import BeatGrid
 from d2m.web.jobs import JobQueue, PageSettings
 from d2m.web.page import PageServer
 from d2m.web.uploads import Upload, UploadLimits
@@ -73,17 +74,11 @@ def film_of_nobody(path: Path) -> Path:
     return path
 
 
-def made_by_hand(server: PageServer, name: str, content: bytes, **settings: Any) -> str:
-    """Upload and press the button as a program would; what the page's message says in the end."""
-    api = f"{server.url}gradio_api/"
-    sent = httpx.post(f"{api}upload", files={"files": (name, content)}, timeout=60)
-    if sent.status_code != 200:
-        return f"{sent.status_code} {sent.text}"
-    file = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}, **settings.pop("file", {})}
-    number = next(key for key, fn in server.page.blocks.fns.items() if fn.name == "_make")
-    chosen = {"genre": "", "tempo": "", "seed": 0, "takes": 1, "overlay": False} | settings
-    session = uuid.uuid4().hex
-    body = {"data": [None, file, None, None, *chosen.values()], "fn_index": number, "session_hash": session}
+def asked_by_hand(server: PageServer, function: str, data: list[Any], **more: Any) -> str:
+    """Ask as a program would, without a browser; what the page's message says in the end."""
+    api, session = f"{server.url}gradio_api/", uuid.uuid4().hex
+    number = next(key for key, fn in server.page.blocks.fns.items() if fn.name == function)
+    body = {"data": data, "fn_index": number, "session_hash": session, **more}
     joined = httpx.post(f"{api}queue/join", json=body, timeout=60)
     assert joined.status_code == 200, joined.text
     with httpx.stream("GET", f"{api}queue/data", params={"session_hash": session}, timeout=120) as stream:
@@ -93,6 +88,123 @@ def made_by_hand(server: PageServer, name: str, content: bytes, **settings: Any)
                 output = message["output"]
                 return str(output["data"][0] if "data" in output else output)
     return "the server hung up"
+
+
+def made_by_hand(server: PageServer, name: str, content: bytes, **settings: Any) -> str:
+    """Upload and press the button as a program would; what the page's message says in the end."""
+    sent = httpx.post(f"{server.url}gradio_api/upload", files={"files": (name, content)}, timeout=60)
+    if sent.status_code != 200:
+        return f"{sent.status_code} {sent.text}"
+    file = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}, **settings.pop("file", {})}
+    chosen = {"genre": "", "tempo": "", "seed": 0, "takes": 1, "overlay": False} | settings
+    return asked_by_hand(server, "_make", [None, file, None, None, *chosen.values()])
+
+
+def drawn_beats_s(page: Any) -> list[float]:
+    """Times of the beats that the browser has drawn."""
+    lines = page.locator("#d2m-beats [data-d2m=beats] line")
+    return [float(time_s) for time_s in lines.evaluate_all("lines => lines.map(line => line.dataset.s)")]
+
+
+TAP_AT = """taps => {
+  const video = document.querySelector("#d2m-video video");
+  Object.defineProperty(video, "paused", {configurable: true, get: () => false});
+  for (const tap of taps) {
+    Object.defineProperty(video, "currentTime", {configurable: true, get: () => tap, set: () => {}});
+    document.body.dispatchEvent(new KeyboardEvent("keydown", {code: "Space", bubbles: true}));
+  }
+  delete video.paused;
+  delete video.currentTime;
+}"""
+
+NOTE_CLICKS = """() => {
+  window.clicks = [];
+  OscillatorNode.prototype.start = function (at) {
+    window.clicks.push(document.querySelector("#d2m-video video").currentTime + at - this.context.currentTime);
+  };
+}"""
+
+
+def test_beats_are_corrected_in_the_browser_heard_as_clicks_and_music_made_again_on_them(
+    server: PageServer, browser: Any, dance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, generate = [], server.page.jobs.model.generate
+
+    def noted(*arguments: Any, **settings: Any) -> Any:
+        pair = generate(*arguments, **settings)
+        made.append(pair[1].as_json()["beats"])
+        return pair
+
+    monkeypatch.setattr(server.page.jobs.model, "generate", noted)
+    page = browser.new_page()
+    page.goto(server.url)
+    page.locator("#d2m-upload input[type=file]").set_input_files(dance)
+    page.locator("#d2m-dance-note .d2m-good").wait_for(timeout=30_000)
+    page.get_by_label("Tempo in BPM").fill("110")
+    page.locator("#d2m-make").click()
+    wait_for_result(page)
+    tool = {name: page.locator(f"#d2m-beats [data-d2m={name}]") for name in (
+        "half", "double", "shift", "undo", "tap", "tempo", "click", "hint", "again", "sentence",
+    )}  # fmt: skip
+    used = BeatGrid(np.array(made[0]["beats_s"])).covering(SECONDS)
+    assert drawn_beats_s(page) == made[0]["beats_s"]
+
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    tool["double"].click()
+    np.testing.assert_allclose(drawn_beats_s(page), used.doubled().within(SECONDS), atol=1e-3)
+    assert tool["double"].is_disabled() and tool["tempo"].input_value() == "220.0"
+    tool["half"].click()
+    np.testing.assert_allclose(drawn_beats_s(page), made[0]["beats_s"], atol=1e-3)
+    tool["shift"].click()
+    np.testing.assert_allclose(drawn_beats_s(page), used.shifted(0.5).covering(SECONDS).within(SECONDS), atol=1e-3)
+    tool["undo"].click()
+    assert drawn_beats_s(page) == made[0]["beats_s"]
+    tool["tempo"].fill("90")
+    tool["tempo"].press("Enter")
+    np.testing.assert_allclose(np.diff(drawn_beats_s(page)), 60 / 90, atol=1e-3)
+    tool["tempo"].fill("900")
+    tool["tempo"].press("Enter")
+    assert "between 40 and 240" in tool["hint"].inner_text() and tool["tempo"].input_value() == "90.0"
+
+    page.evaluate(TAP_AT, [0.31, 0.91, 1.51, 2.71])  # one is left out
+    assert tool["hint"].inner_text() == "4 taps: 100.0 BPM."
+    np.testing.assert_allclose(drawn_beats_s(page), np.arange(0.31, SECONDS, 0.6), atol=1e-3)
+    tool["tap"].click()
+    assert "Play the video" in tool["hint"].inner_text()
+
+    page.evaluate(NOTE_CLICKS)
+    tool["click"].check()
+    page.evaluate("document.querySelector('#d2m-video video').play()")
+    page.wait_for_function("window.clicks.length >= 2", timeout=30_000)
+    page.evaluate("document.querySelector('#d2m-video video').pause()")
+    np.testing.assert_allclose(page.evaluate("window.clicks.slice(0, 2)"), [0.31, 0.91], atol=0.01)
+    assert not asked, "corrections must not ask the server"
+
+    wanted = drawn_beats_s(page)
+    tool["again"].click()
+    page.get_by_text("100.0 BPM, on the beats that you gave.").wait_for(timeout=60_000)
+    np.testing.assert_allclose(made[1]["beats_s"], wanted, atol=1e-3)
+    assert made[1]["source"] == "file" and len(made) == 2
+    assert drawn_beats_s(page) == made[1]["beats_s"]
+
+    def falsified(route: Any) -> None:
+        route.continue_(post_data=json.dumps({**route.request.post_data_json, "event_data": {"beats": [1, 0.5]}}))
+
+    page.route("**/queue/join*", falsified)
+    tool["again"].click()
+    page.locator("#d2m-message .d2m-bad").wait_for(timeout=30_000)
+    assert "two times in seconds that rise" in page.locator("#d2m-message").inner_text()
+    assert (
+        drawn_beats_s(page) == made[1]["beats_s"] and page.locator("#d2m-video video").is_visible() and len(made) == 2
+    )
+    page.close()
+
+
+def test_nothing_is_made_again_before_it_was_made(server: PageServer) -> None:
+    said = asked_by_hand(server, "_again", [None, "", 0, 1, False], event_data={"beats": [0, 1, 2]})
+    assert "no music to make again" in said
+    assert "no music to make again" in asked_by_hand(server, "_again", [None, "", 0, 1, False])
 
 
 def wait_for_result(page: Any) -> None:
@@ -116,7 +228,8 @@ def test_upload_to_result_to_download(server: PageServer, browser: Any, dance: P
     page.evaluate("document.querySelector('#d2m-video video').play()")
     page.wait_for_function("document.querySelector('#d2m-video video').currentTime > 0.3", timeout=30_000)
     assert abs(page.evaluate("document.querySelector('#d2m-video video').duration") - SECONDS) < 0.1
-    assert page.evaluate("document.querySelector('#d2m-waveform img').naturalWidth") > 600
+    assert "118.0 BPM, as you chose" in page.locator("#d2m-beats [data-d2m=sentence]").inner_text()
+    assert np.allclose(np.diff(drawn_beats_s(page)), 60 / 118, atol=2e-3)
     first = page.evaluate("document.querySelector('#d2m-video video').currentSrc")
     files = {}
     for kind in ("mp4", "wav"):
