@@ -86,21 +86,28 @@ class BeatGrid:
             raise BadInput(f"{path}: no such file; give a list of beats, one time in seconds on each line.")
         beats_s = _recorded_s(path) if path.suffix.lower() == ".json" else load_beats_s(path)
         try:
-            grid = BeatGrid(beats_s)
+            return BeatGrid(beats_s).over(seconds)
         except BadConfig as error:
             raise BadInput(f"{path}: {error}") from error
-        if beats_s[0] > seconds:
-            raise BadInput(
-                f"{path}: its first beat is at {beats_s[0]:.2f} s, expected beats of a dance that ends at {seconds:.2f} s; "
+
+    def over(self, seconds: float | int) -> "BeatGrid":
+        """`covering`, where these are a user's beats for a dance of `seconds`.
+
+        Raises:
+            BadConfig: when they begin after its end, or end more than two beats before it.
+        """
+        first_s, last_s = self.beats_s[0], self.beats_s[-1]
+        if first_s > seconds:
+            raise BadConfig(
+                f"beats: its first beat is at {first_s:.2f} s, expected beats of a dance that ends at {seconds:.2f} s; "
                 "give the list that belongs to this dance."
             )
-        missing_s = seconds - beats_s[-1]
-        if missing_s > 2 * 60 / grid.bpm:
-            raise BadInput(
-                f"{path}: its last beat is at {beats_s[-1]:.2f} s, expected beats up to the dance's end at {seconds:.2f} s; "
-                "add the missing ones, or give tempo= in their place."
+        if seconds - last_s > 2 * 60 / self.bpm:
+            raise BadConfig(
+                f"beats: its last beat is at {last_s:.2f} s, expected beats up to the dance's end at {seconds:.2f} s; "
+                "add the missing ones, or give a tempo in their place."
             )
-        return grid.covering(seconds)
+        return self.covering(seconds)
 
     def covering(self, seconds: float | int) -> "BeatGrid":
         """The same beats, the median interval of their first and last eight going on before 0 and after `seconds`."""

@@ -23,7 +23,8 @@ const isTempo = (bpm) => bpm >= LOWEST_BPM && bpm <= HIGHEST_BPM;
 const halfway = (beats) => beats.slice(1).map((time, at) => (time + beats[at]) / 2);
 
 function covering(beats) {
-  const first = median(steps(beats.slice(0, 9))), last = median(steps(beats.slice(-9))), all = [...beats];
+  const usual = (part) => Math.min(Math.max(median(steps(part)), 60 / HIGHEST_BPM), 60 / LOWEST_BPM);
+  const first = usual(beats.slice(0, 9)), last = usual(beats.slice(-9)), all = [...beats];
   while (all[0] > 0) all.unshift(all[0] - first);
   while (all[all.length - 1] < shown.seconds) all.push(all[all.length - 1] + last);
   return all;
@@ -138,7 +139,7 @@ function clickAhead() {
     tone.start(at);
     tone.stop(at + 0.06);
   }
-  clicked_s = until;
+  clicked_s = Math.max(clicked_s, until);  // the player's time may go back a little
 }
 setInterval(clickAhead, 40);
 for (const kind of ["play", "seeking"]) document.addEventListener(kind, () => { clicked_s = 0; }, true);
@@ -166,7 +167,7 @@ part("plot").addEventListener("click", (event) => {
 // The space bar taps while something plays, but not in a text field or on a button that was reached by the keyboard.
 for (const kind of ["keydown", "keyup"]) {
   document.addEventListener(kind, (event) => {
-    const target = event.target;
+    const target = event.target instanceof Element ? event.target : document.body;
     const isText = target.matches("textarea, select, [contenteditable], input:not([type=checkbox]):not([type=range])");
     if (event.code !== "Space" || !shown || !base.length || !isPlaying() || isText) return;
     if (target !== part("tap") && target.matches("button:focus-visible, [role=button]:focus-visible, input:focus-visible")) return;

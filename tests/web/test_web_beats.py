@@ -67,7 +67,7 @@ def test_beats_from_a_browser_are_checked() -> None:
         ([], "at least two times"), ([1.0], "at least two times"), ([0, 1, 0.5, 3], "that rise"),
         ([0, 1, float("nan")], "that rise"), ([0, 10**400], "expected times"), ([0, 1e300, 1.5e300], "BPM"),
         ([0, 2, 4], "30 BPM"), ([0.1 * number for number in range(31)], "600 BPM"),
-        (times[:3], "the dance's beginning to its end"), ([time - 20 for time in times], "its end at 3.00 s"),
+        (times[:3], "its last beat is at 0.50 s"), ([time + 20 for time in times], "its first beat is at 19.50 s"),
     ]  # fmt: skip
     for sent, said in bad:
         with pytest.raises(BadConfig, match=said) as raised:

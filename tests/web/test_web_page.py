@@ -119,8 +119,10 @@ TAP_AT = """taps => {
 
 NOTE_CLICKS = """() => {
   window.clicks = [];
+  const start = OscillatorNode.prototype.start;
   OscillatorNode.prototype.start = function (at) {
     window.clicks.push(document.querySelector("#d2m-video video").currentTime + at - this.context.currentTime);
+    start.call(this, at);
   };
 }"""
 
