@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2, pi
 
 import numpy as np
@@ -74,6 +74,15 @@ def tempo_phase(activation: Float[Tensor, "batch frame"], frame_rate: float | in
     return TempoPhase(searched[best], (-lag / (2 * pi)).remainder(1), strength)
 
 
+def with_beats(
+    cond: Float[Tensor, "*batch cond frame"], curve: Float[Tensor, "*batch frame"]
+) -> Float[Tensor, "*batch cond frame"]:
+    """A condition (`MotionRead.cond`) with a curve of beats in the place of the probabilities that were read."""
+    cond = cond.clone()
+    cond[..., -len(RHYTHM_CURVES), :] = curve.to(cond)
+    return cond
+
+
 @dataclass(frozen=True)
 class MotionRead:
     """What was read from windows of motion.
@@ -90,6 +99,12 @@ class MotionRead:
     pooled: Float[Tensor, "batch channel"]
     rhythm_logits: Float[Tensor, "batch 2 frame"]
     genre_logits: Float[Tensor, "batch 10"]
+
+    def on_beats(self, curve: Float[Tensor, "batch frame"]) -> "MotionRead":
+        """The same with a curve of beats in the place of the one that was read; accents stay those of the motion."""
+        logits = self.rhythm_logits.clone()
+        logits[:, 0] = curve.to(logits).logit(eps=1e-4)
+        return replace(self, cond=with_beats(self.cond, curve), rhythm_logits=logits)
 
 
 class BodyReader(nn.Module, ABC):

@@ -128,6 +128,9 @@ class CodecGenerator(MusicGenerator):
         reads = self.system.windows_read(motion, frames)
         probabilities = genre_probabilities(reads)
         genre = int(probabilities.argmax()) if request.genre is None else request.genre
+        if request.beats is not None:
+            curve = torch.from_numpy(request.beats.curve(frames, self.system.clock.latent_rate))
+            reads = [(where, read.on_beats(curve[None, where])) for where, read in reads]
         with self.device_config.running():
             codes = self.system.generate_long(
                 motion, genre, frames, SamplingSettings(**used), request.seed, None, request.progress, reads

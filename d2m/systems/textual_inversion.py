@@ -5,6 +5,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -18,6 +19,7 @@ from d2m.models.heads import UNKNOWN_GENRE
 from d2m.models.motion_reader import MotionRead, MotionReader
 from d2m.models.musicgen import FrozenMusicGen, SamplingSettings, TextCondition, Window, sampled_codes, windows_of
 from d2m.models.pseudo_words import BARE_PROMPT, PUBLISHED_PROMPT, PromptTokens, WordEncoder, checked_prompt
+from d2m.rhythm.grid import BeatGrid, beat_curve
 from d2m.rhythm.tracking import track_beats
 from d2m.systems.interface import (
     DanceReading,
@@ -269,6 +271,8 @@ class PromptedGenerator(MusicGenerator):
         batches = [windows[first : first + together] for first in range(0, len(windows), together)]
         shown = [self._shown(request.motion, batch) for batch in batches]
         reads = [self.system.read(motion) for motion in shown]
+        if request.beats is not None and words.reads_rhythm:
+            reads = [self._on_beats(read, batch, request.beats) for read, batch in zip(reads, batches, strict=True)]
         new = torch.tensor([one.frames - one.known for one in windows])  # frames that each window adds
         rows = torch.cat([read.genre_logits for read in reads]).float().softmax(dim=-1).cpu()
         probabilities = (rows * new[:, None]).sum(dim=0) / new.sum()
@@ -285,6 +289,13 @@ class PromptedGenerator(MusicGenerator):
             pieces += [row[None, :, one.known : one.frames] for row, one in zip(codes, batch, strict=True)]
         waveform = music.waveform(torch.cat(pieces, dim=-1))[0, :, : request.samples]
         return GeneratedMusic(waveform.float().cpu(), {"prompt": text, **sampling}, genre, probabilities)
+
+    def _on_beats(self, read: MotionRead, batch: list[Window], beats: BeatGrid) -> MotionRead:
+        """What was read of windows, with these beats in the place of their own."""
+        frames, rate = read.rhythm_logits.shape[-1], self.system.words.frame_rate
+        starts_s = [one.start / self.system.music.frame_rate for one in batch]
+        curves = np.stack([beat_curve(beats.beats_s - start_s, frames, rate) for start_s in starts_s])
+        return read.on_beats(torch.from_numpy(curves))
 
     def _shown(self, motion: Float[Tensor, "time 219"], batch: list[Window]) -> Float[Tensor, "window frame 219"]:
         """The motion of windows; after the dance's end the dancer stands still."""

@@ -20,7 +20,7 @@ from d2m.core.timeline import MOTION_FPS
 from d2m.models.device import DeviceConfig
 from d2m.models.heads import drop_genre
 from d2m.models.modality_readers import FrameReader, WholeRead, read_whole
-from d2m.models.motion_reader import BodyReader
+from d2m.models.motion_reader import BodyReader, with_beats
 from d2m.models.wavenet import WaveNet, held, mu_law_decoded, mu_law_encoded
 from d2m.models.wavenet_generation import generated_codes
 from d2m.rhythm.tracking import track_beats
@@ -206,8 +206,9 @@ class WaveNetGenerator(MusicGenerator):
             read = self.system.read_whole(request.motion.to(self.device_config.device), frames)
             probabilities = read.genre.cpu()
             genre = int(probabilities.argmax()) if request.genre is None else request.genre
-            codes = generated_codes(
-                network, read.cond, genre, request.samples, temperature, request.seed, request.progress
-            )
+            cond = read.cond
+            if request.beats is not None:
+                cond = with_beats(cond, torch.from_numpy(request.beats.curve(frames, float(self.system.frame_rate))))
+            codes = generated_codes(network, cond, genre, request.samples, temperature, request.seed, request.progress)
             waveform = mu_law_decoded(codes)[None]
         return GeneratedMusic(waveform.float().cpu(), {"temperature": temperature}, genre, probabilities)

@@ -75,7 +75,7 @@ def test_other_systems_leave_nothing_behind(name: str) -> None:
     music_generator.on(ELSEWHERE)
     features = swinging_features(90)
     with without_numbers():
-        assert 40 < music_generator.read(features).beats.bpm < 240
+        assert 40 < music_generator.read(features).beats.grid.bpm < 240
         made = music_generator.generate(GenerationRequest(features, None, 300))
         assert made.genre_probabilities.device == CPU
     assert made.waveform.device == CPU and made.waveform.dtype == torch.float32 and made.waveform.shape[1] >= 300

@@ -20,6 +20,7 @@ from d2m.models.motion_reader import MotionReader
 from d2m.models.token_decoder import (
     CONDITIONINGS,
     SamplingSettings,
+    TokenCondition,
     TokenDecoder,
     TokenSteps,
     drawn_tokens,
@@ -27,6 +28,7 @@ from d2m.models.token_decoder import (
 )
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
+from d2m.rhythm.grid import BeatGrid
 from d2m.systems.codec_transformer import CodecGenerator, CodecTransformer
 from d2m.systems.interface import GenerationRequest
 from d2m.training.run import fit
@@ -286,7 +288,7 @@ def test_the_whole_path_by_fit_and_facade(tmp_path: Path) -> None:
     made = model.music_generator.generate(GenerationRequest(features, 3, 25_000, seed=1, settings={"top_k": 5}))
     assert made.waveform.shape[1] >= 25_000 and made.settings == {"temperature": 1.0, "top_k": 5, "guidance": 1.5}
     assert made.genre == 3 and made.genre_probabilities.sum() == pytest.approx(1, abs=1e-5)
-    assert 40 < model.music_generator.read(features).beats.bpm < 240
+    assert 40 < model.music_generator.read(features).beats.grid.bpm < 240
     poses = np.zeros((70, 72), np.float32)
     poses[:, 56] = np.sin(np.arange(70) / 5)
     music, record = model.generate(Dance.from_smpl(poses, np.zeros((70, 3), np.float32), 60.0), seed=1, temperature=0.5)
@@ -340,3 +342,25 @@ def test_the_reader_runs_once_for_each_window() -> None:
     made = music_generator.generate(GenerationRequest(swinging_features(120), None, 86 * 512))
     assert rows == [1] * 4  # frames 0, 20, 40 and 46 on
     assert made.genre == int(made.genre_probabilities.argmax())
+
+
+def test_the_beats_that_are_given_are_the_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    reader = MotionReader(TemporalEncoder(16, (1, 2), attention_blocks=0))
+    system = CodecTransformer(reader, TokenDecoder(4, 1024, 18, 16, layers=1, heads=2), Timeline(22050, 512, 40))
+    music_generator, grid, conditions = CodecGenerator(system, {"codec": "demo"}), BeatGrid.regular(131, 0.1, 2), []
+    own = system.decoder.condition
+
+    def noted(cond: torch.Tensor, *rest: torch.Tensor) -> TokenCondition:
+        conditions.append(cond[0])
+        return own(cond, *rest)
+
+    monkeypatch.setattr(system.decoder, "condition", noted)
+    for beats in (None, grid):
+        music_generator.generate(GenerationRequest(swinging_features(120), 3, 86 * 512, beats=beats))
+    read, given = (conditions[: len(conditions) // 2], conditions[len(conditions) // 2 :])
+    curve, starts = grid.curve(86, 22050 / 512), (0, 20, 40, 46)
+    for cond, start in zip(given[:: len(given) // 4], starts, strict=True):
+        np.testing.assert_allclose(cond[-2], curve[start : start + 40], atol=1e-6)
+    for one, other in zip(read, given, strict=True):
+        assert torch.equal(one[:-2], other[:-2]) and torch.equal(one[-1], other[-1])

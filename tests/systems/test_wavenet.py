@@ -25,6 +25,8 @@ from d2m.models.wavenet import SILENCE, UPSAMPLINGS, FrameUpsampler, WaveNet, he
 from d2m.models.wavenet_generation import CachedWaveNet, CompiledWaveNet, drawn, generated_codes
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
+from d2m.rhythm.grid import BeatGrid
+from d2m.systems import wavenet
 from d2m.systems.interface import GenerationRequest
 from d2m.systems.wavenet import WaveNetGenerator, WaveNetSystem
 from d2m.training.run import fit
@@ -270,11 +272,27 @@ def test_what_a_composer_says(checkpoint: Path) -> None:
     asked = GenerationRequest(torch.from_numpy(features), 3, 100)
     assert music_generator.generate(asked).settings == {"temperature": 1.0}
     assert made.genre == 3 and abs(float(made.genre_probabilities.sum()) - 1) < 1e-5
-    assert 40 < music_generator.read(torch.from_numpy(features)).beats.bpm < 240
+    assert 40 < music_generator.read(torch.from_numpy(features)).beats.grid.bpm < 240
     with pytest.raises(BadConfig, match="temperature=-1: expected from 0"):
         music_generator.generate(GenerationRequest(torch.from_numpy(features), 3, 100, settings={"temperature": -1}))
     with pytest.raises(BadConfig, match="autoencoder=demo: a WaveNet makes its sound without one"):
         Dance2Music.load(checkpoint, autoencoder="demo")
+
+
+def test_the_beats_that_are_given_are_the_condition(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    music_generator, grid, conditions = Dance2Music.load(checkpoint).music_generator, BeatGrid.regular(97, 0.2, 3), []
+
+    def noted(network: Any, cond: Tensor, genre: int, samples: int, *rest: Any) -> Tensor:
+        conditions.append(cond)
+        return torch.zeros(samples, dtype=torch.long)
+
+    monkeypatch.setattr(wavenet, "generated_codes", noted)
+    for beats in (None, grid):
+        music_generator.generate(GenerationRequest(torch.from_numpy(moving(150, 3)), 3, 4321, beats=beats))
+    read, given = conditions
+    curve = grid.curve(read.shape[1], float(music_generator.system.frame_rate))
+    np.testing.assert_allclose(given[-2], curve, atol=1e-6)
+    assert torch.equal(read[:-2], given[:-2]) and torch.equal(read[-1], given[-1])
 
 
 def system_of(layout: DataSetLayout, *overrides: str) -> tuple[WaveNetSystem, dict[str, Any]]:
