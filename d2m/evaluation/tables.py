@@ -23,7 +23,7 @@ RHYTHM_TITLES = {
     "heard": "heard: the music's beats against those given",
 }
 """The rows of `rhythm`, which tell where sync is lost."""
-WITH_INTERVAL = tuple(metric.key for metric in HEADLINES[:2])
+WITH_INTERVAL = (*(metric.key for metric in HEADLINES[:2]), "tempo_related")
 
 
 def printed(value: float | None, digits: int = 2) -> str:

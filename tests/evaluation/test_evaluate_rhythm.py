@@ -83,6 +83,12 @@ def test_the_rows_are_printed_with_the_floors_of_motion(scores: Scores, tmp_path
     assert len({row.count("|") for row in rows if row.startswith("|")}) == 1
 
 
+def test_beats_that_a_user_moved_are_not_read() -> None:
+    beats_s = np.arange(4.0)
+    assert GivenBeats(beats_s, "read", 0.0).are_read and not GivenBeats(beats_s, "read", 0.5).are_read
+    assert not GivenBeats(beats_s, "file", 0.0).are_read and not GivenBeats(beats_s, "tempo", 0.0).are_read
+
+
 def test_music_that_says_nothing_has_no_such_rows(tmp_path: Path) -> None:
     root = write_folders(tmp_path)
     content = score_folders(root / "generated", root / "wavs", resamples=50, progress=False).to_json()
