@@ -1,8 +1,9 @@
 """The U-Net's condition, and the two ways of making it of a dance, behind one interface.
 
-`read(motion) -> Conditioned` runs the encoder, `with_genre(condition, genre) -> Condition` adds the genre, which may be one that
-was read. The aligned conditioner (ours) says at every latent frame what the body does at that moment; the published one gives
-the U-Net a bag of tokens and leaves it to attention to find the moment.
+`read(motion, beats) -> Conditioned` runs the encoder, `with_genre(condition, genre) -> Condition` adds the genre, which may be one
+that was read. The aligned conditioner (ours) says at every latent frame what the body does at that moment and where the beats
+are, which need not be the motion's; the published one gives the U-Net a bag of tokens and leaves it to attention to find the
+moment.
 """
 
 from abc import ABC, abstractmethod
@@ -94,14 +95,22 @@ class Conditioned:
 class Conditioner(nn.Module, ABC):
     """Motion and genre → condition. Genre 10 is unknown. The auxiliary heads never see the genre token."""
 
-    def forward(self, motion: MotionWindow, genre: Int[Tensor, " batch"]) -> Conditioned:
+    def forward(
+        self, motion: MotionWindow, genre: Int[Tensor, " batch"], beats: Float[Tensor, "batch frame"] | None = None
+    ) -> Conditioned:
         """Condition for windows of motion, and what was read of them."""
-        read = self.read(motion)
+        read = self.read(motion, beats)
         return replace(read, condition=self.with_genre(read.condition, genre))
 
     @abstractmethod
-    def read(self, motion: MotionWindow) -> Conditioned:
-        """Run the encoder; the condition has no genre yet."""
+    def read(self, motion: MotionWindow, beats: Float[Tensor, "batch frame"] | None = None) -> Conditioned:
+        """Run the encoder; the condition has no genre yet.
+
+        Args:
+            motion: windows.
+            beats: a bump of 1 around each beat that the music is to have (`d2m.rhythm.grid.BeatGrid.curve`), on the latent
+                frames; None: as the encoder reads them in the motion. The published conditioning knows no beats.
+        """
 
     @abstractmethod
     def with_genre(self, condition: Condition, genre: Int[Tensor, " batch"]) -> Condition:
@@ -132,6 +141,10 @@ class AlignedConditioner(Conditioner):
         level_channels: context channels at each U-Net level.
         input_channels: context channels concatenated to the U-Net's input.
         features: width of the U-Net's time features, to which the genre token is added.
+        motion_exchange: probability in training that a row is told another row's motion beside its own beats, so that the beats
+            are obeyed whatever the body does.
+        motion_dropout: probability in training that a row is told no motion.
+        beat_dropout: probability in training that a row is told no beats. Each part is dropped independently of the others.
     """
 
     def __init__(
@@ -142,9 +155,13 @@ class AlignedConditioner(Conditioner):
         level_channels: Sequence[int],
         input_channels: int,
         features: int,
+        motion_exchange: float | int = 0.0,
+        motion_dropout: float | int = 0.0,
+        beat_dropout: float | int = 0.0,
     ) -> None:
         super().__init__()
         self.encoder, self.clock = encoder, clock
+        self.motion_exchange, self.motion_dropout, self.beat_dropout = motion_exchange, motion_dropout, beat_dropout
         width = encoder.channels
         self.rhythm = RhythmHead(width)
         self.classifier = GenreClassifier(width)
@@ -158,22 +175,40 @@ class AlignedConditioner(Conditioner):
         self.null_input = nn.Parameter(torch.zeros(input_channels, 1))
         self.null_features = nn.Parameter(torch.zeros(features))
 
-    def read(self, motion: MotionWindow) -> Conditioned:
+    def read(self, motion: MotionWindow, beats: Float[Tensor, "batch frame"] | None = None) -> Conditioned:
         """Of windows that start with the first latent frame."""
         encoded = self.encoder(motion_channels(motion.features, motion.normalised))
         aligned = resampled(encoded, self.positions(encoded.device))
-        rhythm = self.rhythm(aligned)
-        # Detached: the curve keeps meaning the rhythm, whatever the denoiser would like it to mean.
-        cond = torch.cat([aligned, rhythm.detach().sigmoid().to(aligned)], dim=1)
+        rhythm, genre = self.rhythm(aligned), self.classifier(encoded)
+        # Detached: the curves keep meaning the rhythm, whatever the denoiser would like them to mean.
+        curves, pooled = rhythm.detach().sigmoid().to(aligned), encoded.mean(dim=-1)
+        detail = torch.cat([aligned, curves[:, 1:]], dim=1)  # in time, of the motion
+        told = curves[:, :1] if beats is None else beats[:, None].to(aligned)
+        if self.training and beats is not None:
+            batch = len(told)
+            other = torch.where(
+                self._chance(self.motion_exchange, told),
+                torch.randperm(batch, device=told.device),
+                torch.arange(batch, device=told.device),
+            )
+            detail, pooled = detail[other], pooled[other]
+            keep = 1 - self._chance(self.motion_dropout, told).to(aligned)
+            detail, pooled = detail * keep[:, None, None], pooled * keep[:, None]
+            told = told * (1 - self._chance(self.beat_dropout, told).to(aligned))[:, None, None]
+        cond = torch.cat([detail[:, :-1], told, detail[:, -1:]], dim=1)
         condition = Condition(
             is_uncond=torch.zeros(len(cond), dtype=torch.bool, device=cond.device),
             levels=tuple(
                 level(F.avg_pool1d(cond, stride)) for level, stride in zip(self.levels, self.strides, strict=True)
             ),
             input_channels=self.input(cond),
-            features=self.pooled(encoded.mean(dim=-1)),
+            features=self.pooled(pooled),
         )
-        return Conditioned(condition, self.classifier(encoded), rhythm)
+        return Conditioned(condition, genre, rhythm)
+
+    @staticmethod
+    def _chance(probability: float | int, rows: Tensor) -> Bool[Tensor, " _"]:
+        return torch.rand(len(rows), device=rows.device) < probability
 
     def with_genre(self, condition: Condition, genre: Int[Tensor, " batch"]) -> Condition:
         """Adds the genre's token to the features."""
@@ -247,8 +282,8 @@ class PublishedConditioner(Conditioner):
             raise BadConfig(f"genre_vectors={self.genre_vectors} needs a weight: genre_prompt=0.01, 0.1 or 0.2, not 0.")
         self.genre_token.freeze_to(read_genre_vectors(self.genre_vectors, self.genre_token.embedding.embedding_dim))
 
-    def read(self, motion: MotionWindow) -> Conditioned:
-        """Of windows of at most the encoder's frames."""
+    def read(self, motion: MotionWindow, beats: Float[Tensor, "batch frame"] | None = None) -> Conditioned:
+        """Of windows of at most the encoder's frames; beats are no part of the published condition."""
         tokens = self.encoder(motion.normalised if self.normalised else motion.features)
         logits, rhythm = self.encoder.genre_logits(tokens), None
         if self.rhythm is not None and self.clock is not None:

@@ -112,15 +112,15 @@ class RhythmHead(nn.Module):
     what the U-Net is conditioned on.
     """
 
-    def __init__(self, features: int, hidden: int = 64, groups: int = 8) -> None:
+    def __init__(self, features: int, hidden: int = 64, groups: int = 8, curves: int = len(RHYTHM_CURVES)) -> None:
         super().__init__()
         self.net = nn.Sequential(
             nn.GroupNorm(groups, features),
             nn.Conv1d(features, hidden, 5, padding=2),
             nn.GELU(),
-            nn.Conv1d(hidden, len(RHYTHM_CURVES), 5, padding=2),
+            nn.Conv1d(hidden, curves, 5, padding=2),
         )
 
-    def forward(self, x: Float[Tensor, "batch feature frame"]) -> Float[Tensor, "batch 2 frame"]:
-        """Logits of the curves in the order of `RHYTHM_CURVES`."""
+    def forward(self, x: Float[Tensor, "batch feature frame"]) -> Float[Tensor, "batch curve frame"]:
+        """Logits of the first curves of `RHYTHM_CURVES`."""
         return self.net(x)

@@ -1,4 +1,4 @@
-"""The rhythm reader: motion in, probabilities of a beat and of an accent at every moment out, and the genre; any length.
+"""The rhythm reader: motion in, the probability of a beat at every moment out, and the genre; any length.
 
 It sees a dance as a camera would: points of the body projected on an upright plane, from several sides one after the other, and
 averages what it reads. So two-dimensional recordings of real dancers teach it as well as bodies in three dimensions do, a film's
@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, pad
 
+from d2m.core.checkpoint import build, load_checkpoint, load_into, shipped_or_path
+from d2m.core.errors import BadConfig
 from d2m.core.timeline import MOTION_FPS
 from d2m.models.encoders import TemporalEncoder
 from d2m.models.heads import GenreClassifier, RhythmHead
@@ -27,6 +29,9 @@ POINTS = (
 
 READER_FPS = MOTION_FPS / TemporalEncoder.stride
 """Activations a second."""
+
+MIRRORED_POINTS = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11]
+"""Left and right exchanged."""
 
 _JOINTS = [JOINT_NAMES.index(name) for name in POINTS]
 _LEFT_HIP, _RIGHT_HIP = POINTS.index("left_hip"), POINTS.index("right_hip")
@@ -53,6 +58,12 @@ def projected(
     """The points on an upright plane that faces `yaw_rad`: to the right, and up."""
     across = torch.stack([yaw_rad.cos(), torch.zeros_like(yaw_rad), -yaw_rad.sin()], dim=-1)
     return torch.stack([(points * across[:, None, None]).sum(-1), points[..., 1]], dim=-1)
+
+
+def side_views(points: Float[Tensor, "1 time 13 3"], views: int) -> Float[Tensor, "{views} time 13 2"]:
+    """A dance seen from sides spread evenly over half a turn."""
+    yaws = torch.arange(views, device=points.device) * (pi / views)
+    return projected(points.expand(views, -1, -1, -1), yaws)
 
 
 def _smoothed(x: Float[Tensor, "batch time *part"], deviation_frames: float) -> Float[Tensor, "batch time *part"]:
@@ -91,17 +102,16 @@ class RhythmRead:
     """What was read in a dance.
 
     Args:
-        activation: probability of a beat and of an accent (a note's onset in music that fits) at the centre of each frame,
-            `READER_FPS` a second.
+        activation: probability of a beat at the centre of each frame, `READER_FPS` a second.
         genre_probabilities: in the order of `d2m.core.aist_names.GENRES`.
     """
 
-    activation: Float[np.ndarray, "2 frame"]
+    activation: Float[np.ndarray, " frame"]
     genre_probabilities: Float[Tensor, " 10"]
 
 
 class RhythmReader(nn.Module):
-    """Reads beats, accents and genre of a dance of any length.
+    """Reads beats and genre of a dance of any length.
 
     Args:
         encoder: of `point_channels`.
@@ -114,21 +124,19 @@ class RhythmReader(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder, self.views, self.window_s, self.hop_s = encoder, views, window_s, hop_s
-        self.rhythm, self.classifier = RhythmHead(encoder.channels), GenreClassifier(encoder.channels)
+        self.rhythm, self.classifier = RhythmHead(encoder.channels, curves=1), GenreClassifier(encoder.channels)
 
     def forward(
         self, points: Float[Tensor, "batch time 13 2"]
-    ) -> tuple[Float[Tensor, "batch 2 frame"], Float[Tensor, "batch 10"]]:
-        """Logits of the curves (`d2m.models.heads.RHYTHM_CURVES`) and of the genres, of windows seen from one side."""
+    ) -> tuple[Float[Tensor, "batch frame"], Float[Tensor, "batch 10"]]:
+        """Logits of beats and of genres, of windows seen from one side."""
         encoded = self.encoder(point_channels(points))
-        return self.rhythm(encoded), self.classifier(encoded)
+        return self.rhythm(encoded)[:, 0], self.classifier(encoded)
 
     @torch.no_grad()
     def read(self, features: Float[Tensor, "time 219"]) -> RhythmRead:
         """Read a whole dance at 60 fps."""
-        points = body_points(features[None].float())
-        yaws = torch.arange(self.views, device=points.device) * (pi / self.views)
-        return self.read_points(projected(points.expand(self.views, -1, -1, -1), yaws))
+        return self.read_points(side_views(body_points(features[None].float()), self.views))
 
     @torch.no_grad()
     def read_points(self, points: Float[Tensor, "view time 13 2"]) -> RhythmRead:
@@ -140,14 +148,32 @@ class RhythmReader(nn.Module):
         last = time - window
         hops = -(-last // (round(self.hop_s * MOTION_FPS) // stride * stride))
         starts = [round(last * k / hops / stride) * stride for k in range(hops + 1)] if hops else [0]
-        total = torch.zeros(2, time // stride, device=points.device)
+        total = torch.zeros(time // stride, device=points.device)
         weight, genre = torch.zeros(time // stride, device=points.device), torch.zeros(10, device=points.device)
         fade = torch.hann_window(window // stride + 2, periodic=False, device=points.device)[1:-1] + 1e-3
         for start in starts:
             rhythm, logits = self(points[:, start : start + window])
             at = slice(start // stride, (start + window) // stride)
-            total[:, at] += rhythm.float().mean(dim=0) * fade
+            total[at] += rhythm.float().mean(dim=0) * fade
             weight[at] += fade
             genre += logits.float().mean(dim=0)
         activation = (total / weight).sigmoid().cpu().numpy()
         return RhythmRead(activation, (genre / len(starts)).softmax(dim=-1).cpu())
+
+
+def load_reader(name_or_path: str) -> RhythmReader:
+    """The reader of a checkpoint: of one that was trained alone, or that a system carries.
+
+    Args:
+        name_or_path: of a shipped checkpoint, or a file.
+
+    Raises:
+        BadConfig: when there is no such checkpoint, or it has no reader.
+    """
+    found = load_checkpoint(shipped_or_path(name_or_path))
+    system = build(found.config.get("system"), found.path)
+    load_into(system, found)
+    reader = getattr(system, "reader", None)
+    if not isinstance(reader, RhythmReader):
+        raise BadConfig(f"{found.path}: holds no rhythm reader; give a checkpoint of experiment=rhythm_reader.")
+    return reader

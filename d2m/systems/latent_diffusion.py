@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from d2m.core.errors import BadConfig
 from d2m.core.timeline import MOTION_FPS, Timeline
 from d2m.diffusion.guidance import guided
 from d2m.diffusion.inversion import sampled_from
@@ -25,6 +26,9 @@ from d2m.models.heads import drop_genre
 from d2m.models.unet import ConditionedUNet
 from d2m.motion.augmentation import MotionAugmentation
 from d2m.motion.features import Normalizer
+from d2m.rhythm.grid import BeatGrid, BeatReading
+from d2m.rhythm.reader import READER_FPS, RhythmRead, RhythmReader, body_points, load_reader, side_views
+from d2m.rhythm.tracking import track_beats
 from d2m.systems.interface import GenerationSettings, LatentRequest, evaluating
 from d2m.systems.training_system import (
     LossWeights,
@@ -43,13 +47,17 @@ class WindowsRead:
     Args:
         plans: where each dance's windows lie.
         read: a row for each window, dance after dance; its condition has no genre yet.
+        genres: of each dance, as the system's rhythm reader reads it; None where it has none.
     """
 
     plans: list[WindowPlan]
     read: Conditioned
+    genres: list[Float[Tensor, " 10"]] | None = None
 
     def genre_probabilities(self) -> list[Float[Tensor, " 10"]]:
-        """Of each dance, averaged over its windows."""
+        """Of each dance; averaged over its windows where there is no rhythm reader."""
+        if self.genres is not None:
+            return self.genres
         rows = self.read.genre_logits.float().softmax(dim=-1).split([len(plan.starts) for plan in self.plans])
         return [probabilities.mean(dim=0).cpu() for probabilities in rows]
 
@@ -79,6 +87,11 @@ class GeneratedLatent:
     genre_probabilities: Float[Tensor, " 10"]
 
 
+def beats_of(read: RhythmRead) -> BeatReading:
+    """The beats tracked on what a rhythm reader read of a whole dance."""
+    return track_beats(read.activation, READER_FPS)
+
+
 Sampler = Callable[..., Tensor]
 
 KEYS_VALUES_BYTES = 2**30
@@ -96,6 +109,10 @@ class LatentDiffusion(TrainedSystem):
         clock: of the autoencoder whose latents these are.
         normalizer: of motion features; fitted by `fit_statistics`, or loaded with a checkpoint.
         optimization, loss_weights, generation, augmentation: settings; no augmentation where None.
+        reader: of beats and genre, over the whole dance; trained on its own (`d2m.systems.rhythm_reading`) and never here. None:
+            the conditioner's own heads read them, window by window.
+        reader_weights: the reader's at the start of a training: a shipped checkpoint's name, or a path.
+        beat_jitter_s: standard deviation of what all beats of a training window are early or late, as tracked ones are.
         condition_dropout: probability that all of a row's condition is dropped in training.
         genre_dropout: probability that only its genre is.
         standardise_latents: whether diffusion sees latents of zero mean and unit deviation; the published system's does not.
@@ -116,6 +133,9 @@ class LatentDiffusion(TrainedSystem):
         loss_weights: LossWeights | None = None,
         generation: GenerationSettings | None = None,
         augmentation: MotionAugmentation | None = None,
+        reader: RhythmReader | None = None,
+        reader_weights: str | None = None,
+        beat_jitter_s: float | int = 0.01,
         condition_dropout: float = 0.1,
         genre_dropout: float = 0.1,
         standardise_latents: bool = True,
@@ -127,7 +147,10 @@ class LatentDiffusion(TrainedSystem):
         self.normalizer = normalizer or Normalizer()
         self.loss_weights = loss_weights or LossWeights()
         self.generation = generation or GenerationSettings()
-        self.augmentation = augmentation
+        self.augmentation, self.reader, self.reader_weights = augmentation, reader, reader_weights
+        self.beat_jitter_s = beat_jitter_s
+        if reader is not None:
+            reader.requires_grad_(False)
         self.condition_dropout, self.genre_dropout = condition_dropout, genre_dropout
         self.standardise_latents = standardise_latents
         self.register_buffer("latent_mean", torch.zeros(unet.in_channels))
@@ -148,15 +171,19 @@ class LatentDiffusion(TrainedSystem):
     # Training
 
     def setup(self, stage: str) -> None:
-        """Let the conditioner read its files, before a resumed training's checkpoint has the last word."""
+        """Let conditioner and reader read their files, before a resumed training's checkpoint has the last word."""
         if stage == "fit":
             self.conditioner.prepare()
+            if self.reader is not None and self.reader_weights is not None:
+                self.reader.load_state_dict(load_reader(self.reader_weights).state_dict())
 
     def compute_losses(
         self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, and the weighted sum as `loss`."""
-        conditioned = self.conditioned(batch["features"], batch["genre"], training)
+        rhythm = batch.get("rhythm")
+        beats = None if rhythm is None or self.reader is None else self._told(rhythm[:, 0], training)
+        conditioned = self.conditioned(batch["features"], batch["genre"], training, beats)
         condition = conditioned.condition
         if training:
             condition = self.conditioner.cfg_dropout(condition, self.condition_dropout)
@@ -171,8 +198,12 @@ class LatentDiffusion(TrainedSystem):
         parts["genre_accuracy"] = genre_accuracy(conditioned.genre_logits, batch["genre"])
         return parts
 
-    def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch 2 frame"], float] | None:
-        """On the latent frames, where the conditioner has a rhythm head."""
+    def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch curve frame"], float] | None:
+        """By the rhythm reader, else on the latent frames, where the conditioner has a rhythm head."""
+        if self.reader is not None:
+            features = batch["features"]
+            sides = [side_views(body_points(one[None].float()), self.reader.views) for one in features]
+            return torch.stack([self.reader(side)[0].mean(dim=0) for side in sides])[:, None], READER_FPS
         logits = self.conditioner.read(self.motion_window(batch["features"], training=False)).rhythm_logits
         return None if logits is None else (logits, self.clock.latent_rate)
 
@@ -203,11 +234,25 @@ class LatentDiffusion(TrainedSystem):
         return MotionWindow(features, normalised)
 
     def conditioned(
-        self, features: Float[Tensor, "batch time 219"], genre: Int[Tensor, " batch"], training: bool
+        self,
+        features: Float[Tensor, "batch time 219"],
+        genre: Int[Tensor, " batch"],
+        training: bool,
+        beats: Float[Tensor, "batch frame"] | None = None,
     ) -> Conditioned:
         """The condition of windows; augmented, and some genres dropped, in training."""
         motion = self.motion_window(features, training)
-        return self.conditioner(motion, drop_genre(genre, self.genre_dropout) if training else genre)
+        return self.conditioner(motion, drop_genre(genre, self.genre_dropout) if training else genre, beats)
+
+    def _told(self, curves: Float[Tensor, "batch frame"], training: bool) -> Float[Tensor, "batch frame"]:
+        """The true beats, in training early or late by a little, each row by its own."""
+        if not training or not self.beat_jitter_s:
+            return curves
+        frames = torch.arange(curves.shape[-1], device=curves.device)
+        late = torch.randn(len(curves), 1, device=curves.device) * self.beat_jitter_s * self.clock.latent_rate
+        at = (frames - late).clamp(0, len(frames) - 1)
+        before = at.floor().long().clamp(max=len(frames) - 2)
+        return torch.lerp(curves.gather(1, before), curves.gather(1, before + 1), (at - before).to(curves))
 
     # Generation
 
@@ -264,8 +309,27 @@ class LatentDiffusion(TrainedSystem):
             [self.motion_windows(one.features, plan) for one, plan in zip(requests, plans, strict=True)]
         )
         with evaluating(self):
-            reads = [self.conditioner.read(self.motion_window(rows, False)) for rows in windows.split(settings.batch)]
-        return WindowsRead(plans, reduce(Conditioned.joined, reads))
+            found = None if self.reader is None else [self.reader.read(one.features) for one in requests]
+            curves = []
+            for number, (one, plan) in enumerate(zip(requests, plans, strict=True)):
+                grid = one.beats if found is None or one.beats else beats_of(found[number]).grid
+                curves.append(None if grid is None else self.beat_windows(grid, plan).to(windows))
+            if any(curve is None for curve in curves) and any(curve is not None for curve in curves):
+                raise BadConfig(
+                    "beats: given for some of the dances; this checkpoint reads none, so give them for all."
+                )
+            beats = None if curves[0] is None else torch.cat(curves)
+            reads = [
+                self.conditioner.read(self.motion_window(windows[rows], False), None if beats is None else beats[rows])
+                for rows in (slice(first, first + settings.batch) for first in range(0, len(windows), settings.batch))
+            ]
+        genres = None if found is None else [one.genre_probabilities for one in found]
+        return WindowsRead(plans, reduce(Conditioned.joined, reads), genres)
+
+    def beat_windows(self, grid: BeatGrid, plan: WindowPlan) -> Float[Tensor, "window frame"]:
+        """The rhythm curve of each window of latent frames."""
+        curve = torch.from_numpy(grid.curve(plan.total_frames, self.clock.latent_rate)).float()
+        return torch.stack([curve[start : start + plan.window_frames] for start in plan.starts])
 
     def denoiser(self, read: WindowsRead, genres: Sequence[int], settings: GenerationSettings) -> Denoiser:
         """What denoises one latent [1 channel frame] in which the dances' latents follow each other, each with its genre."""

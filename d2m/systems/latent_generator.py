@@ -29,7 +29,7 @@ from d2m.systems.interface import (
     LatentRequest,
     MusicGenerator,
 )
-from d2m.systems.latent_diffusion import KEYS_VALUES_BYTES, GeneratedLatent, LatentDiffusion
+from d2m.systems.latent_diffusion import KEYS_VALUES_BYTES, GeneratedLatent, LatentDiffusion, beats_of
 
 LARGEST_BATCH = 32
 """Windows at once; more gain no time."""
@@ -114,7 +114,10 @@ class LatentGenerator(MusicGenerator):
         self.dmae.to(device_config.device)
 
     def read(self, motion: Float[Tensor, "time 219"]) -> DanceReading | None:
-        """Genre and beats, averaged over the dance's windows."""
+        """Genre and beats, by the system's rhythm reader; averaged over the windows of the dance where it has none."""
+        if self.system.reader is not None:
+            found = self.system.reader.read(motion.to(self.device_config.device))
+            return DanceReading(found.genre_probabilities, beats_of(found))
         frames = max(1, int(len(motion) / MOTION_FPS * self.dmae.clock.latent_rate))
         asked = LatentRequest(motion.to(self.device_config.device), frames)
         read = self.system.read([asked], self.system.generation)

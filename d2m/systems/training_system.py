@@ -211,15 +211,15 @@ class TrainedSystem(lightning.LightningModule, ABC):
     def optimized(self) -> tuple[nn.Module, nn.Module]:
         """What reads the motion and what makes the music: each has its own settings of the optimiser."""
 
-    def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch 2 frame"], float] | None:
-        """Rhythm curves that the system reads in a batch's motion, as logits, and their frames a second; None: it reads none."""
+    def read_rhythm(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "batch curve frame"], float] | None:
+        """Rhythm curves, the beat first, that the system reads in a batch's motion, as logits, and their frames a second; None: it reads none."""
         return None
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Loss of one batch; logs its parts."""
         parts = self.compute_losses(batch, training=True)
         logged = {f"train/{name}": part.detach() for name, part in parts.items()}
-        self.log_dict(logged, batch_size=len(batch["features"]), prog_bar=False)
+        self.log_dict(logged, batch_size=len(batch["genre"]), prog_bar=False)
         self.log("loss", parts["loss"].detach(), prog_bar=True, logger=False)
         return parts["loss"]
 
@@ -229,7 +229,7 @@ class TrainedSystem(lightning.LightningModule, ABC):
         # NaN is what a batch cannot tell, such as the accuracy where no genre is known: it does not count.
         logged = {f"val/{name}": part for name, part in parts.items() if not part.isnan()}
         logged["val/loss"] = parts["loss"]
-        self.log_dict(logged, batch_size=len(batch["features"]))
+        self.log_dict(logged, batch_size=len(batch["genre"]))
 
     def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """AdamW and its schedule, one learning rate per step."""

@@ -1,6 +1,7 @@
 """Whether a run's folder may be gone on with: same settings, a whole checkpoint that fits; said in one sentence if not."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import atomic_write, writable_folder
 from d2m.core.registry import build_own
 from d2m.models.conditioner import Condition, Conditioned
+from d2m.models.device import has_bfloat16
 from d2m.training.checkpointing import BestCheckpoint, LastCheckpoint, StepSeeds, StopRequest, WholeFileIO
 
 FREE_SETTINGS = {"data.root", "data.in_memory", "data.workers"}
@@ -174,7 +176,10 @@ def fit(config: DictConfig) -> LightningModule:
         check_fits(last, system)
         print(f"resuming from {last}")
     elif config.init_from:
-        load_into(system, load_checkpoint(shipped_or_path(config.init_from)))
+        found = load_checkpoint(shipped_or_path(config.init_from))
+        # an earlier system had no rhythm reader of its own: this one's comes from system.reader_weights
+        own = {name: tensor for name, tensor in system.state_dict().items() if name.startswith("reader.")}
+        load_into(system, replace(found, state={**own, **found.state}))
         print(f"starting from the weights of {config.init_from}")
     if rank_zero_only.rank == 0:
         with atomic_write(writable_folder(out) / "config.yaml") as temporary:
@@ -219,6 +224,19 @@ def _system(config: DictConfig, data: Any) -> LightningModule:
     return system
 
 
+def _precision(config: DictConfig) -> str:
+    """The precision asked for, or float32 where training is on a processor that has no bfloat16: emulated, it takes 8 times as
+    long."""
+    asked = str(config.trainer.get("precision", "32-true"))
+    accelerator = config.trainer.get("accelerator", "auto")
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
+    if not (asked.startswith("bf16") and on_cpu) or has_bfloat16():
+        return asked
+    if rank_zero_only.rank == 0:
+        print(f"note: trainer.precision={asked}, but this processor has no bfloat16; training in float32.")
+    return "32-true"
+
+
 def _trainer(config: DictConfig, out: Path) -> Trainer:
     settings, folder = config.checkpoint, out / "checkpoints"
     callbacks: list[Any] = [StepSeeds(config.seed), LearningRateMonitor("step")]
@@ -233,11 +251,13 @@ def _trainer(config: DictConfig, out: Path) -> Trainer:
         )
     if settings.monitor:
         callbacks += [BestCheckpoint(folder, settings.monitor, settings.mode)]
+    own = {"precision": _precision(config)}
     loggers = [CSVLogger(out, name="csv", flush_logs_every_n_steps=1), TensorBoardLogger(out, name="tensorboard")]
     sharded = {"strategy": ShardedStrategy()} if config.trainer.get("strategy") == "fsdp" else {}
     return build_own(
         config.trainer,
         **sharded,
+        **own,
         callbacks=callbacks,
         logger=loggers,
         plugins=[WholeFileIO()],

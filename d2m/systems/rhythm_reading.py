@@ -1,0 +1,69 @@
+"""Training of the rhythm reader alone, on motions and beats: the fast check of a data set, and the start of every other system."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from d2m.core.timeline import MOTION_FPS
+from d2m.metrics.beats import beat_f
+from d2m.rhythm.grid import BeatGrid
+from d2m.rhythm.reader import READER_FPS, RhythmReader, side_views
+from d2m.rhythm.tracking import track_beats
+from d2m.systems.training_system import LossWeights, OptimizerSettings, TrainedSystem, genre_accuracy, genre_loss
+
+TOLERANCE_S, SAME_TEMPO = 0.07, 0.02
+
+
+class RhythmReading(TrainedSystem):
+    """A rhythm reader in training.
+
+    A batch is a dict: `points` [batch time 13 2] at 60 fps, `beats` [batch frame] in [0, 1], `genre` Int[batch]. It is
+    validated on whole dances: `val/read_beat_f`, one-to-one beat F at ±70 ms of the tracked beats, and `val/tempo`, the share of
+    dances whose tempo is right within 2 %.
+
+    Args:
+        reader: to be trained.
+        optimization: settings of the optimiser.
+        loss_weights: of which `genre` and `rhythm` are used.
+    """
+
+    def __init__(
+        self,
+        reader: RhythmReader,
+        optimization: OptimizerSettings | None = None,
+        loss_weights: LossWeights | None = None,
+    ) -> None:
+        super().__init__(optimization)
+        self.reader, self.loss_weights = reader, loss_weights or LossWeights()
+
+    def compute_losses(
+        self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of beats and genre."""
+        logits, genre = self.reader(batch["points"])
+        beats = F.binary_cross_entropy_with_logits(logits.float(), batch["beats"])
+        parts = {"rhythm": beats, "genre": genre_loss(genre, batch["genre"])}
+        weighted = [getattr(self.loss_weights, name) * part for name, part in parts.items()]
+        return {**parts, "loss": torch.stack(weighted).sum(), "genre_accuracy": genre_accuracy(genre, batch["genre"])}
+
+    def optimized(self) -> tuple[nn.Module, nn.Module]:
+        """The reader; nothing makes music."""
+        return self.reader, nn.Identity()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Read a whole dance, `points` [time 13 2|3], `beats_s`, `genre`, and score it."""
+        points, seconds = batch["points"][None], len(batch["points"]) / MOTION_FPS
+        read = self.reader.read_points(points if points.shape[-1] == 2 else side_views(points, self.reader.views))
+        beats = track_beats(read.activation, READER_FPS)
+        true_s = batch["beats_s"].cpu().numpy()
+        true_s = true_s[true_s < seconds]
+        same_tempo = abs(beats.grid.bpm / BeatGrid(true_s).bpm - 1) <= SAME_TEMPO
+        scores = {
+            "val/read_beat_f": beat_f(true_s, beats.grid.within(seconds), TOLERANCE_S),
+            "val/tempo": float(same_tempo),
+            "val/genre_accuracy": float(int(read.genre_probabilities.argmax()) == int(batch["genre"])),
+        }
+        self.log_dict(scores, batch_size=1, prog_bar=True)
