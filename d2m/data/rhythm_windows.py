@@ -150,10 +150,19 @@ def _filmed(points: Float[np.ndarray, "time 13 3"], rng: np.random.Generator) ->
     return np.stack([x, y], axis=-1)
 
 
-def _whole(sequence: BeatSequence) -> dict[str, Tensor | str]:
-    """A validation batch: one whole dance."""
-    points, beats_s = torch.from_numpy(sequence.points), torch.from_numpy(sequence.beats_s)
-    return {"points": points, "beats_s": beats_s, "genre": torch.tensor(sequence.genre), "name": sequence.name}
+class WholeDances(Dataset):
+    """Validation batches: one whole dance each."""
+
+    def __init__(self, sequences: Sequence[BeatSequence]) -> None:
+        self.sequences = sequences
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def __getitem__(self, number: int) -> dict[str, Tensor | str]:
+        one = self.sequences[number]
+        points, beats_s = torch.from_numpy(one.points), torch.from_numpy(one.beats_s)
+        return {"points": points, "beats_s": beats_s, "genre": torch.tensor(one.genre), "name": one.name}
 
 
 class AugmentedWindows(Dataset):
@@ -275,4 +284,4 @@ class RhythmWindows(Windows):
 
     def val_dataloader(self) -> DataLoader:
         """Whole dances, one by one."""
-        return DataLoader(self.val, batch_size=None, collate_fn=_whole, **self._options())
+        return DataLoader(WholeDances(self.val), batch_size=None, **self._options())
