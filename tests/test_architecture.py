@@ -117,6 +117,7 @@ SHARED_BY_SYSTEMS = {"interface", "training_system"}
 FAMILIES = {
     "latent_diffusion": {"latent_generator", "editing", "distillation"},
     "autoencoder": set(),
+    "rhythm_reading": set(),
     "codec_transformer": set(),
     "wavenet": set(),
     "textual_inversion": set(),

@@ -28,14 +28,15 @@ class TempoPrior:
 
     Args:
         centre_bpm, octaves: centre and standard deviation of the tempo; songs that are danced to at 80 to 135 BPM lie within one.
-        weight: of the prior over the whole dance beside the evidence of the activation.
+        weight: of the prior beside the evidence that a second of the activation brings (moments that follow each other are
+            no independent witnesses, so a long dance does not outvote the prior).
         drift: cost of a change of tempo by one step (1.5 %) from beat to beat.
         jitter_s: standard deviation of a beat's time around one period after the beat before.
     """
 
     centre_bpm: float = 105.0
     octaves: float = 0.35
-    weight: float = 1.0
+    weight: float = 0.3
     drift: float = 4.0
     jitter_s: float = 0.015
 
@@ -45,17 +46,16 @@ _FARTHEST = 3
 """Hundredths of a second that a beat may be early or late."""
 
 
-def beat_evidence(
-    activation: Float[np.ndarray, " frame"], frame_rate: float | int, baseline: float | None = None
-) -> Float[np.ndarray, " step"]:
-    """Log-odds of a beat against the activation's own level, averaged over the width of a beat, on hundredths of a second."""
+def beat_evidence(activation: Float[np.ndarray, " frame"], frame_rate: float | int) -> Float[np.ndarray, " step"]:
+    """Log-odds of a beat against the activation's own level (half a deviation above its mean), averaged over the width of a
+    beat, on hundredths of a second."""
     probability = np.clip(np.asarray(activation, float), 1e-3, 1 - 1e-3)
     logits = np.log(probability / (1 - probability))
     steps = int(np.ceil(len(activation) / frame_rate * STEPS_PER_S))
     centre_s = (np.arange(len(activation)) + 0.5) / frame_rate
     fine = np.interp((np.arange(steps) + 0.5) / STEPS_PER_S, centre_s, logits)
     fine = gaussian_filter1d(fine, BEAT_WIDTH_S * STEPS_PER_S, mode="nearest")
-    return fine - (float(fine.mean()) if baseline is None else baseline)
+    return fine - float(logits.mean() + 0.5 * logits.std())
 
 
 def track_beats(
@@ -106,7 +106,7 @@ def grid_score(grid: BeatGrid, evidence: Float[np.ndarray, " step"], prior: Temp
     seconds = len(evidence) / STEPS_PER_S
     at = grid.within(seconds) * STEPS_PER_S - 0.5
     found = float(np.interp(at, np.arange(len(evidence)), evidence).sum()) if len(at) else 0.0
-    return (found + prior.weight * float(_log_prior(np.array([grid.bpm]), prior)[0])) / seconds
+    return found / seconds + prior.weight * float(_log_prior(np.array([grid.bpm]), prior)[0])
 
 
 def _log_prior(bpm: Float[np.ndarray, " tempo"], prior: TempoPrior) -> Float[np.ndarray, " tempo"]:
@@ -129,7 +129,7 @@ def _viterbi(evidence: Float[np.ndarray, " step"], prior: TempoPrior) -> Float[n
     steps, period = len(evidence), 60 / _TEMPI_BPM * STEPS_PER_S
     delays = np.arange(-_FARTHEST, _FARTHEST + 1)
     late = -0.5 * (((np.round(period)[:, None] + delays) - period[:, None]) / (prior.jitter_s * STEPS_PER_S)) ** 2
-    prior_by_beat = prior.weight * _log_prior(_TEMPI_BPM, prior) * period / steps
+    prior_by_beat = prior.weight * _log_prior(_TEMPI_BPM, prior) * period / STEPS_PER_S
     lag = np.round(period).astype(int)[:, None] + delays  # [tempo delay]
     tempi, pad = len(_TEMPI_BPM), int(lag.max()) + 1
     at_once = int(lag.min())  # steps of which none can be the beat before another
