@@ -75,7 +75,7 @@ def _smoothed(x: Float[Tensor, "batch time *part"], deviation_frames: float) -> 
     return smooth[:, 0].unflatten(0, (len(x), -1)).transpose(1, 2).reshape(x.shape)
 
 
-def point_channels(points: Float[Tensor, "batch time 13 2"]) -> Float[Tensor, "batch {POINT_CHANNELS} time"]:
+def point_channels(points: Float[Tensor, "batch time 13 2"]) -> Float[Tensor, "batch 81 time"]:
     """What the encoder looks at, in body heights: where each point is from the hips, how fast it moves, and the hips' height.
 
     Args:
