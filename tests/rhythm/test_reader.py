@@ -67,7 +67,9 @@ def test_recordings_are_read_and_bad_ones_refused(tmp_path) -> None:
     np.savez(tmp_path / "gHO_sFM_cAll_d19_mHO1_ch02.npz", keypoints2d=seen, fps=30.0, beats=np.array([0.1, 0.6]))
     found = load_recording(tmp_path / "gHO_sFM_cAll_d19_mHO1_ch02.npz")
     assert found.points.shape == (180, len(POINTS), 2) and found.genre == 7
-    assert found.points[0, POINTS.index("left_knee"), 1] == pytest.approx(-seen[0, COCO.index("left_knee"), 1], rel=1e-5)
+    assert found.points[0, POINTS.index("left_knee"), 1] == pytest.approx(
+        -seen[0, COCO.index("left_knee"), 1], rel=1e-5
+    )
     for name, content in {
         "no_beats": {"keypoints2d": seen, "fps": 30.0},
         "no_points": {"beats": np.array([0.1, 0.6]), "fps": 30.0},
