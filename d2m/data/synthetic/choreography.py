@@ -23,7 +23,7 @@ BODY_CHANNELS = (
 )  # fmt: skip
 """Pelvis: dip down, sway left, shift forward, go_x/go_z where the dancer stands, turn left, lean forward, tilt to the
 left. Spine: hunch forward, side-bend left, twist left, chest out, rib cage slid left. Head: nod down, look left, cock left.
-`groove` scales the genre's bounce."""
+`groove` scales the genre's bounce (`phases`)."""
 
 ARM_CHANNELS = ("raise", "front", "roll", "elbow", "wrist", "shrug")
 """Upper arm above the horizontal, towards the front; roll of the forearm's plane (negative: up); elbow and wrist flexion;
@@ -41,8 +41,9 @@ LIMITS_DEG_OR_M: dict[str, tuple[Real, Real]] = {
 }  # fmt: skip
 """Anatomical limits of every channel: what a healthy adult can do."""
 
-EASES = {"smooth": None, "late": 0.36, "hit": 0.2, "whip": 0.13, "early": -0.3}
-"""How a part gets to its key: `smooth` uses all the time since the key before, the others wait and then take that many
+EASES = {"smooth": None, "flow": None, "late": 0.36, "hit": 0.2, "whip": 0.13, "early": -0.3}
+"""How a part gets to its key: `smooth` uses all the time since the key before, and so does `flow`, which does not rest at
+a key that lies on its way, the others wait and then take that many
 seconds before the arrival; a negative figure leaves at once, arrives after that many seconds, and holds."""
 
 ARMS: dict[str, tuple[Real, Real, Real, Real, Real]] = {
@@ -138,7 +139,7 @@ class Vocabulary:
 
     Args:
         moves: at least six.
-        groove: bounce that runs below all moves: keys within one beat (body channels only, values added).
+        groove: what trunk and head do with the bounce: keys counted from where the pelvis is lowest (values added).
         bar_weights: how strongly the groove falls on beats 1 to 4 of a bar.
         ease: how this genre gets to a key unless the key says otherwise.
         rest: arms at rest, left and right.
@@ -162,7 +163,9 @@ class Vocabulary:
 # Timelines: keys of moves laid out in time and read off at every frame.
 #
 # A timeline knows nothing of beats. Between two keys of a channel lies one minimum-jerk movement (Flash & Hogan 1985,
-# a fifth-order polynomial at rest at both ends), that fills the whole interval or only its end or its start.
+# a fifth-order polynomial at rest at both ends), that fills the whole interval or only its end or its start; or one that
+# flows, a cubic that passes through keys on its way at speed (Fritsch & Butland 1984: the harmonic mean of the speeds
+# on both sides, so it never overshoots) and turns at the others without resting.
 
 
 _CLOSEST_KEYS_S = 0.07
@@ -207,19 +210,31 @@ def _within_reach(key_s: Float[np.ndarray, " key"], value: Float[np.ndarray, " k
     return np.array(reached)
 
 
+def _passing_speed(
+    key_s: Float[np.ndarray, " key"], value: Float[np.ndarray, " key"], flows: Float[np.ndarray, " key"]
+) -> Float[np.ndarray, " key"]:
+    """Speed at each key: 0 at turning points, at both ends, and where a movement that rests begins or ends."""
+    slope = np.diff(value) / np.diff(key_s)
+    before, after = slope[:-1], slope[1:]
+    same = (before * after > 0) & (flows[1:-1] > 0) & (flows[2:] > 0)
+    speed = np.zeros(len(value))
+    speed[1:-1][same] = 2 * before[same] * after[same] / (before[same] + after[same])
+    return speed
+
+
 @dataclass
 class KeyframeTrack:
-    """Keys per channel, in any order: (time in s, value, time in motion in s)."""
+    """Keys per channel, in any order: (time in s, value, time in motion in s, whether the movement to it flows)."""
 
-    keys: dict[str, list[tuple[float, Real, float]]] = field(default_factory=dict)
+    keys: dict[str, list[tuple[float, Real, float, bool]]] = field(default_factory=dict)
 
     def add(
         self, channel: str, time_s: float, value: Real, ease: str, longest_s: float, sharpness: float = 1.0
     ) -> None:
-        """Arrive at `value` at `time_s`; `longest_s` bounds a `smooth` movement."""
+        """Arrive at `value` at `time_s`; `longest_s` bounds a `smooth` or `flow` movement."""
         seconds = EASES[ease]
         moving = longest_s if seconds is None else seconds * sharpness
-        self.keys.setdefault(channel, []).append((time_s, value, moving))
+        self.keys.setdefault(channel, []).append((time_s, value, moving, ease == "flow"))
 
     def last(self, channel: str, default: Real) -> Real:
         """Value of the key of `channel` that was added last."""
@@ -231,15 +246,25 @@ class KeyframeTrack:
             return np.full(len(time_s), float(default))
         table = np.array(sorted(self.keys[channel]))
         kept = np.append(np.diff(table[:, 0]) > _CLOSEST_KEYS_S, True)
-        key_s, value, moving = table[kept].T
+        key_s, value, moving, flows = table[kept].T
         later = np.clip(np.searchsorted(key_s, time_s, side="right"), 1, max(len(key_s) - 1, 1))
         if len(key_s) == 1:
             return np.full(len(time_s), value[0])
         value = _within_reach(key_s, value)
         least_s = np.abs(np.diff(value, prepend=value[0])) / _FASTEST_DEG_PER_S
         moving = np.where(np.abs(moving) < least_s, np.copysign(least_s, moving), moving)
-        done = minimum_jerk(_time_done(time_s, key_s[later - 1], key_s[later], moving[later]))
-        return value[later - 1] + done * (value[later] - value[later - 1])
+        share = _time_done(time_s, key_s[later - 1], key_s[later], moving[later])
+        way = value[later] - value[later - 1]
+        rested = value[later - 1] + minimum_jerk(share) * way
+        if not flows.any():
+            return rested
+        interval_s = np.diff(key_s, prepend=key_s[0] - 1)
+        flows *= np.abs(moving) >= interval_s - 1e-6  # a movement that waits first is not passing by
+        speed, seconds = _passing_speed(key_s, value, flows), interval_s[later]
+        left, arriving = share**2 * (share - 2) + share, share**2 * (share - 1)
+        passed = value[later - 1] + share**2 * (3 - 2 * share) * way
+        passed += seconds * (speed[later - 1] * left + speed[later] * arriving)
+        return np.where(table[kept][later, 3] > 0, passed, rested)
 
 
 @dataclass

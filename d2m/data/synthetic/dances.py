@@ -1,14 +1,16 @@
 """Dances: a genre's moves put together to a piece of music, in a dancer's own style.
 
-Phrases of eight beats start on downbeats. Each repeats a short move to both sides, or plays long moves, or mixes them; a
-move may come in half or double time. Below the moves runs the genre's groove, heavier on some beats of the bar than on
-others, and now and then an accent falls between beats. So the beat is in the motion, but not at each speed minimum.
+Phrases of eight beats start on downbeats, some of them a little off. Each repeats a short move to both sides, or plays
+long moves, or mixes them; a move may come in half or double time, lose a key, or give way to a pause. Each part of the
+body comes to a move's keys with a phase of its own (`phases`), and below the moves runs the genre's bounce. So the beat
+is in the motion, but not where the body is slowest.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.ndimage import gaussian_filter1d
 
 from d2m.core.aist_names import genre_index
 from d2m.core.timeline import MOTION_FPS
@@ -17,6 +19,7 @@ from d2m.data.synthetic.choreography import (
     ARM_CHANNELS,
     ARMS,
     CHANNELS,
+    EASES,
     LIMITS_DEG_OR_M,
     Foot,
     FootTimeline,
@@ -26,6 +29,7 @@ from d2m.data.synthetic.choreography import (
     Real,
     Vocabulary,
 )
+from d2m.data.synthetic.phases import PARTS, Timing, sink_m
 from d2m.data.synthetic.vocabularies import (
     BALLET_JAZZ,
     BREAK,
@@ -45,17 +49,35 @@ VOCABULARIES: dict[str, Vocabulary] = {
 }  # fmt: skip
 
 PHRASE_BEATS = 8
-JITTER_S = 0.015
+JITTER_S = 0.02
 """A dancer is this early or late at most, key by key."""
+
+LAG_S = 0.06
+"""A dancer is early or late by a constant of at most this, all dance long; two of three by next to nothing."""
 
 _QUICKEST_S = 0.2
 """Double time is left alone where it would bring two keys closer than this."""
 
-_PUSHED_SHARE = 0.3
+_HALF_TIME_S = 0.55
+"""Where a beat is shorter than this, moves go in half time the more often the shorter it is."""
+
+_PUSHED_SHARE = 0.2
 """Share of keys that a phrase syncopates."""
+
+_LOST_SHARE = 0.12
+"""Share of keys that a phrase leaves out."""
+
+_PAUSE_CHANCE = 0.07
+"""Chance of a move to be a pause instead."""
+
+_OFF_BEAT_START = 0.12
+"""Chance of a phrase to begin its moves a half or quarter beat off."""
 
 _METRES = ("dip", "sway", "shift", "go_x", "go_z", "groove")
 _FOOT_YAW_DEG = 12.0
+_WEIGHT_CHANNELS = ("sway", "shift", "go_x", "go_z", "turn", "tilt")
+"""Channels that move with the feet."""
+
 _ACCENTS = ({"chest": 12.0}, {"nod": 14.0}, {"look": 16.0}, {"dip": 0.05, "hunch": 8.0}, {"twist": 14.0}, {"tilt": 6.0})
 
 
@@ -66,7 +88,6 @@ class DancerStyle:
     Args:
         size: of arms, trunk and steps, about 1.
         bounce: of the groove, about 1.
-        lag_s: how late the dancer hears the beat.
         sharpness: of hits; above 1 is slower.
         posture: body channels and arms at rest, added to the genre's.
         taste: how much the dancer likes each of the genre's moves.
@@ -74,7 +95,6 @@ class DancerStyle:
 
     size: float
     bounce: float
-    lag_s: float
     sharpness: float
     posture: dict[str, float]
     taste: Float[np.ndarray, " move"]
@@ -88,9 +108,22 @@ class DancerStyle:
         for side in ("left", "right"):
             posture |= {f"{side}_raise": float(rng.uniform(-4, 8)), f"{side}_elbow": float(rng.uniform(-8, 10))}
         return DancerStyle(
-            float(rng.uniform(0.82, 1.15)), float(rng.uniform(0.75, 1.3)), float(rng.uniform(-0.008, 0.02)),
-            float(rng.uniform(0.85, 1.2)), posture, rng.uniform(0.5, 1.5, len(VOCABULARIES[genre].moves)),
+            float(rng.uniform(0.7, 1.2)), float(rng.uniform(0.75, 1.25)), float(rng.uniform(0.85, 1.2)), posture, rng.uniform(0.5, 1.5, len(VOCABULARIES[genre].moves)),
         )  # fmt: skip
+
+
+def _lag_s(rng: np.random.Generator) -> float:
+    small, large = rng.normal(0.0, 0.012), rng.choice([-1.0, 1.0]) * rng.uniform(0.02, LAG_S)
+    return float(large if rng.random() < 1 / 3 else np.clip(small, -0.02, 0.02))
+
+
+def _part(channel: str) -> str:
+    """The part of the body whose phase a channel's keys have."""
+    if channel in ("dip", "groove"):
+        return "pelvis"
+    if channel in _WEIGHT_CHANNELS:
+        return "feet"
+    return "hands" if channel.startswith(("left_", "right_")) else "trunk"
 
 
 class _Beats:
@@ -106,9 +139,12 @@ class _Beats:
         beyond = min(beat - low, 0.0) + max(beat - high, 0.0)
         return float(np.interp(beat, self.numbers, self.times) + beyond * self.period_s)
 
+    def numbers_at(self, time_s: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
+        beyond = np.minimum(time_s - self.times[0], 0.0) + np.maximum(time_s - self.times[-1], 0.0)
+        return np.interp(time_s, self.times, self.numbers) + beyond / self.period_s
+
     def number(self, time_s: Real) -> float:
-        beyond = min(time_s - self.times[0], 0.0) + max(time_s - self.times[-1], 0.0)
-        return float(np.interp(time_s, self.times, self.numbers) + beyond / self.period_s)
+        return float(self.numbers_at(np.array([float(time_s)]))[0])
 
 
 class _Dancer:
@@ -117,11 +153,19 @@ class _Dancer:
     def __init__(self, genre: str, dancer: int, beats: _Beats, rng: np.random.Generator) -> None:
         self.words, self.style = VOCABULARIES[genre], DancerStyle.of(genre, dancer)
         self.beats, self.rng = beats, rng
+        self.timing = Timing(genre, dancer, rng)
+        self.lag_s = _lag_s(rng)
         self.body, self.groove = KeyframeTrack(), KeyframeTrack()
         self.feet = {"left": FootTimeline(), "right": FootTimeline()}
         self.rest = self._rest()
-        self.size = self.style.size * float(np.clip((beats.period_s / 0.55) ** 0.3, 0.8, 1.1))
+        self.size = (
+            self.style.size * float(rng.uniform(0.75, 1.25)) * float(np.clip((beats.period_s / 0.55) ** 0.3, 0.8, 1.1))
+        )
         self.turned = 0.0
+        self.before: dict[str, tuple[float, float]] = {}
+        """Beat of the last key of each part, and when it was reached."""
+        self.phrases: list[tuple[float, ...]] = []
+        """Beat, vigour, and phases of the pulses of the bounce from there on."""
 
     def _rest(self) -> dict[str, Real]:
         rest = dict.fromkeys(CHANNELS, 0.0) | {"groove": 1.0} | self.words.posture
@@ -130,7 +174,7 @@ class _Dancer:
         return {name: value + self.style.posture.get(name, 0.0) for name, value in rest.items()}
 
     def _heard_s(self, beat: Real) -> float:
-        return self.beats.time_s(beat) + self.style.lag_s + float(self.rng.uniform(-JITTER_S, JITTER_S))
+        return self.beats.time_s(beat) + self.lag_s + float(self.rng.uniform(-JITTER_S, JITTER_S))
 
     def dance(self, first_bar: int, last_bar: int) -> None:
         """Dance whole phrases from bar `first_bar` to `last_bar`, counted from the downbeat number 0."""
@@ -141,11 +185,25 @@ class _Dancer:
             self.body.add(channel, self.beats.time_s(start - 2), self.rest[channel], "smooth", 1.0)
         for phrase in range(start, (last_bar + 1) * 4, PHRASE_BEATS):
             beat = float(phrase)
+            self.timing.new_phrase(self.rng)
+            vigour = float(self.rng.uniform(0.6, 1.3))
+            self._vigour(beat, vigour)
+            off = float(self.rng.choice([-0.5, 0.5, -0.25])) if self.rng.random() < _OFF_BEAT_START else 0.0
             pushed = self.rng.random(16) < _PUSHED_SHARE
+            lost = self.rng.random(16) < _LOST_SHARE
             for move, stretch in self._phrase():
-                self._play(move, beat, stretch, pushed)
-                beat += move.beats * stretch
+                beats = move.beats * stretch
+                if self.rng.random() < _PAUSE_CHANCE:
+                    self._vigour(beat, 0.25 * vigour)
+                    self._vigour(beat + beats, vigour)
+                else:
+                    self._play(move, beat + off, stretch, pushed, lost)
+                beat += beats
             self._bounce(phrase)
+            self._keep_stepping(phrase)
+
+    def _vigour(self, beat: float, vigour: float) -> None:
+        self.phrases.append((beat, vigour, *self.timing.lowest))
 
     def _pick(self, lengths: tuple[int, ...]) -> Move:
         fitting = [i for i, move in enumerate(self.words.moves) if move.beats in lengths]
@@ -161,6 +219,8 @@ class _Dancer:
             return [(move.mirrored() if self.rng.random() < 0.5 else move, factor) for move, factor in plan]
         move = self._pick((1, 2)) if kind < 0.62 else self._pick((4,))
         stretch = float(self.rng.choice(move.stretch)) if self.rng.random() < 0.4 else 1.0
+        if self.rng.random() < 3 * (_HALF_TIME_S - self.beats.period_s):
+            stretch = 2.0
         if move.closest_beats * stretch * self.beats.period_s < _QUICKEST_S:
             stretch = 1.0
         mirror = bool(self.rng.random() < 0.5)
@@ -169,28 +229,65 @@ class _Dancer:
             mirror = not mirror
         return plan
 
-    def _play(self, move: Move, start: float, stretch: float, pushed: Bool[np.ndarray, " key"]) -> None:
-        """Lay a move out; all but its first key may be pushed: danced before the beat they belong to."""
+    def _play(
+        self,
+        move: Move,
+        start: float,
+        stretch: float,
+        pushed: Bool[np.ndarray, " key"],
+        lost: Bool[np.ndarray, " key"],
+    ) -> None:
+        """Lay a move out; all but its first key may be pushed, danced before the beat they belong to, or left out."""
         self._release(move, start, stretch)
         turn, before = 0.0, start - 1.0
+        flows = {part: self.rng.random() < self.timing.phases.flow for part in PARTS}
         for number, each in enumerate(move.keys):
             beat = start + each.at * stretch
-            if pushed[number] and number and beat - before >= 0.7:
+            steps = {"left": each.left_foot, "right": each.right_foot}
+            if lost[number] and number and "turn" not in each.body and "groove" not in each.body:
+                if all(foot is None for foot in steps.values()):
+                    continue
+            if pushed[number] and number and beat - before >= 0.7 and "turn" not in each.body:
                 beat -= 0.5 if beat - before >= 1.0 else 0.25
             before = beat
-            time_s, ease = self._heard_s(beat), each.ease or self.words.ease
-            longest_s = 1.2 * self.beats.period_s * max(stretch, 0.5)
+            ease = each.ease or self.words.ease
             gain = 0.88 + 0.14 * self.words.bar_weights[int(np.floor(beat)) % 4]
+            wanted: dict[str, dict[str, Real]] = {}
             for channel, value in self._targets(each, gain).items():
                 if channel == "turn":
                     turn, value = value, self.turned + value
-                self.body.add(channel, time_s, value, ease, longest_s, self.style.sharpness)
-            for side, foot in (("left", each.left_foot), ("right", each.right_foot)):
-                if foot is not None:
-                    self._step(
-                        side, time_s, foot, 0.3 if ease in ("hit", "whip") else min(0.42, 0.8 * self.beats.period_s)
-                    )
-        self.turned += turn
+                wanted.setdefault(_part(channel), {})[channel] = value
+            if any(foot is not None for foot in steps.values()):
+                wanted.setdefault("feet", {})
+            for part, values in wanted.items():
+                how = "flow" if flows.get(part, True) and ease not in ("whip", "early") else ease
+                time_s, moving_s = self._arrival(part, beat, how)
+                for channel, value in values.items():
+                    self.body.add(channel, time_s, value, how, moving_s, self.style.sharpness)
+                for side, foot in steps.items():
+                    if part == "feet" and foot is not None:
+                        self._step(side, time_s, foot, float(np.clip(moving_s, 0.24, 0.5)))
+        if turn:  # a turn that was cut short by keys too close is ended all the same
+            self.turned += turn
+            end_s = self._heard_s(start + move.beats * stretch + 0.25)
+            self.body.add("turn", end_s, self.turned, "flow", self.beats.period_s)
+
+    def _arrival(self, part: str, beat: float, ease: str) -> tuple[float, float]:
+        """When a part arrives at a key that belongs to `beat`, and how long it moves, in seconds."""
+        last_beat, last_s = self.before.get(part, (-1e6, -1e6))
+        gap = float(np.clip(beat - last_beat, 0.25, 1.0))
+        if part == "pelvis":
+            moving_s = gap * self.beats.period_s
+            time_s = self._heard_s(beat + self.timing.sunk)
+        else:
+            seconds = EASES[ease]
+            moving_s = gap * self.beats.period_s * (0.8 if part == "feet" else 1.0)
+            if seconds is not None and part != "feet":
+                moving_s = min(moving_s, abs(seconds) * self.style.sharpness)
+            time_s = self._heard_s(beat + (self.timing.fastest[part] - 1) * gap) + moving_s / 2
+        time_s = max(time_s, last_s + 0.5 * gap * self.beats.period_s)
+        self.before[part] = (beat, time_s)
+        return time_s, moving_s
 
     def _targets(self, each: Key, gain: float) -> dict[str, Real]:
         """Channel values of a key, at this dancer's size."""
@@ -229,14 +326,36 @@ class _Dancer:
         x = sign * (self.words.stance_m + self.style.size * (x - self.words.stance_m))
         self.feet[side].steps.append((time_s, x, self.style.size * z, height, sign * yaw, heel, moving_s))
 
+    def _keep_stepping(self, phrase: int) -> None:
+        """Steps on the spot where a phrase's moves leave the feet alone, in whole or half beats, one foot after the other."""
+        every = 0.5 if self.rng.random() < self.timing.phases.half_steps and self.beats.period_s > 0.45 else 1.0
+        side = "left" if self.rng.random() < 0.5 else "right"
+        for beat in np.arange(phrase - 1, phrase + PHRASE_BEATS - 1, every):
+            if self.rng.random() > self.timing.phases.steps:
+                continue
+            flight_s = float(np.clip(0.8 * every * self.beats.period_s, 0.24, 0.5))
+            time_s = self._heard_s(float(beat) + (self.timing.fastest["feet"] - 1) * every) + flight_s / 2
+            recent = self.feet[side].steps[-24:]
+            if min(abs(step[0] - time_s) for step in recent) < 1.2 * every * self.beats.period_s:
+                continue
+            _, x, z, height, yaw, _, _ = max((step for step in recent if step[0] < time_s), default=recent[0])
+            if height > 0:
+                continue
+            stride = self.size * self.rng.uniform(0.06, 0.16, 2) * self.rng.choice([-1, 1], 2)
+            home = self.words.stance_m if side == "left" else -self.words.stance_m
+            x, z = home + 0.6 * (x - home) + stride[0], 0.5 * z + stride[1]
+            x = max(x, 0.04) if side == "left" else min(x, -0.04)
+            self.feet[side].steps.append((time_s, x, z, 0.0, yaw, 0.0, flight_s))
+            side = "right" if side == "left" else "left"
+
     def _bounce(self, phrase: int) -> None:
-        """Groove of one phrase, and its off-beat accents."""
+        """What trunk and head do with the bounce of one phrase, and its off-beat accents."""
         for beat in range(phrase, phrase + PHRASE_BEATS, self.words.groove_beats):
             for each in self.words.groove:
                 weight = self.words.bar_weights[int(np.floor(beat + each.at)) % 4] * self.style.bounce
+                time_s = self._heard_s(beat + each.at + self.timing.sunk)
                 for channel, value in each.body.items():
-                    time_s = self._heard_s(beat + each.at)
-                    self.groove.add(channel, time_s, weight * value, each.ease or "smooth", self.beats.period_s)
+                    self.groove.add(channel, time_s, weight * value, each.ease or "flow", self.beats.period_s)
         for half_bar in range(phrase, phrase + PHRASE_BEATS, 2):
             if self.rng.random() < self.words.off_beat:
                 at = self._heard_s(
@@ -251,6 +370,11 @@ class _Dancer:
         """What the timelines say, within the limits of a body, as SMPL."""
         controls = {name: self.body.at(name, time_s, self.rest[name]) for name in CHANNELS}
         scale = controls["groove"]
+        sunk_m, sunk = scale * self.style.bounce * self._sink(time_s)
+        controls["dip"] += sunk_m
+        for side in ("left", "right"):
+            controls[f"{side}_raise"] -= self.timing.phases.arm_swing_deg * sunk
+            controls[f"{side}_elbow"] += self.timing.phases.arm_swing_deg * sunk
         for channel in self.groove.keys:
             controls[channel.removeprefix("accent_")] += scale * self.groove.at(channel, time_s)
         controls = {
@@ -260,6 +384,19 @@ class _Dancer:
             low, high = LIMITS_DEG_OR_M[name.split("_", 1)[1] if name[:5] in ("left_", "right") else name]
             controls[name] = np.clip(value, low, high) if name in _METRES else np.radians(np.clip(value, low, high))
         return pose_body(controls, *(self.feet[side].path(time_s, self.body) for side in ("left", "right")))
+
+    def _sink(self, time_s: Float[np.ndarray, " time"]) -> Float[np.ndarray, "2 time"]:
+        """The bounce: metres below the highest point of the pelvis, and how far sunk it is, from -1 to 1 or so."""
+        beat = self.beats.numbers_at(time_s - self.lag_s)
+        table = np.array(self.phrases)
+        at = np.searchsorted(table[:, 0], beat, side="right") - 1
+        weights = np.array(self.words.bar_weights, float)
+        weight = 0.5 + 0.5 * weights[np.floor(beat).astype(int) % 4]
+        vigour = gaussian_filter1d(table[at, 1] * weight, 0.15 * MOTION_FPS, mode="nearest")
+        lowest = gaussian_filter1d(table[at, 2:].T, 0.25 * MOTION_FPS, axis=1, mode="nearest")
+        below_m = sink_m(self.timing.phases, beat, lowest).sum(axis=0)
+        depth_m = sum(pulse.depth_m for pulse in self.timing.phases.bounce)
+        return np.stack([vigour * (below_m + 0.8 * depth_m), vigour * below_m / depth_m])
 
     def _drift(self, time_s: Float[np.ndarray, " time"]) -> Float[np.ndarray, "channel time"]:
         """Breath, balance and slack: slow smooth noise of a degree or two, millimetres for the pelvis."""

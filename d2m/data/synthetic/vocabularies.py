@@ -51,7 +51,7 @@ BREAK = Vocabulary(
             key(3, "hit", arms="ready", dip=0.04, chest=12, left=(0.2, 0.12)),
         )),
     ),
-    groove=(key(0, dip=0.03, nod=5), key(0.5, dip=-0.02, nod=-2)),
+    groove=(key(0, nod=5), key(0.5, nod=-2)),
     bar_weights=(1.15, 0.6, 0.9, 0.6), ease="late", rest=("ready", "ready"), stance_m=0.16,
     posture={"hunch": 8, "lean": 5, "dip": 0.04}, off_beat=0.35,
 )  # fmt: skip
@@ -109,7 +109,7 @@ POP = Vocabulary(
             key(1.5, "whip", chest=0, dip=0),
         ), (1.0, 2.0)),
     ),
-    groove=(key(0, "whip", chest=9, dip=0.022), key(0.3, "whip", chest=0, dip=0.0)),
+    groove=(key(0, "whip", chest=9), key(0.3, "whip", chest=0)),
     bar_weights=(0.5, 1.3, 0.6, 1.2), ease="whip", rest=("down", "down"), stance_m=0.14,
     posture={"chest": -2}, off_beat=0.45,
 )  # fmt: skip
@@ -160,7 +160,7 @@ LOCK = Vocabulary(
             key(3, "late", dip=0.02, left=(0.16, 0), right=(0.16, 0), arms="pump", hunch=8, look=0),
         )),
     ),
-    groove=(key(0, dip=-0.015, nod=-4), key(0.5, dip=0.035, nod=5)),
+    groove=(key(0, nod=5), key(0.5, nod=-4)),
     bar_weights=(1.2, 0.6, 1.0, 0.6), ease="hit", rest=("pump", "pump"), stance_m=0.16,
     posture={"hunch": 6, "dip": 0.03}, off_beat=0.3,
 )  # fmt: skip
@@ -202,7 +202,7 @@ MIDDLE_HIP_HOP = Vocabulary(
             key(1.5, "hit", arms=("pump", "jab"), twist=18),
         )),
     ),
-    groove=(key(0, dip=0.055, nod=7, hunch=4), key(0.5, dip=-0.005, nod=-3, hunch=0)),
+    groove=(key(0, nod=7, hunch=4), key(0.5, nod=-3, hunch=0)),
     bar_weights=(1.2, 0.85, 1.0, 0.75), ease="smooth", rest=("ready", "ready"), stance_m=0.16,
     posture={"hunch": 9, "dip": 0.05, "lean": 3}, off_beat=0.25,
 )  # fmt: skip
@@ -241,7 +241,7 @@ LA_HIP_HOP = Vocabulary(
             key(0, "hit", arms=("pump", "loose"), tilt=6, side=10, twist=-8), key(0.5, "hit", arms=("loose", "pump"), tilt=-3, side=-8, twist=8),
         ), (1.0, 2.0)),
     ),
-    groove=(key(0, "smooth", dip=0.04, chest=4, side=4), key(0.75, "smooth", dip=0.0, chest=-4), key(1, "smooth", dip=0.04, chest=4, side=-4), key(1.75, "smooth", dip=-0.005, chest=-4)),
+    groove=(key(0, chest=4, side=4), key(0.75, chest=-4), key(1, chest=4, side=-4), key(1.75, chest=-4)),
     bar_weights=(1.1, 0.9, 1.1, 1.1), ease="hit", rest=("loose", "loose"), stance_m=0.17,
     posture={"hunch": 5, "dip": 0.05, "cock": 3}, off_beat=0.4, groove_beats=2,
 )  # fmt: skip
@@ -280,7 +280,7 @@ KRUMP = Vocabulary(
             key(1.5, "late", left=(0.18, 0.0), arms="guard", dip=0.05, lean=6),
         )),
     ),
-    groove=(key(0, "whip", chest=10, dip=0.05, hunch=-4), key(0.25, "hit", chest=0, dip=0.03), key(0.75, "late", chest=-7, dip=-0.01, hunch=6)),
+    groove=(key(0, "whip", chest=10, hunch=-4), key(0.25, "hit", chest=0), key(0.75, "late", chest=-7, hunch=6)),
     bar_weights=(1.3, 0.5, 1.1, 0.7), ease="whip", rest=("guard", "guard"), stance_m=0.19,
     posture={"hunch": 14, "lean": 8, "dip": 0.08}, off_beat=0.5,
 )  # fmt: skip
@@ -322,7 +322,7 @@ HOUSE = Vocabulary(
             key(2, "late", turn=360, left=(0.15, 0.0), right=(0.13, 0.0), arms="side_low"), key(2.5, dip=0.08), key(3, right=(0.2, 0.08), arms="ready", dip=0.04), key(3.5, right=(0.14, 0)),
         )),
     ),
-    groove=(key(0, dip=-0.015, chest=5, lean=-2), key(0.5, dip=0.045, chest=-5, lean=3)),
+    groove=(key(0, chest=-5, lean=3), key(0.5, chest=5, lean=-2)),
     bar_weights=(1.1, 0.9, 1.0, 0.9), ease="late", rest=("ready", "ready"), stance_m=0.13,
     posture={"hunch": 6, "dip": 0.06, "lean": 4}, off_beat=0.2,
 )  # fmt: skip
@@ -358,7 +358,7 @@ WAACK = Vocabulary(
             key(2, "hit", arms=("cross", "cross"), dip=0.2, hunch=16), key(2.5, arms="ear", dip=0.08, hunch=4), key(3, "hit", arms=("up", "up"), dip=-0.02, left=(0.15, 0.0), chest=16, nod=-14),
         )),
     ),
-    groove=(key(0, "smooth", sway=0.05, dip=0.025, tilt=-4), key(0.5, dip=0.0), key(1, "smooth", sway=-0.05, dip=0.025, tilt=4), key(1.5, dip=0.0)),
+    groove=(key(0, sway=0.05, tilt=-4), key(1, sway=-0.05, tilt=4)),
     bar_weights=(1.1, 1.1, 0.8, 0.9), ease="late", rest=("hip", "throw"), stance_m=0.14,
     posture={"chest": 6, "lean": -2}, off_beat=0.35, groove_beats=2,
 )  # fmt: skip
@@ -394,7 +394,7 @@ STREET_JAZZ = Vocabulary(
             key(0, "smooth", side=16, slide=12, cock=14, arms=("side_low", "brow"), dip=0.02), key(1, "smooth", side=-16, slide=-12, cock=-14, arms=("brow", "side_low"), dip=0.08),
         ), (1.0, 2.0)),
     ),
-    groove=(key(0, "smooth", sway=0.03, dip=0.02), key(1, "smooth", sway=-0.03, dip=0.005), key(1.5, dip=0.025)),
+    groove=(key(0, sway=0.03), key(1, sway=-0.03)),
     bar_weights=(1.1, 0.8, 1.0, 0.8), ease="late", rest=("second", "hip"), stance_m=0.13,
     posture={"chest": 6, "lean": -1}, off_beat=0.35, groove_beats=2,
 )  # fmt: skip
@@ -435,7 +435,7 @@ BALLET_JAZZ = Vocabulary(
             key(2, "late", turn=-360, left=(0.08, 0.0, 0, 5, 35), right=(0.08, 0.02, 0, 5, 35), arms="fifth"), key(3, "smooth", arms=("second", "arabesque"), dip=0.07, left=(0.12, 0.0), right=(0.12, 0.0)),
         )),
     ),
-    groove=(key(0, "smooth", dip=-0.01, chest=3), key(0.6, "smooth", dip=0.02, chest=0), key(1, "smooth", dip=0.012), key(1.6, dip=-0.005)),
+    groove=(key(0, chest=3), key(0.6, chest=0)),
     bar_weights=(1.2, 0.8, 0.9, 0.8), ease="smooth", rest=("second", "second"), stance_m=0.11,
     posture={"chest": 5, "hunch": -3, "dip": 0.0}, off_beat=0.25, groove_beats=2,
 )  # fmt: skip
