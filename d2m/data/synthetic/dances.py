@@ -61,20 +61,23 @@ _QUICKEST_S = 0.2
 _HALF_TIME_S = 0.55
 """Where a beat is shorter than this, moves go in half time the more often the shorter it is."""
 
-_PUSHED_SHARE = 0.2
+_PUSHED_SHARE = 0.16
 """Share of keys that a phrase syncopates."""
 
 _LOST_SHARE = 0.12
 """Share of keys that a phrase leaves out."""
 
-_PAUSE_CHANCE = 0.07
+_PAUSE_CHANCE = 0.09
 """Chance of a move to be a pause instead."""
 
-_OFF_BEAT_START = 0.12
+_OFF_BEAT_START = 0.1
 """Chance of a phrase to begin its moves a half or quarter beat off."""
 
 _METRES = ("dip", "sway", "shift", "go_x", "go_z", "groove")
 _FOOT_YAW_DEG = 12.0
+_STAGE_M = 1.0
+"""A dancer travels no further than this from the middle, to either side."""
+
 _WEIGHT_CHANNELS = ("sway", "shift", "go_x", "go_z", "turn", "tilt")
 """Channels that move with the feet."""
 
@@ -161,7 +164,7 @@ class _Dancer:
         self.size = (
             self.style.size * float(rng.uniform(0.75, 1.25)) * float(np.clip((beats.period_s / 0.55) ** 0.3, 0.8, 1.1))
         )
-        self.turned = 0.0
+        self.turned, self.vigour = 0.0, 1.0
         self.before: dict[str, tuple[float, float]] = {}
         """Beat of the last key of each part, and when it was reached."""
         self.phrases: list[tuple[float, ...]] = []
@@ -186,24 +189,35 @@ class _Dancer:
         for phrase in range(start, (last_bar + 1) * 4, PHRASE_BEATS):
             beat = float(phrase)
             self.timing.new_phrase(self.rng)
-            vigour = float(self.rng.uniform(0.6, 1.3))
-            self._vigour(beat, vigour)
+            self.vigour = float(self.rng.uniform(0.5, 1.35))
+            self._vigour(beat, 1.0)
+            self._travel(phrase)
             off = float(self.rng.choice([-0.5, 0.5, -0.25])) if self.rng.random() < _OFF_BEAT_START else 0.0
             pushed = self.rng.random(16) < _PUSHED_SHARE
             lost = self.rng.random(16) < _LOST_SHARE
             for move, stretch in self._phrase():
                 beats = move.beats * stretch
                 if self.rng.random() < _PAUSE_CHANCE:
-                    self._vigour(beat, 0.25 * vigour)
-                    self._vigour(beat + beats, vigour)
+                    self._vigour(beat, 0.25)
+                    self._vigour(beat + beats, 1.0)
                 else:
                     self._play(move, beat + off, stretch, pushed, lost)
                 beat += beats
             self._bounce(phrase)
             self._keep_stepping(phrase)
 
-    def _vigour(self, beat: float, vigour: float) -> None:
-        self.phrases.append((beat, vigour, *self.timing.lowest))
+    def _vigour(self, beat: float, share: float) -> None:
+        self.phrases.append((beat, share * self.vigour, *self.timing.lowest))
+
+    def _travel(self, phrase: int) -> None:
+        """Where the dancer goes in each half of a phrase: somewhere else on the floor, or nowhere."""
+        for beat in (phrase, phrase + PHRASE_BEATS // 2):
+            far_m = self.rng.uniform(0, 1) * self.timing.phases.travel_m * self.size
+            angle = self.rng.uniform(0, 2 * np.pi)
+            for channel, step_m in (("travel_x", far_m * np.cos(angle)), ("travel_z", 0.6 * far_m * np.sin(angle))):
+                here_m = self.body.last(channel, 0.0)
+                there_m = here_m + (step_m if abs(here_m + step_m) < _STAGE_M else -step_m)
+                self.body.add(channel, self._heard_s(beat + 3), float(there_m), "flow", 4 * self.beats.period_s)
 
     def _pick(self, lengths: tuple[int, ...]) -> Move:
         fitting = [i for i, move in enumerate(self.words.moves) if move.beats in lengths]
@@ -240,18 +254,19 @@ class _Dancer:
         """Lay a move out; all but its first key may be pushed, danced before the beat they belong to, or left out."""
         self._release(move, start, stretch)
         turn, before = 0.0, start - 1.0
+        size = (0.5 + 0.5 * self.vigour) * float(self.rng.uniform(0.6, 1.25))
         flows = {part: self.rng.random() < self.timing.phases.flow for part in PARTS}
         for number, each in enumerate(move.keys):
             beat = start + each.at * stretch
             steps = {"left": each.left_foot, "right": each.right_foot}
-            if lost[number] and number and "turn" not in each.body and "groove" not in each.body:
-                if all(foot is None for foot in steps.values()):
-                    continue
+            bare = each.left_foot is None and each.right_foot is None and not {"turn", "groove"} & set(each.body)
+            if lost[number] and number and bare:
+                continue
             if pushed[number] and number and beat - before >= 0.7 and "turn" not in each.body:
                 beat -= 0.5 if beat - before >= 1.0 else 0.25
             before = beat
             ease = each.ease or self.words.ease
-            gain = 0.88 + 0.14 * self.words.bar_weights[int(np.floor(beat)) % 4]
+            gain = min(size * (0.88 + 0.14 * self.words.bar_weights[int(np.floor(beat)) % 4]), 1.3 / self.size)
             wanted: dict[str, dict[str, Real]] = {}
             for channel, value in self._targets(each, gain).items():
                 if channel == "turn":
@@ -323,8 +338,9 @@ class _Dancer:
     def _step(self, side: str, time_s: float, foot: Foot, moving_s: float) -> None:
         sign = 1.0 if side == "left" else -1.0
         x, z, height, yaw, heel = (*foot, *(0.0, _FOOT_YAW_DEG, 0.0)[len(foot) - 2 :])
-        x = sign * (self.words.stance_m + self.style.size * (x - self.words.stance_m))
-        self.feet[side].steps.append((time_s, x, self.style.size * z, height, sign * yaw, heel, moving_s))
+        size = min(self.size, 1.2)
+        x = sign * (self.words.stance_m + size * (x - self.words.stance_m))
+        self.feet[side].steps.append((time_s, x, size * z, height, sign * yaw, heel, moving_s))
 
     def _keep_stepping(self, phrase: int) -> None:
         """Steps on the spot where a phrase's moves leave the feet alone, in whole or half beats, one foot after the other."""
@@ -341,7 +357,9 @@ class _Dancer:
             _, x, z, height, yaw, _, _ = max((step for step in recent if step[0] < time_s), default=recent[0])
             if height > 0:
                 continue
-            stride = self.size * self.rng.uniform(0.06, 0.16, 2) * self.rng.choice([-1, 1], 2)
+            stride = (
+                self.size * self.timing.phases.stride_m * self.rng.uniform(0.3, 1.0, 2) * self.rng.choice([-1, 1], 2)
+            )
             home = self.words.stance_m if side == "left" else -self.words.stance_m
             x, z = home + 0.6 * (x - home) + stride[0], 0.5 * z + stride[1]
             x = max(x, 0.04) if side == "left" else min(x, -0.04)
@@ -353,7 +371,9 @@ class _Dancer:
         for beat in range(phrase, phrase + PHRASE_BEATS, self.words.groove_beats):
             for each in self.words.groove:
                 weight = self.words.bar_weights[int(np.floor(beat + each.at)) % 4] * self.style.bounce
-                time_s = self._heard_s(beat + each.at + self.timing.sunk)
+                struck = each.ease in ("whip", "hit")
+                phase = self.timing.fastest["trunk"] - 0.9 if struck else self.timing.sunk
+                time_s = self._heard_s(beat + each.at + phase)
                 for channel, value in each.body.items():
                     self.groove.add(channel, time_s, weight * value, each.ease or "flow", self.beats.period_s)
         for half_bar in range(phrase, phrase + PHRASE_BEATS, 2):
@@ -375,6 +395,8 @@ class _Dancer:
         for side in ("left", "right"):
             controls[f"{side}_raise"] -= self.timing.phases.arm_swing_deg * sunk
             controls[f"{side}_elbow"] += self.timing.phases.arm_swing_deg * sunk
+        for axis in ("x", "z"):
+            controls[f"go_{axis}"] += self.body.at(f"travel_{axis}", time_s)
         for channel in self.groove.keys:
             controls[channel.removeprefix("accent_")] += scale * self.groove.at(channel, time_s)
         controls = {

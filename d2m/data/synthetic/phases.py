@@ -69,6 +69,8 @@ class GenrePhases:
         arm_swing_deg: how far the arms rise with the bounce.
         steps: chance of a step on the spot where a move leaves the feet alone.
         half_steps: chance of a phrase to have those steps twice a beat.
+        stride_m: how far such a step goes at most, to the side and to the front.
+        travel_m: how far the dancer goes in half a phrase at most.
     """
 
     bounce: tuple[Pulse, ...]
@@ -79,30 +81,32 @@ class GenrePhases:
     arm_swing_deg: Real
     steps: Real
     half_steps: Real
+    stride_m: Real
+    travel_m: Real
 
 
 PHASES: dict[str, GenrePhases] = {
-    # pelvis: period, lowest, spread, depth          hands             feet              trunk, head      flow  arms  steps half
+    # pelvis: period, lowest, spread, depth          hands             feet              trunk, head      flow  arms  steps half stride travel
     "gHO": GenrePhases((Pulse(1, 0.14, 0.04, 0.060), Pulse(0.5, 0.45, 0.10, 0.006)),
-                       Phase(0.23, 0.12), Phase(0.67, 0.08), Phase(0.43, 0.15), 0.7, 14, 0.8, 0.4),
+                       Phase(0.23, 0.12), Phase(0.67, 0.08), Phase(0.43, 0.15), 0.7, 14, 0.8, 0.4, 0.30, 0.45),
     "gMH": GenrePhases((Pulse(0.5, 0.00, 0.02, 0.040), Pulse(1, 0.00, 0.18, 0.048)),
-                       Phase(0.25, 0.20), Phase(0.50, 0.08), Phase(1.02, 0.15), 0.6, 9, 0.7, 0.6),
-    "gLH": GenrePhases((Pulse(0.5, 0.45, 0.02, 0.034), Pulse(1, 0.00, 0.18, 0.032)),
-                       Phase(0.30, 0.15), Phase(0.50, 0.08), Phase(1.00, 0.15), 0.5, 8, 0.5, 0.5),
-    "gLO": GenrePhases((Pulse(0.5, 0.46, 0.02, 0.028), Pulse(1, 0.00, 0.20, 0.018)),
-                       Phase(0.32, 0.10), Phase(0.52, 0.08), Phase(0.44, 0.12), 0.3, 6, 0.6, 0.5),
+                       Phase(0.25, 0.20), Phase(0.50, 0.08), Phase(1.02, 0.15), 0.6, 9, 0.7, 0.6, 0.34, 0.45),
+    "gLH": GenrePhases((Pulse(0.5, 0.45, 0.02, 0.040), Pulse(1, 0.00, 0.18, 0.032)),
+                       Phase(0.95, 0.18), Phase(0.50, 0.08), Phase(1.00, 0.15), 0.5, 8, 0.5, 0.5, 0.28, 0.35),
+    "gLO": GenrePhases((Pulse(0.5, 0.46, 0.02, 0.036), Pulse(1, 0.00, 0.20, 0.018)),
+                       Phase(0.32, 0.10), Phase(0.52, 0.08), Phase(0.44, 0.12), 0.3, 6, 0.6, 0.5, 0.24, 0.35),
     "gKR": GenrePhases((Pulse(1, 0.06, 0.18, 0.036), Pulse(0.5, 0.37, 0.05, 0.010)),
-                       Phase(0.42, 0.13), Phase(0.60, 0.10), Phase(0.63, 0.10), 0.3, 6, 0.5, 0.2),
+                       Phase(0.42, 0.13), Phase(0.60, 0.10), Phase(0.63, 0.10), 0.3, 6, 0.5, 0.2, 0.26, 0.25),
     "gPO": GenrePhases((Pulse(1, 0.00, 0.12, 0.016), Pulse(0.5, 0.45, 0.08, 0.008)),
-                       Phase(0.28, 0.10), Phase(0.47, 0.10), Phase(0.30, 0.10), 0.2, 2, 0.2, 0.1),
+                       Phase(0.31, 0.10), Phase(0.47, 0.10), Phase(0.35, 0.10), 0.2, 2, 0.2, 0.1, 0.12, 0.12),
     "gWA": GenrePhases((Pulse(1, 0.52, 0.10, 0.020), Pulse(2, 0.50, ANY, 0.012)),
-                       Phase(0.65, 0.18), Phase(0.55, 0.10), Phase(0.58, 0.15), 0.6, 5, 0.5, 0.2),
+                       Phase(0.65, 0.18), Phase(0.55, 0.10), Phase(0.58, 0.15), 0.6, 5, 0.5, 0.2, 0.14, 0.20),
     "gJS": GenrePhases((Pulse(1, 0.50, 0.10, 0.024), Pulse(0.5, 0.00, ANY, 0.008)),
-                       Phase(0.40, ANY), Phase(0.55, 0.10), Phase(0.50, ANY), 0.6, 5, 0.4, 0.2),
+                       Phase(0.40, ANY), Phase(0.55, 0.10), Phase(0.50, ANY), 0.6, 5, 0.4, 0.2, 0.20, 0.35),
     "gBR": GenrePhases((Pulse(1, 0.10, 0.15, 0.036), Pulse(0.5, 0.45, 0.08, 0.014)),
-                       Phase(0.30, ANY), Phase(0.58, 0.10), Phase(0.50, 0.25), 0.5, 10, 0.7, 0.4),
+                       Phase(0.30, ANY), Phase(0.58, 0.10), Phase(0.50, 0.25), 0.5, 10, 0.7, 0.4, 0.28, 0.35),
     "gJB": GenrePhases((Pulse(1, 0.30, ANY, 0.022), Pulse(2, 0.50, ANY, 0.018)),
-                       Phase(0.40, ANY), Phase(0.55, 0.10), Phase(0.50, ANY), 0.8, 4, 0.3, 0.1),
+                       Phase(0.40, ANY), Phase(0.55, 0.10), Phase(0.50, ANY), 0.8, 4, 0.3, 0.1, 0.20, 0.45),
 }  # fmt: skip
 
 
