@@ -39,6 +39,7 @@ COMMANDS = {
         Command("evaluation", "evaluate_dmae", "score what an autoencoder keeps of music"),
         Command("evaluation", "evaluate_editing", "score edited songs"),
         Command("evaluation", "compare", "a leaderboard of several evaluations"),
+        Command("evaluation", "dance_statistics", "how real and synthetic dances lie in the beat"),
     )
 }
 

@@ -1,4 +1,4 @@
-"""Commands that score: evaluate, evaluate_dmae, evaluate_editing, compare."""
+"""Commands that score: evaluate, evaluate_dmae, evaluate_editing, compare, dance_statistics."""
 
 import json
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from d2m.core.errors import BadInput, require_settings
-from d2m.core.files import atomic_write, writable_folder
+from d2m.core.errors import BadConfig, BadInput, require_settings
+from d2m.core.files import atomic_write, writable_folder, write_json
 
 _EVALUATE_OWN_KEYS = ("generated", "reference", "out", "autoencoder", "decoder", "report")
 
@@ -135,3 +135,39 @@ def compare(config: DictConfig) -> None:
     written = write_leaderboard(runs, writable_folder(config.out))
     print(written[0].read_text(encoding="utf-8"))
     print("wrote " + " and ".join(str(path) for path in written))
+
+
+def dance_statistics(config: DictConfig) -> None:
+    """Write dance_statistics.json and dance_statistics.png; prints what simple rules read."""
+    require_settings(config, {"out": "folder"}, "python scripts/dance_statistics.py out=DIR [real=DIR]")
+    from d2m.evaluation.dance_statistics import dance_statistics as measure
+    from d2m.evaluation.dance_statistics import load_seen, statistics_figure, synthetic_dances
+
+    if config.per_genre < 1 or config.seconds < 8:
+        raise BadConfig(
+            f"per_genre={config.per_genre}, seconds={config.seconds}: expected at least 1 and 8; give larger figures."
+        )
+    folders = config.real if isinstance(config.real, ListConfig) else [config.real] if config.real else []
+    paths = [path for folder in folders for path in sorted(Path(folder).glob("*.npz"))]
+    kept = [path for path in paths if path.stem not in config.leave_out]
+    if folders and not kept:
+        raise BadInput(f"real={config.real}: found no npz files there; name another folder.")
+    out = writable_folder(config.out)
+    table = measure(
+        {
+            "real": [load_seen(path) for path in kept],
+            "synthetic": synthetic_dances(config.per_genre, config.seconds, config.seed),
+        }
+    )
+    write_json(out / "dance_statistics.json", table)
+    with atomic_write(out / "dance_statistics.png") as temporary:
+        temporary.write_bytes(statistics_figure(table))
+    print("                dances  F of minima  F tracked  minima per beat  near beats (by chance)")
+    for name, genres in table.items():
+        for genre, found in genres.items():
+            rules = found["rules"]
+            print(
+                f"{name:10s} {genre:4s} {found['dances']:6d}  {rules['minima_beat_f']:11.2f}  {rules['tracked_beat_f']:9.2f}"
+                f"  {rules['minima_per_beat']:15.2f}  {rules['minima_near_beats']:.2f} ({rules['near_beats_by_chance']:.2f})"
+            )
+    print(f"written to {out}")

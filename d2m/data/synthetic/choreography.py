@@ -34,7 +34,7 @@ LATERAL_CHANNELS = ("sway", "go_x", "turn", "tilt", "side", "twist", "slide", "l
 
 CHANNELS = BODY_CHANNELS + tuple(f"{side}_{name}" for side in ("left", "right") for name in ARM_CHANNELS)
 LIMITS_DEG_OR_M: dict[str, tuple[Real, Real]] = {
-    "dip": (-0.04, 0.52), "sway": (-0.25, 0.25), "shift": (-0.25, 0.25), "go_x": (-1.8, 1.8), "go_z": (-1.8, 1.8),
+    "dip": (-0.04, 0.48), "sway": (-0.25, 0.25), "shift": (-0.25, 0.25), "go_x": (-1.8, 1.8), "go_z": (-1.8, 1.8),
     "turn": (-1e6, 1e6), "lean": (-25, 55), "tilt": (-22, 22), "hunch": (-30, 60), "side": (-35, 35), "twist": (-55, 55),
     "chest": (-22, 25), "slide": (-18, 18), "nod": (-35, 40), "look": (-70, 70), "cock": (-30, 30), "groove": (0, 1.3),
     "raise": (-84, 84), "front": (-80, 130), "roll": (-110, 90), "elbow": (2, 145), "wrist": (-65, 65), "shrug": (-8, 22),

@@ -58,6 +58,7 @@ LAG_S = 0.06
 _QUICKEST_S = 0.2
 """Double time is left alone where it would bring two keys closer than this."""
 
+_HALF_TIME_CHANCE = 0.06
 _HALF_TIME_S = 0.55
 """Where a beat is shorter than this, moves go in half time the more often the shorter it is."""
 
@@ -70,13 +71,16 @@ _LOST_SHARE = 0.12
 _PAUSE_CHANCE = 0.09
 """Chance of a move to be a pause instead."""
 
-_OFF_BEAT_START = 0.1
+_OFF_BEAT_START = 0.08
 """Chance of a phrase to begin its moves a half or quarter beat off."""
 
 _METRES = ("dip", "sway", "shift", "go_x", "go_z", "groove")
 _FOOT_YAW_DEG = 12.0
 _STAGE_M = 1.0
 """A dancer travels no further than this from the middle, to either side."""
+
+_DEEP_M = 0.35
+"""Nobody bounces at the bottom of a drop this deep."""
 
 _WEIGHT_CHANNELS = ("sway", "shift", "go_x", "go_z", "turn", "tilt")
 """Channels that move with the feet."""
@@ -190,18 +194,17 @@ class _Dancer:
             beat = float(phrase)
             self.timing.new_phrase(self.rng)
             self.vigour = float(self.rng.uniform(0.5, 1.35))
-            self._vigour(beat, 1.0)
             self._travel(phrase)
             off = float(self.rng.choice([-0.5, 0.5, -0.25])) if self.rng.random() < _OFF_BEAT_START else 0.0
             pushed = self.rng.random(16) < _PUSHED_SHARE
             lost = self.rng.random(16) < _LOST_SHARE
             for move, stretch in self._phrase():
                 beats = move.beats * stretch
-                if self.rng.random() < _PAUSE_CHANCE:
-                    self._vigour(beat, 0.25)
-                    self._vigour(beat + beats, 1.0)
-                else:
-                    self._play(move, beat + off, stretch, pushed, lost)
+                paused = self.rng.random() < _PAUSE_CHANCE
+                strength = 0.25 if paused else float(self.rng.uniform(0.55, 1.25))
+                self._vigour(beat, strength)
+                if not paused:
+                    self._play(move, beat + off, stretch, strength, pushed, lost)
                 beat += beats
             self._bounce(phrase)
             self._keep_stepping(phrase)
@@ -233,7 +236,7 @@ class _Dancer:
             return [(move.mirrored() if self.rng.random() < 0.5 else move, factor) for move, factor in plan]
         move = self._pick((1, 2)) if kind < 0.62 else self._pick((4,))
         stretch = float(self.rng.choice(move.stretch)) if self.rng.random() < 0.4 else 1.0
-        if self.rng.random() < 3 * (_HALF_TIME_S - self.beats.period_s):
+        if self.rng.random() < _HALF_TIME_CHANCE + 3 * max(_HALF_TIME_S - self.beats.period_s, 0):
             stretch = 2.0
         if move.closest_beats * stretch * self.beats.period_s < _QUICKEST_S:
             stretch = 1.0
@@ -248,13 +251,14 @@ class _Dancer:
         move: Move,
         start: float,
         stretch: float,
+        strength: float,
         pushed: Bool[np.ndarray, " key"],
         lost: Bool[np.ndarray, " key"],
     ) -> None:
         """Lay a move out; all but its first key may be pushed, danced before the beat they belong to, or left out."""
         self._release(move, start, stretch)
         turn, before = 0.0, start - 1.0
-        size = (0.5 + 0.5 * self.vigour) * float(self.rng.uniform(0.6, 1.25))
+        size = (0.5 + 0.5 * self.vigour) * (0.3 + 0.7 * strength) * 1.1
         flows = {part: self.rng.random() < self.timing.phases.flow for part in PARTS}
         for number, each in enumerate(move.keys):
             beat = start + each.at * stretch
@@ -299,7 +303,8 @@ class _Dancer:
             moving_s = gap * self.beats.period_s * (0.8 if part == "feet" else 1.0)
             if seconds is not None and part != "feet":
                 moving_s = min(moving_s, abs(seconds) * self.style.sharpness)
-            time_s = self._heard_s(beat + (self.timing.fastest[part] - 1) * gap) + moving_s / 2
+            ahead = gap if part == "feet" else max(gap, 0.75)  # steps in half beats land on half beats
+            time_s = self._heard_s(beat + (self.timing.fastest[part] - 1) * ahead) + moving_s / 2
         time_s = max(time_s, last_s + 0.5 * gap * self.beats.period_s)
         self.before[part] = (beat, time_s)
         return time_s, moving_s
@@ -355,14 +360,15 @@ class _Dancer:
             if min(abs(step[0] - time_s) for step in recent) < 1.2 * every * self.beats.period_s:
                 continue
             _, x, z, height, yaw, _, _ = max((step for step in recent if step[0] < time_s), default=recent[0])
-            if height > 0:
+            near = [value for at_s, value, _, _ in self.body.keys["dip"][-16:] if abs(at_s - time_s) < 1.5]
+            if height > 0 or max(near, default=0.0) > 0.25:  # in the air, or down on the floor
                 continue
-            stride = (
-                self.size * self.timing.phases.stride_m * self.rng.uniform(0.3, 1.0, 2) * self.rng.choice([-1, 1], 2)
-            )
-            home = self.words.stance_m if side == "left" else -self.words.stance_m
-            x, z = home + 0.6 * (x - home) + stride[0], 0.5 * z + stride[1]
-            x = max(x, 0.04) if side == "left" else min(x, -0.04)
+            most_m = min(self.size, 1.2) * self.timing.phases.stride_m
+            stride = most_m * self.rng.uniform(0.3, 1.0, 2) * self.rng.choice([-1, 1], 2)
+            sign = 1.0 if side == "left" else -1.0
+            out = 0.4 * self.words.stance_m + 0.6 * sign * x + stride[0]
+            x = sign * float(np.clip(out, 0.04, self.words.stance_m + 0.22))
+            z = float(np.clip(0.5 * z + stride[1], -0.3, 0.35))
             self.feet[side].steps.append((time_s, x, z, 0.0, yaw, 0.0, flight_s))
             side = "right" if side == "left" else "left"
 
@@ -389,7 +395,7 @@ class _Dancer:
     def motion(self, time_s: Float[np.ndarray, " time"]) -> SmplPoses:
         """What the timelines say, within the limits of a body, as SMPL."""
         controls = {name: self.body.at(name, time_s, self.rest[name]) for name in CHANNELS}
-        scale = controls["groove"]
+        scale = controls["groove"] * np.clip(1.2 - controls["dip"] / _DEEP_M, 0.1, 1.0)
         sunk_m, sunk = scale * self.style.bounce * self._sink(time_s)
         controls["dip"] += sunk_m
         for side in ("left", "right"):

@@ -33,8 +33,8 @@ class Phase:
     """When a part is fastest on its way from one beat's key to the next.
 
     Args:
-        fastest: in shares of that way, 0 at the beat before and 1 at the beat; above 1 is after it.
-        spread: standard deviation in the same shares, or `ANY`.
+        fastest: 0 at the beat before and 1 at the beat of the key; above 1 is after it. Steps in half beats scale with it.
+        spread: standard deviation in beats, or `ANY`.
     """
 
     fastest: Real
@@ -87,16 +87,16 @@ class GenrePhases:
 
 PHASES: dict[str, GenrePhases] = {
     # pelvis: period, lowest, spread, depth          hands             feet              trunk, head      flow  arms  steps half stride travel
-    "gHO": GenrePhases((Pulse(1, 0.14, 0.04, 0.060), Pulse(0.5, 0.45, 0.10, 0.006)),
-                       Phase(0.23, 0.12), Phase(0.67, 0.08), Phase(0.43, 0.15), 0.7, 14, 0.8, 0.4, 0.30, 0.45),
+    "gHO": GenrePhases((Pulse(1, 0.14, 0.04, 0.056), Pulse(0.5, 0.45, 0.10, 0.006)),
+                       Phase(0.20, 0.08), Phase(0.67, 0.06), Phase(0.43, 0.12), 0.7, 6, 0.9, 0.4, 0.40, 0.45),
     "gMH": GenrePhases((Pulse(0.5, 0.00, 0.02, 0.040), Pulse(1, 0.00, 0.18, 0.048)),
-                       Phase(0.25, 0.20), Phase(0.50, 0.08), Phase(1.02, 0.15), 0.6, 9, 0.7, 0.6, 0.34, 0.45),
+                       Phase(0.25, 0.20), Phase(0.50, 0.08), Phase(1.02, 0.15), 0.6, 9, 0.9, 0.7, 0.48, 0.45),
     "gLH": GenrePhases((Pulse(0.5, 0.45, 0.02, 0.040), Pulse(1, 0.00, 0.18, 0.032)),
-                       Phase(0.95, 0.18), Phase(0.50, 0.08), Phase(1.00, 0.15), 0.5, 8, 0.5, 0.5, 0.28, 0.35),
+                       Phase(0.95, 0.18), Phase(0.50, 0.08), Phase(1.00, 0.15), 0.5, 8, 0.6, 0.5, 0.36, 0.35),
     "gLO": GenrePhases((Pulse(0.5, 0.46, 0.02, 0.036), Pulse(1, 0.00, 0.20, 0.018)),
                        Phase(0.32, 0.10), Phase(0.52, 0.08), Phase(0.44, 0.12), 0.3, 6, 0.6, 0.5, 0.24, 0.35),
     "gKR": GenrePhases((Pulse(1, 0.06, 0.18, 0.036), Pulse(0.5, 0.37, 0.05, 0.010)),
-                       Phase(0.42, 0.13), Phase(0.60, 0.10), Phase(0.63, 0.10), 0.3, 6, 0.5, 0.2, 0.26, 0.25),
+                       Phase(0.40, 0.08), Phase(0.60, 0.08), Phase(0.58, 0.06), 0.3, 6, 0.5, 0.2, 0.34, 0.25),
     "gPO": GenrePhases((Pulse(1, 0.00, 0.12, 0.016), Pulse(0.5, 0.45, 0.08, 0.008)),
                        Phase(0.31, 0.10), Phase(0.47, 0.10), Phase(0.35, 0.10), 0.2, 2, 0.2, 0.1, 0.12, 0.12),
     "gWA": GenrePhases((Pulse(1, 0.52, 0.10, 0.020), Pulse(2, 0.50, ANY, 0.012)),

@@ -322,7 +322,7 @@ HOUSE = Vocabulary(
             key(2, "late", turn=360, left=(0.15, 0.0), right=(0.13, 0.0), arms="side_low"), key(2.5, dip=0.08), key(3, right=(0.2, 0.08), arms="ready", dip=0.04), key(3.5, right=(0.14, 0)),
         )),
     ),
-    groove=(key(0, chest=-5, lean=3), key(0.5, chest=5, lean=-2)),
+    groove=(key(0, chest=-4, lean=2), key(0.5, chest=4, lean=-1)),
     bar_weights=(1.1, 0.9, 1.0, 0.9), ease="late", rest=("ready", "ready"), stance_m=0.13,
     posture={"hunch": 6, "dip": 0.06, "lean": 4}, off_beat=0.2,
 )  # fmt: skip
