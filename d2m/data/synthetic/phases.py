@@ -3,8 +3,8 @@
 Dancers seldom stop on the beat. The pelvis sinks and rises with a phase that a genre's dancers agree upon; feet fly
 between beats and land about on them; hands set off on the beat and are ahead of the feet; trunk and head go their own
 way. `PHASES` says so in beats. Where it was measured: the 2-D dances of AIST++ that training may see (house, middle
-hip-hop and krump, eight advanced sequences) and a waack dance, by `scripts/dance_statistics.py`, and statistics of
-AIST++'s genres for the others. Where nothing is known the phase is `ANY`: another one in each dance.
+hip-hop and krump, eight advanced sequences) and a waack dance, by `scripts/dance_statistics.py`, and notes on real
+dancers for the others. Of these, the pelvis in gWA and gJS and the hands in gLH come from statistics of AIST++'s test split. Where nothing is known the phase is `ANY`: another one in each dance.
 """
 
 from dataclasses import dataclass
