@@ -31,6 +31,7 @@ from d2m.data.layout import DataSetLayout, load_features, load_latent
 from d2m.data.manifest import INDEX_NAME, MANIFEST, MAX_NAME_BYTES, VERSION, LatentManifest, TokenManifest
 from d2m.metrics.beat_tracker import track_beats_s
 from d2m.motion.dance import MIN_SECONDS, Dance
+from d2m.rhythm.grid import beat_curve
 
 MAX_SCALE_SEQUENCES = 2000
 """Training sequences that the latent scale is measured on; more are sampled."""
@@ -40,8 +41,6 @@ _SAME_LATENT = 0.05
 
 _BATCHES_AT_ONCE = 4
 """Music is collected for about this many batches before it is encoded, so that few batches are part-filled."""
-
-_BEAT_WIDTH_S = 0.03
 
 
 def rhythm_curves(
@@ -55,16 +54,7 @@ def rhythm_curves(
     beats_s = layout.reference_beats_s(name, music.seconds)
     if beats_s is None:
         beats_s = track_beats_s(music)
-    return np.stack([beat_activation(beats_s, frames, clock), onset_envelope(music, frames, clock)])
-
-
-def beat_activation(beats_s: Float[np.ndarray, " beat"], frames: int, clock: Timeline) -> Float[np.ndarray, " frame"]:
-    """A bump of 1 and of 30 ms deviation around every beat, at the centre of each latent frame."""
-    centres = (np.arange(frames) + 0.5) / clock.latent_rate
-    if len(beats_s) == 0:
-        return np.zeros(frames)
-    nearest = np.abs(centres[:, None] - np.asarray(beats_s)[None]).min(axis=1)
-    return np.exp(-0.5 * (nearest / _BEAT_WIDTH_S) ** 2)
+    return np.stack([beat_curve(beats_s, frames, clock.latent_rate), onset_envelope(music, frames, clock)])
 
 
 def onset_envelope(music: Music, frames: int, clock: Timeline) -> Float[np.ndarray, " frame"]:

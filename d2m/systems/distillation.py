@@ -85,8 +85,11 @@ class Distillation(LightningModule):
         """Mean squared error of the student's velocity against the one that lands where the teacher lands."""
         teacher = self.teacher
         with torch.no_grad():
-            conditioned = teacher.conditioned(batch["features"], batch["genre"], training)
-            condition = conditioned.condition
+            teacher.conditioner.train(
+                training
+            )  # what the student is told is exchanged and dropped as the teacher's was
+            condition = teacher.conditioned_on(batch, training).condition
+            teacher.conditioner.eval()
             latent = teacher.standardised(batch["latent"])
             asked = teacher.generation
             jump = random_jumps(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from d2m.core.errors import BadConfig
@@ -181,9 +181,7 @@ class LatentDiffusion(TrainedSystem):
         self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Every part of the loss, unweighted, and the weighted sum as `loss`."""
-        rhythm = batch.get("rhythm")
-        beats = None if rhythm is None or self.reader is None else self._told(rhythm[:, 0], training)
-        conditioned = self.conditioned(batch["features"], batch["genre"], training, beats)
+        conditioned = self.conditioned_on(batch, training)
         condition = conditioned.condition
         if training:
             condition = self.conditioner.cfg_dropout(condition, self.condition_dropout)
@@ -233,15 +231,11 @@ class LatentDiffusion(TrainedSystem):
             normalised = augmentation.noisy(normalised)
         return MotionWindow(features, normalised)
 
-    def conditioned(
-        self,
-        features: Float[Tensor, "batch time 219"],
-        genre: Int[Tensor, " batch"],
-        training: bool,
-        beats: Float[Tensor, "batch frame"] | None = None,
-    ) -> Conditioned:
-        """The condition of windows; augmented, and some genres dropped, in training."""
-        motion = self.motion_window(features, training)
+    def conditioned_on(self, batch: Mapping[str, Any], training: bool) -> Conditioned:
+        """The condition of a batch's windows, which are told their true beats where the system has a rhythm reader; augmented,
+        and some genres dropped, in training."""
+        motion, genre, rhythm = self.motion_window(batch["features"], training), batch["genre"], batch.get("rhythm")
+        beats = None if rhythm is None or self.reader is None else self._told(rhythm[:, 0], training)
         return self.conditioner(motion, drop_genre(genre, self.genre_dropout) if training else genre, beats)
 
     def _told(self, curves: Float[Tensor, "batch frame"], training: bool) -> Float[Tensor, "batch frame"]:

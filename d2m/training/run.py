@@ -224,7 +224,7 @@ def _system(config: DictConfig, data: Any) -> LightningModule:
     return system
 
 
-def _precision(config: DictConfig) -> str:
+def training_precision(config: DictConfig) -> str:
     """The precision asked for, or float32 where training is on a processor that has no bfloat16: emulated, it takes 8 times as
     long."""
     asked = str(config.trainer.get("precision", "32-true"))
@@ -251,13 +251,12 @@ def _trainer(config: DictConfig, out: Path) -> Trainer:
         )
     if settings.monitor:
         callbacks += [BestCheckpoint(folder, settings.monitor, settings.mode)]
-    own = {"precision": _precision(config)}
     loggers = [CSVLogger(out, name="csv", flush_logs_every_n_steps=1), TensorBoardLogger(out, name="tensorboard")]
     sharded = {"strategy": ShardedStrategy()} if config.trainer.get("strategy") == "fsdp" else {}
     return build_own(
         config.trainer,
         **sharded,
-        **own,
+        precision=training_precision(config),
         callbacks=callbacks,
         logger=loggers,
         plugins=[WholeFileIO()],

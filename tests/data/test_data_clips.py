@@ -13,8 +13,9 @@ from d2m.core.errors import BadInput
 from d2m.core.music import Music
 from d2m.core.timeline import Timeline
 from d2m.data.dataset import Clip, ClipWindows, LatentGrid, MappedClips, Split, load_clip, load_split
-from d2m.data.encode import beat_activation, encode_latents, onset_envelope, rhythm_curves
+from d2m.data.encode import encode_latents, onset_envelope, rhythm_curves
 from d2m.data.layout import DataSetLayout
+from d2m.rhythm.grid import beat_curve
 
 CLOCK = Timeline(22050, 512)
 GRID = LatentGrid(CLOCK)
@@ -38,8 +39,8 @@ def test_a_second_run_finds_everything_made(encoded: DataSetLayout) -> None:
     assert (summary.made, summary.found) == (0, 2)
 
 
-def test_beat_activation_peaks_on_beats() -> None:
-    activation = beat_activation(np.array([1.0, 2.0]), 200, CLOCK)
+def test_beat_curve_peaks_on_beats() -> None:
+    activation = beat_curve(np.array([1.0, 2.0]), 200, CLOCK.latent_rate)
     times = (np.arange(200) + 0.5) / CLOCK.latent_rate
     assert activation[np.abs(times - 1.0).argmin()] > 0.9 and activation[np.abs(times - 1.5).argmin()] < 1e-3
 
@@ -54,7 +55,7 @@ def test_both_rhythm_curves_have_one_time() -> None:
     wave = np.zeros((1, frames * hop), np.float32)
     for start in at:
         wave[0, start : start + 300] = rng.normal(0, 0.3, 300)
-    curves = beat_activation(at / rate, frames, CLOCK), onset_envelope(Music(wave, rate), frames, CLOCK)
+    curves = beat_curve(at / rate, frames, CLOCK.latent_rate), onset_envelope(Music(wave, rate), frames, CLOCK)
     late = [
         np.mean([at_frame - 4 + curve[at_frame - 4 : at_frame + 6].argmax() + 0.5 - start / hop
                  for start, at_frame in zip(at, at // hop, strict=True)])
@@ -69,7 +70,7 @@ def test_aist_needs_no_tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     layout, name = DataSetLayout(tmp_path), "gHO_sBM_cAll_d20_mHO5_ch02"
     noise = np.random.default_rng(0).normal(0, 0.1, (1, 22050 * 4)).astype(np.float32)
     curve = rhythm_curves(layout, name, Music(noise, 22050), 172, CLOCK)[0]
-    np.testing.assert_allclose(curve, beat_activation(0.047 + 60 / 135 * np.arange(9), 172, CLOCK))
+    np.testing.assert_allclose(curve, beat_curve(0.047 + 60 / 135 * np.arange(9), 172, CLOCK.latent_rate))
     layout.beats(name).parent.mkdir()
     layout.beats(name).write_text("1.0\n")
     assert rhythm_curves(layout, name, Music(noise, 22050), 172, CLOCK)[0].sum() < 5

@@ -157,3 +157,40 @@ def test_holding_a_dance_still_keeps_its_first_place():
     features = swinging_features(30)[None] + torch.linspace(0, 1, 30)[None, :, None]
     still = MotionAugmentation(yaw=False, still_probability=1.0, noise=0.0).moved(features)
     assert (still[0, :, :3] == features[0, 0, :3]).all() and (still[..., 3:] == features[..., 3:]).all()
+
+
+def test_beats_that_are_told_take_the_place_of_those_read_and_nothing_else(aligned):
+    motion, beats = windows(), torch.rand(2, CLOCK.window_latent_frames)
+    shown = []
+    hook = aligned.input.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0]))
+    read, told = aligned.read(motion), aligned.read(motion, beats)
+    hook.remove()
+    assert torch.equal(shown[1][:, -2], beats) and not torch.equal(shown[0][:, -2], beats)
+    assert torch.equal(shown[0][:, :-2], shown[1][:, :-2]) and torch.equal(shown[0][:, -1], shown[1][:, -1])
+    assert torch.equal(read.rhythm_logits, told.rhythm_logits) and torch.equal(read.genre_logits, told.genre_logits)
+
+
+def test_parts_are_exchanged_and_dropped_independently_in_training_only():
+    torch.manual_seed(0)
+    encoder = TemporalEncoder(16, [1, 2], attention_blocks=1, heads=2, dropout=0.0)
+    conditioner = AlignedConditioner(
+        encoder, CLOCK, [1, 2], [8, 12], 4, 16, motion_exchange=0.3, motion_dropout=0.2, beat_dropout=0.1
+    )
+    rows = 64
+    features = torch.stack([swinging_features(FRAMES, 0.05 * row) for row in range(rows)])
+    motion, beats = MotionWindow(features, features), torch.rand(rows, CLOCK.window_latent_frames)
+    shown = []
+    conditioner.input.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0]))
+    conditioner.eval().read(motion, beats)
+    with torch.no_grad():
+        for _ in range(10):
+            conditioner.train().read(motion, beats)
+    own = shown[0]
+    silent = torch.cat([(x[:, -2] == 0).all(dim=-1) for x in shown[1:]])
+    still = torch.cat([(x[:, :-2] == 0).all(dim=(1, 2)) for x in shown[1:]])
+    kept = torch.cat([(x[:, :-2] - own[:, :-2]).abs().amax(dim=(1, 2)) < 1e-5 for x in shown[1:]])
+    true = torch.cat([(x[:, -2] == beats).all(dim=-1) for x in shown[1:]])
+    assert 0.05 < silent.float().mean() < 0.17 and 0.13 < still.float().mean() < 0.28
+    assert torch.equal(true, ~silent)  # beats stay their row's own
+    exchanged = ~kept & ~still
+    assert 0.15 < exchanged.float().mean() < 0.36 and (still & silent).any() and (exchanged & silent).any()

@@ -234,7 +234,7 @@ def test_the_encoder_is_its_definition(layout, pool):
             tokens = F.conv1d(tokens, state["fusion.conv.weight"], state["fusion.conv.bias"], padding=1)
             hidden = 0.5 * tokens * (1 + torch.erf(tokens / 2**0.5))
             tokens = hidden @ state["fusion.linear.weight"].T + state["fusion.linear.bias"]
-        found = system.conditioned(motion, torch.tensor([1, 2]), training=False)
+        found = system.conditioned_on({"features": motion, "genre": torch.tensor([1, 2])}, training=False)
     torch.testing.assert_close(found.condition.tokens, tokens, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.genre_logits, logits, atol=1e-5, rtol=1e-5)
 
@@ -248,7 +248,7 @@ def test_the_genre_prompt_is_added_to_every_token(tmp_path):
         system.setup("fit")
         with torch.no_grad():
             plain = system.conditioner.encoder(motion)
-            tokens = system.conditioned(motion, genre, training=False).condition.tokens
+            tokens = system.conditioned_on({"features": motion, "genre": genre}, training=False).condition.tokens
         torch.testing.assert_close(tokens[0], plain[0] + a * torch.from_numpy(vectors[4]))
         torch.testing.assert_close(tokens[1], plain[1])
         assert not system.conditioner.genre_token.embedding.weight.requires_grad

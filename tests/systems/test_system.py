@@ -175,7 +175,7 @@ def test_a_latent_is_the_samplers_answer_to_the_guided_network(awake):
     """Of one window, without multidiffusion: the noise of the seed, the condition and its null, the sampler."""
     features, generator = samples()["features"][:1], torch.Generator().manual_seed(5)
     with evaluating(awake), torch.no_grad():
-        condition = awake.conditioned(features, torch.tensor([2]), training=False).condition
+        condition = awake.conditioned_on({"features": features, "genre": torch.tensor([2])}, training=False).condition
         denoiser = guided(awake.unet, condition, awake.conditioner.uncond(condition), awake.generation.guidance)
         noise = torch.randn(1, LATENT_CHANNELS, 64, generator=generator)
         window = awake.restored(awake.sampler(denoiser, noise, awake.generation.steps))[0]

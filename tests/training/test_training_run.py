@@ -17,6 +17,7 @@ from d2m.core.checkpoint import load_checkpoint
 from d2m.core.errors import BadConfig, BadInput
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
+from d2m.training import run as training_run
 from d2m.training.run import fit
 
 CONFIGS = str(Path(__file__).parents[2] / "configs")
@@ -184,3 +185,30 @@ def test_the_compiled_unet_keeps_its_names(root: Path, run: Path, tmp_path: Path
 def test_an_unknown_monitor_is_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"found no value 'val/los', expected one of val/genre, .*val/loss"):
         fit(config_for("demo", root, tmp_path, "trainer.max_steps=2", "~callbacks.beats", "checkpoint.monitor=val/los"))
+
+
+def test_bfloat16_falls_back_where_the_processor_has_none(
+    monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path
+) -> None:
+    """Emulated it takes eight times as long as float32; on a processor that has it, it stays."""
+    config = config_for("demo", tmp_path, tmp_path, "trainer.precision=bf16-mixed", "trainer.max_steps=1")
+    monkeypatch.setattr(training_run, "has_bfloat16", lambda: False)
+    assert training_run.training_precision(config) == "32-true" and "no bfloat16" in capsys.readouterr().out
+    config.trainer.precision = "16-mixed"
+    assert training_run.training_precision(config) == "16-mixed"
+    config.trainer.precision = "bf16-mixed"
+    monkeypatch.setattr(training_run, "has_bfloat16", lambda: True)
+    assert training_run.training_precision(config) == "bf16-mixed" and not capsys.readouterr().out
+
+
+def test_an_older_systems_weights_start_one_with_a_rhythm_reader(root: Path, tmp_path: Path) -> None:
+    no_music = ["callbacks.beats=null", "trainer.max_steps=1", "system.reader_weights=null"]
+    older = ["system.reader=null", *no_music]
+    fit(config_for("demo", root, tmp_path / "old", *older))
+    last = tmp_path / "old" / "checkpoints" / "last.ckpt"
+    begun = fit(
+        config_for("demo", root, tmp_path / "new", *no_music, f"init_from={last}", "system.optimization.lr=0.0")
+    )
+    old = load_checkpoint(last).state
+    assert not any(name.startswith("reader.") for name in old)
+    assert all(torch.equal(begun.state_dict()[name], weight) for name, weight in old.items())
