@@ -21,6 +21,7 @@ from d2m.core.checkpoint import WEIGHTS, build, load_checkpoint
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.timeline import Timeline
 from d2m.pipeline import Dance2Music
+from d2m.rhythm.reader import load_reader
 from d2m.systems.interface import MusicGenerator
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +112,8 @@ def test_everything_that_ships_is_built(path: Path) -> None:
         assert load_codec(path.stem.removeprefix("codec_")).codebooks == 4
     elif path.stem.startswith("dmae_"):
         assert load_dmae(path.stem.removeprefix("dmae_")).in_channels == 1
+    elif path.stem == "rhythm_reader":
+        assert load_reader(path.stem).views == 4
     elif "system" in config:
         assert Dance2Music.load(path.stem).music_generator.sample_rate == 22050
     else:
