@@ -20,6 +20,8 @@ from d2m.core.timeline import MOTION_FPS
 from d2m.models.encoders import TemporalEncoder
 from d2m.models.heads import GenreClassifier, RhythmHead
 from d2m.motion.smpl import JOINT_NAMES, joint_positions_torch
+from d2m.rhythm.grid import BeatReading
+from d2m.rhythm.tracking import track_beats
 
 POINTS = (
     "head", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
@@ -108,6 +110,10 @@ class RhythmRead:
 
     activation: Float[np.ndarray, " frame"]
     genre_probabilities: Float[Tensor, " 10"]
+
+    def beats(self) -> BeatReading:
+        """The beats tracked over the whole dance."""
+        return track_beats(self.activation, READER_FPS)
 
 
 class RhythmReader(nn.Module):

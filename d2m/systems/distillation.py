@@ -87,7 +87,7 @@ class Distillation(LightningModule):
         with torch.no_grad():
             teacher.conditioner.train(
                 training
-            )  # what the student is told is exchanged and dropped as the teacher's was
+            )  # so that parts are exchanged and dropped as in the teacher's own training
             condition = teacher.conditioned_on(batch, training).condition
             teacher.conditioner.eval()
             latent = teacher.standardised(batch["latent"])

@@ -26,9 +26,8 @@ from d2m.models.heads import drop_genre
 from d2m.models.unet import ConditionedUNet
 from d2m.motion.augmentation import MotionAugmentation
 from d2m.motion.features import Normalizer
-from d2m.rhythm.grid import BeatGrid, BeatReading
-from d2m.rhythm.reader import READER_FPS, RhythmRead, RhythmReader, body_points, load_reader, side_views
-from d2m.rhythm.tracking import track_beats
+from d2m.rhythm.grid import BeatGrid
+from d2m.rhythm.reader import READER_FPS, RhythmReader, body_points, load_reader, side_views
 from d2m.systems.interface import GenerationSettings, LatentRequest, evaluating
 from d2m.systems.training_system import (
     LossWeights,
@@ -85,11 +84,6 @@ class GeneratedLatent:
     latent: Float[Tensor, "channel frame"]
     genre: int
     genre_probabilities: Float[Tensor, " 10"]
-
-
-def beats_of(read: RhythmRead) -> BeatReading:
-    """The beats tracked on what a rhythm reader read of a whole dance."""
-    return track_beats(read.activation, READER_FPS)
 
 
 Sampler = Callable[..., Tensor]
@@ -306,7 +300,7 @@ class LatentDiffusion(TrainedSystem):
             found = None if self.reader is None else [self.reader.read(one.features) for one in requests]
             curves = []
             for number, (one, plan) in enumerate(zip(requests, plans, strict=True)):
-                grid = one.beats if found is None or one.beats else beats_of(found[number]).grid
+                grid = one.beats if found is None or one.beats else found[number].beats().grid
                 curves.append(None if grid is None else self.beat_windows(grid, plan).to(windows))
             if any(curve is None for curve in curves) and any(curve is not None for curve in curves):
                 raise BadConfig(

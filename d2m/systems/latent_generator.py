@@ -29,7 +29,7 @@ from d2m.systems.interface import (
     LatentRequest,
     MusicGenerator,
 )
-from d2m.systems.latent_diffusion import KEYS_VALUES_BYTES, GeneratedLatent, LatentDiffusion, beats_of
+from d2m.systems.latent_diffusion import KEYS_VALUES_BYTES, GeneratedLatent, LatentDiffusion
 
 LARGEST_BATCH = 32
 """Windows at once; more gain no time."""
@@ -117,7 +117,7 @@ class LatentGenerator(MusicGenerator):
         """Genre and beats, by the system's rhythm reader; averaged over the windows of the dance where it has none."""
         if self.system.reader is not None:
             found = self.system.reader.read(motion.to(self.device_config.device))
-            return DanceReading(found.genre_probabilities, beats_of(found))
+            return DanceReading(found.genre_probabilities, found.beats())
         frames = max(1, int(len(motion) / MOTION_FPS * self.dmae.clock.latent_rate))
         asked = LatentRequest(motion.to(self.device_config.device), frames)
         read = self.system.read([asked], self.system.generation)

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from d2m.core.timeline import MOTION_FPS
 from d2m.metrics.beats import beat_f
 from d2m.rhythm.grid import BeatGrid
-from d2m.rhythm.reader import READER_FPS, RhythmReader, side_views
-from d2m.rhythm.tracking import track_beats
+from d2m.rhythm.reader import RhythmReader, side_views
 from d2m.systems.training_system import LossWeights, OptimizerSettings, TrainedSystem, genre_accuracy, genre_loss
 
 TOLERANCE_S, SAME_TEMPO = 0.07, 0.02
@@ -57,7 +56,7 @@ class RhythmReading(TrainedSystem):
         """Read a whole dance, `points` [time 13 2|3], `beats_s`, `genre`, and score it."""
         points, seconds = batch["points"][None], len(batch["points"]) / MOTION_FPS
         read = self.reader.read_points(points if points.shape[-1] == 2 else side_views(points, self.reader.views))
-        beats = track_beats(read.activation, READER_FPS)
+        beats = read.beats()
         true_s = batch["beats_s"].cpu().numpy()
         true_s = true_s[true_s < seconds]
         same_tempo = abs(beats.grid.bpm / BeatGrid(true_s).bpm - 1) <= SAME_TEMPO
