@@ -22,6 +22,7 @@ from d2m.metrics.beat_tracker import track_beats_s
 from d2m.metrics.beats import fit_tempo_bpm
 from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import kinematic_beats_s
+from d2m.motion.landmarks import Landmarks
 from d2m.motion.readers import READERS
 from d2m.pipeline import Dance2Music
 from d2m.render.mux import film_seconds, film_with_music, write_timed_video
@@ -31,7 +32,6 @@ from d2m.render.skeleton import render_dance
 from d2m.rhythm.choice import BeatChoice
 from d2m.rhythm.grid import BeatGrid
 from d2m.systems.interface import MusicGenerator
-from d2m.video.landmarks import Landmarks
 from d2m.video.reader import frames
 from d2m.video.video_dance import dance_of_video
 

@@ -12,7 +12,7 @@ from tests_support_video import landmarks_of, portrait
 from d2m.data.synthetic.dances import choreograph
 from d2m.data.synthetic.songs import Song, render_song
 from d2m.motion.dance import Dance
-from d2m.video.landmarks import Landmarks
+from d2m.motion.landmarks import Landmarks
 from d2m.video.reader import frames, read_info
 from d2m.video.video_dance import VideoDance, dance_of_video
 

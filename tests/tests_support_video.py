@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from d2m.video.landmarks import Landmarks
+from d2m.motion.landmarks import Landmarks
 from d2m.video.modality import J, L, landmarks_of, points_of
 
 __all__ = ["J", "L", "drawn", "landmarks_of", "marked", "points_of", "portrait", "write_clip"]

@@ -21,7 +21,7 @@ from d2m.core.parallel import parallel_map
 from d2m.data.layout import DataSetLayout
 from d2m.motion.augmentation import turned
 from d2m.motion.dance import Dance
-from d2m.video.landmarks import Landmarks
+from d2m.motion.landmarks import Landmarks
 from d2m.video.modality import landmarks_of
 from d2m.video.video_dance import dance_of_landmarks
 

@@ -25,7 +25,7 @@ from d2m.core.timeline import PICTURE_FPS
 from d2m.data.layout import DataSetLayout
 from d2m.data.preparation import claim_folder
 from d2m.motion.dance import Dance
-from d2m.video.landmarks import LANDMARK_NAMES
+from d2m.motion.landmarks import LANDMARK_NAMES
 from d2m.video.modality import landmarks_of
 from d2m.video.reader import frames
 

@@ -10,7 +10,7 @@ from d2m.core.aist_names import grid_beats_s
 from d2m.core.errors import BadInput
 from d2m.metrics.beats import load_beats_s
 from d2m.motion.dance import Dance
-from d2m.video.landmarks import Landmarks
+from d2m.motion.landmarks import Landmarks
 from d2m.video.modality import seen_landmarks, skeleton_landmarks
 
 OFFICIAL = ("train", "val", "test")
@@ -85,7 +85,7 @@ class DataSetLayout:
         return self.root / "rhythm" / coder / f"{name}.npy"
 
     def landmarks(self, name: str) -> Path:
-        """MediaPipe's landmarks of a film's sequence (`d2m.video.landmarks`)."""
+        """MediaPipe's landmarks of a film's sequence (`d2m.motion.landmarks`)."""
         return self.root / "landmarks" / f"{name}.npz"
 
     def pictures(self, name: str) -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from d2m.video.landmarks import LANDMARK_NAMES, Landmarks
+from d2m.motion.landmarks import LANDMARK_NAMES, Landmarks
 from d2m.video.reader import Frame
 
 Colour = tuple[int, int, int]

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from d2m.core.errors import BadInput
 from d2m.motion.dance import Dance
 from d2m.motion.features import features_to_smpl
+from d2m.motion.inverse_kinematics import FACE_M, TO_Y_UP
+from d2m.motion.landmarks import LANDMARK_NAMES, Landmarks, centred, smooth_world
 from d2m.motion.smpl import JOINT_NAMES, forward_kinematics
-from d2m.video.inverse_kinematics import FACE_M, TO_Y_UP
-from d2m.video.landmarks import LANDMARK_NAMES, Landmarks, smooth_world
 
 J = {name: index for index, name in enumerate(JOINT_NAMES)}
 L = {name: index for index, name in enumerate(LANDMARK_NAMES)}
@@ -80,8 +80,6 @@ def landmarks_of(
 MODALITIES = ("features", "landmarks", "frames")
 """[time 219] and [time 33 3] at 60 fps; [picture height width] in [0, 1] at 15 fps."""
 
-_HIPS = [LANDMARK_NAMES.index("left_hip"), LANDMARK_NAMES.index("right_hip")]
-
 
 def modality_of(dance: Dance, modality: str) -> Float[np.ndarray, " time *part"]:
     """A dance as a system reads it, float32.
@@ -114,8 +112,3 @@ def seen_landmarks(landmarks: Landmarks, frames: int) -> Float[np.ndarray, "{fra
     """What was seen in a film, smoothed, `frames` frames of it at 60 fps; metres from the middle of the hips, Y up."""
     points = centred(smooth_world(landmarks) * TO_Y_UP)
     return points[np.minimum(np.arange(frames), len(points) - 1)]
-
-
-def centred(points: Float[np.ndarray, "time 33 3"]) -> Float[np.ndarray, "time 33 3"]:
-    """Landmarks with the middle of the hips in the origin, float32."""
-    return (points - points[:, _HIPS].mean(axis=1, keepdims=True)).astype(np.float32)

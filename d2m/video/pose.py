@@ -1,7 +1,7 @@
 """Frames to landmarks: MediaPipe Pose, on the same person through the whole clip.
 
 MediaPipe follows one person from frame to frame and looks for the most prominent one when it has lost them. Its own
-smoothing is off: it is causal and delays the motion, and it believes in 30 frames a second. `d2m.video.landmarks` smooths
+smoothing is off: it is causal and delays the motion, and it believes in 30 frames a second. `d2m.motion.landmarks` smooths
 later, in both directions of time.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from d2m.core.errors import BadConfig, BadInput
-from d2m.video.landmarks import LANDMARKS, Landmarks
+from d2m.motion.landmarks import LANDMARKS, Landmarks
 from d2m.video.reader import Frame
 
 SAME_PERSON_TORSOS = 1.5

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from d2m.core.errors import BadInput
 from d2m.core.timeline import MOTION_FPS
 from d2m.motion.dance import MIN_SECONDS, Dance
 from d2m.motion.features import rotations_to_features
+from d2m.motion.inverse_kinematics import TO_Y_UP, motion_of_landmarks, segment_vectors_m
+from d2m.motion.landmarks import Landmarks, centred, smooth_world
 from d2m.motion.smpl import joint_positions
-from d2m.video.inverse_kinematics import TO_Y_UP, pelvis_path, segment_vectors_m, solve_inverse_kinematics
-from d2m.video.landmarks import Landmarks, smooth_world
-from d2m.video.modality import centred
 from d2m.video.pose import find_landmarks
 from d2m.video.reader import Frame, VideoInfo, frames, read_info
 
@@ -126,9 +124,8 @@ def dance_of_landmarks(landmarks: Landmarks, name: str = "dance", origin: str | 
             f"{MIN_SEEN_SHARE:.0%}; give a clip that shows one dancer from head to foot."
         )
     world = smooth_world(landmarks)
-    rotations = solve_inverse_kinematics(world)
-    translation = pelvis_path(rotations, world, landmarks)
-    features = rotations_to_features(*_facing_front(rotations, translation))
+    motion = motion_of_landmarks(world, landmarks)
+    features = rotations_to_features(motion.rotations, motion.translation)
     return Dance(features, name, landmarks=centred(world * TO_Y_UP))
 
 
@@ -149,21 +146,6 @@ def segment_error(dance: Dance, landmarks: Landmarks) -> float:
     turned = flat_seen * turn / max(abs(turn), 1e-9)
     seen = np.stack([turned.real, seen[..., 1], turned.imag], axis=-1)
     return float(np.linalg.norm(made - seen, axis=-1).mean())
-
-
-def _facing_front(
-    rotations: Float[np.ndarray, "time 24 3 3"], translation: Float[np.ndarray, "time 3"]
-) -> tuple[Float[np.ndarray, "time 24 3 3"], Float[np.ndarray, "time 3"]]:
-    """The whole dance turned so that the pelvis looks to the front (z) on the mean."""
-    ahead = rotations[:, 0, :, 2].mean(axis=0)
-    length = np.hypot(ahead[0], ahead[2])
-    if length < 1e-6:
-        return rotations, translation
-    sine, cosine = ahead[0] / length, ahead[2] / length
-    turn = np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]])
-    turned = rotations.copy()
-    turned[:, 0] = turn @ rotations[:, 0]
-    return turned, translation @ turn.T
 
 
 def _at_most(fps: float, pictures: Iterator[Frame]) -> Iterator[Frame]:

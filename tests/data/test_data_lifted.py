@@ -20,7 +20,7 @@ from d2m.data.camera_copies import (
 from d2m.data.layout import DataSetLayout, load_dance
 from d2m.motion.dance import Dance
 from d2m.motion.features import joint_positions_of
-from d2m.video.landmarks import Landmarks
+from d2m.motion.landmarks import Landmarks
 from d2m.video.modality import skeleton_landmarks
 
 QUIET = CameraNoise(0.0, 0.0, dropped=0.0, uneven_s=0.0)

@@ -3,9 +3,9 @@
 import numpy as np
 from tests_support_films import CLICKS_S, clicks, decoded, heard
 
+from d2m.motion.landmarks import LANDMARK_NAMES, Landmarks
 from d2m.render.mux import write_timed_video
 from d2m.render.overlay import Overlay, with_skeleton
-from d2m.video.landmarks import LANDMARK_NAMES, Landmarks
 from d2m.video.reader import Frame
 
 GREY = np.full((201, 301, 3), 120, np.uint8)

@@ -11,7 +11,7 @@ from d2m.data.synthetic.dances import choreograph
 from d2m.data.synthetic.songs import Song, render_song
 from d2m.motion.dance import Dance
 from d2m.motion.features import joint_positions_of, rotations_to_features
-from d2m.video.landmarks import Landmarks
+from d2m.motion.landmarks import Landmarks
 from d2m.video.video_dance import dance_of_landmarks, dance_of_video
 
 SECONDS = 4.0
@@ -118,7 +118,7 @@ def test_one_seen_frame_is_enough_for_the_maths(dance: Dance) -> None:
     assert world.shape == (33, 3)
     landmarks.seen[:] = False
     landmarks.seen[0] = True
-    from d2m.video.landmarks import smooth_world
+    from d2m.motion.landmarks import smooth_world
 
     assert np.isfinite(smooth_world(landmarks)).all()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from d2m.core.errors import BadInput
-from d2m.video.landmarks import LANDMARKS, Landmarks
+from d2m.motion.landmarks import LANDMARKS, Landmarks
 
 
 def some(frames: int = 40) -> Landmarks:

@@ -8,10 +8,10 @@ from d2m.data.synthetic.dances import choreograph
 from d2m.data.synthetic.songs import Song, render_song
 from d2m.motion.dance import Dance
 from d2m.motion.features import joint_positions_of, rotations_to_features
+from d2m.motion.inverse_kinematics import TO_Y_UP, segment_vectors_m, solve_inverse_kinematics
 from d2m.motion.kinematic_beats import joint_speed
+from d2m.motion.landmarks import adaptively_smoothed, at_60_fps, smooth_world, smoothed, without_spikes
 from d2m.motion.smpl import joint_positions
-from d2m.video.inverse_kinematics import TO_Y_UP, segment_vectors_m, solve_inverse_kinematics
-from d2m.video.landmarks import adaptively_smoothed, at_60_fps, smooth_world, smoothed, without_spikes
 from d2m.video.video_dance import dance_of_landmarks, segment_error
 
 TRUNK_AND_LEGS = [J[n] for n in J if any(part in n for part in ("pelvis", "spine", "hip", "knee", "ankle"))]

@@ -9,7 +9,7 @@ import pytest
 from tests_support_video import L, portrait
 
 from d2m.core.errors import BadConfig, BadInput
-from d2m.video.landmarks import LANDMARKS
+from d2m.motion.landmarks import LANDMARKS
 from d2m.video.pose import Detection, PoseDetector, SamePerson, find_landmarks
 from d2m.video.reader import Frame
 

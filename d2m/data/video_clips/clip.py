@@ -30,7 +30,7 @@ from d2m.data.preparation import ItemResult, full_disk_stops, save_motion
 from d2m.data.video_clips.clip_list import DeadLink, WantedClip, download
 from d2m.motion.dance import MIN_SECONDS
 from d2m.motion.features import features_to_smpl
-from d2m.video.landmarks import Landmarks
+from d2m.motion.landmarks import Landmarks
 from d2m.video.reader import VideoInfo, read_info
 from d2m.video.video_dance import MIN_SEEN_SHARE, VideoDance, dance_of_video
 

@@ -25,6 +25,8 @@ LANDMARK_NAMES = (
 
 LANDMARKS = len(LANDMARK_NAMES)
 
+_HIPS = [LANDMARK_NAMES.index("left_hip"), LANDMARK_NAMES.index("right_hip")]
+
 _VERSION = 1
 
 
@@ -224,6 +226,11 @@ def smooth_world(landmarks: Landmarks) -> Float[np.ndarray, "time 33 3"]:
     seen_fps = landmarks.seen.sum() / max(landmarks.seconds, 1e-6)
     noise = noise_of(world[landmarks.seen]) * np.sqrt(MOTION_FPS / max(seen_fps, 1.0))
     return adaptively_smoothed(at_60_fps(landmarks, world), noise)
+
+
+def centred(points: Float[np.ndarray, "time 33 3"]) -> Float[np.ndarray, "time 33 3"]:
+    """Landmarks with the middle of the hips in the origin, float32."""
+    return (points - points[:, _HIPS].mean(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _window_frames(seconds: float | int) -> int:

@@ -15,8 +15,9 @@ from scipy.ndimage import gaussian_filter1d, grey_closing
 from scipy.spatial.transform import Rotation
 
 from d2m.core.timeline import MOTION_FPS
+from d2m.motion.features import SmplMotion
+from d2m.motion.landmarks import LANDMARK_NAMES, Landmarks, at_60_fps, smoothed
 from d2m.motion.smpl import JOINT_NAMES, PARENTS, REST_OFFSETS_M, joint_positions
-from d2m.video.landmarks import LANDMARK_NAMES, Landmarks, at_60_fps, smoothed
 
 TO_Y_UP = np.array([1.0, -1.0, -1.0])
 """MediaPipe's axes (right of the picture, down, away) to the world's (left of a dancer who faces the camera, up, front)."""
@@ -304,3 +305,29 @@ def _in_picture(
     low = pixels[:, feet, 1].max(axis=1) / scale
     rise = grey_closing(low, round(_JUMP_S * MOTION_FPS)) - low
     return middle[:, 0] / scale, smoothed(np.maximum(rise - _JUMP_M, 0.0), 0.1)
+
+
+def motion_of_landmarks(world: Float[np.ndarray, "time 33 3"], landmarks: Landmarks) -> SmplMotion:
+    """The motion at 60 fps of a clip's landmarks, turned so that it faces the front on the mean.
+
+    Args:
+        world: what `smooth_world` made of `landmarks`.
+        landmarks: of which somebody is seen in some frames.
+    """
+    rotations = solve_inverse_kinematics(world)
+    return SmplMotion(*_facing_front(rotations, pelvis_path(rotations, world, landmarks)))
+
+
+def _facing_front(
+    rotations: Float[np.ndarray, "time 24 3 3"], translation: Float[np.ndarray, "time 3"]
+) -> tuple[Float[np.ndarray, "time 24 3 3"], Float[np.ndarray, "time 3"]]:
+    """The whole dance turned so that the pelvis looks to the front (z) on the mean."""
+    ahead = rotations[:, 0, :, 2].mean(axis=0)
+    length = np.hypot(ahead[0], ahead[2])
+    if length < 1e-6:
+        return rotations, translation
+    sine, cosine = ahead[0] / length, ahead[2] / length
+    turn = np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]])
+    turned = rotations.copy()
+    turned[:, 0] = turn @ rotations[:, 0]
+    return turned, translation @ turn.T
