@@ -24,7 +24,7 @@ Music for a dance. Film somebody dancing, and get the film back with music that 
   d2m dance.mp4 --genre gHO --seed 7  house music, another piece
   d2m dance.mp4 --shift 0.5           its beats half a beat later, where they were misread
   d2m dance.mp4 -o out.mp4 --takes 4  four pieces: the best is out.mp4, the others out_take2.mp4 to out_take4.mp4
-  d2m dance.pkl -o out.mp4            a motion file (AIST++ .pkl, AMASS .npz, 219-dim .npy): a stick figure dances
+  d2m dance.pkl -o out.mp4            a motion file (AIST++, EDGE, AMASS, …): a stick figure dances
   d2m serve                           a page in the browser that does the same"""
 
 _COMMANDS = (
@@ -80,7 +80,7 @@ def clip_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("clip", type=Path, metavar="CLIP", help="a video of any kind, or a motion file (.pkl, .npz, .npy)")
+    add("clip", type=Path, metavar="CLIP", help="a video of any kind, or a motion file (.pkl, .npz, .npy …)")
     add("-o", "--out", type=Path, metavar="FILE", help=".mp4 or .wav; default: CLIP_music.mp4 beside the clip")
     add("--genre", metavar="CODE", help="such as gHO; default: what the model reads from the motion")
     add("--seed", type=_seed, default=0, metavar="N", help="another number gives another piece (default 0)")
@@ -90,6 +90,11 @@ def clip_parser() -> argparse.ArgumentParser:
     add("--takes", type=_takes, default=1, metavar="N", help="make N pieces, seeds SEED to SEED+N-1, best first")
     add("--overlay", action="store_true", help="draw the skeleton over the film")
     add("--poster", type=Path, metavar="FILE", help="also a picture for a README: .png (four moments) or .gif (a loop)")
+    add(
+        "--fps", type=float, metavar="N", help="of a motion file that does not tell its frame rate, or tells it wrongly"
+    )
+    add("--up", metavar="AXIS", help="of a motion file: the axis that points up in it, y or z")
+    add("--person", type=int, metavar="N", help="of a motion file with several people: whose dance it is")
     add("--landmarks", type=Path, metavar="FILE",
         help="keep what was seen in the film in this .npz, or use it if it exists: a second run is faster")  # fmt: skip
     add("--pose-model", type=Path, metavar="FILE", help="MediaPipe .task file; default: the model in its package")
@@ -185,10 +190,12 @@ def _film(options: argparse.Namespace) -> None:
     # Imported from here on, so that --help and most mistakes answer at once.
     _check_model(options.checkpoint)
     from d2m.clip_pipeline import ClipRequest, make_clip, write_clip_poster, write_take
+    from d2m.motion.readers import Hints
 
     request = ClipRequest(
         options.clip, options.genre, options.seed, options.tempo, options.takes, options.overlay,
         options.landmarks, options.pose_model, beats=options.beats, shift_beats=options.shift,
+        hints=Hints(options.fps, options.up, options.person),
     )  # fmt: skip
     with _Bars(options.quiet) as bars:
         model = _model(options)
@@ -199,6 +206,8 @@ def _film(options: argparse.Namespace) -> None:
         if options.poster:
             write_clip_poster(clip, clip.takes[0], options.poster)
         bars.show("writing", 1.0)
+    for decision in clip.dance.decisions:
+        print(f"{options.clip}: {decision}")
     if clip.seen_share is not None and clip.segment_error_m is not None:
         print(
             f"seen: the dancer in {clip.seen_share:.0%} of the frames; bones off by {100 * clip.segment_error_m:.1f} cm"

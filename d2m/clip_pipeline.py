@@ -23,7 +23,7 @@ from d2m.metrics.beats import fit_tempo_bpm
 from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import kinematic_beats_s
 from d2m.motion.landmarks import Landmarks
-from d2m.motion.readers import READERS
+from d2m.motion.readers import SUFFIXES, Hints
 from d2m.pipeline import Dance2Music
 from d2m.render.mux import film_seconds, film_with_music, write_timed_video
 from d2m.render.overlay import Overlay, with_skeleton
@@ -49,7 +49,7 @@ class ClipRequest:
     """What is asked for.
 
     Args:
-        source: a video, or a dance file (`.pkl`, `.npz`, `.npy`).
+        source: a video, or a motion file (see `d2m.motion.readers`).
         genre: such as `gHO`; None: what the model reads from the motion.
         seed: of the first take; the others follow it.
         tempo_bpm: see `Dance2Music.generate`; None: the dance's own.
@@ -59,6 +59,7 @@ class ClipRequest:
         model_file: pose model for a video; None: MediaPipe's own.
         max_seconds: read no more of a video than this.
         beats, shift_beats: see `Dance2Music.generate`; None: the dance's own beats.
+        hints: what the user says of a motion file.
     """
 
     source: Path
@@ -72,6 +73,7 @@ class ClipRequest:
     max_seconds: float | int | None = None
     beats: BeatGrid | str | Path | None = None
     shift_beats: float | int = 0
+    hints: Hints = Hints()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True)
@@ -159,12 +161,12 @@ def make_clip(request: ClipRequest, model: Dance2Music, progress: Report | None 
 
 def is_dance_file(path: Path) -> bool:
     """Whether a file holds motion, and not pictures."""
-    return path.suffix.lower() in READERS
+    return path.suffix.lower() in SUFFIXES
 
 
 def _watched(request: ClipRequest, music_generator: MusicGenerator, report: Callable[[float], None]) -> Clip:
     if is_dance_file(request.source):
-        dance = load_dance(request.source, music_generator.modality)
+        dance = load_dance(request.source, music_generator.modality, request.hints)
         return Clip(dance, [], kinematic_beats_s(dance.features), request.source)
     seen = dance_of_video(
         request.source,

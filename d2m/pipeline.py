@@ -29,6 +29,7 @@ from d2m.core.timeline import MOTION_FPS
 from d2m.data.layout import load_dance
 from d2m.models.device import choose_device
 from d2m.motion.dance import Dance
+from d2m.motion.readers import Hints
 from d2m.rhythm.choice import BeatChoice
 from d2m.rhythm.grid import BeatGrid
 from d2m.systems.interface import GenerationRequest, MusicGenerator
@@ -51,6 +52,7 @@ class GenerationRecord:
         tempo_asked_bpm: where a tempo was asked for; dance_tempo_bpm: what the model read as the dance's own.
         beats: those that the music was made on, see `d2m.rhythm.choice.ChosenBeats.as_json`; None: the model takes none.
         warning: a sentence, where no beat could be read.
+        dance_format, dance_decisions: of the motion file and its reading, see `d2m.motion.dance.Dance`.
     """
 
     dance: str
@@ -68,6 +70,8 @@ class GenerationRecord:
     dance_tempo_bpm: float | None = None
     beats: dict[str, Any] | None = None
     warning: str | None = None
+    dance_format: str | None = None
+    dance_decisions: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, ready for `json.dump`; every setting is a key of its own, beside the fields."""
@@ -216,6 +220,7 @@ class Dance2Music:
                 str(self.checkpoint.path.name), self.checkpoint.sha256, seed, {**one.settings, **self._device_settings()},
                 round(seconds * samples, 3), self.checkpoint.config, tempo_bpm and float(tempo_bpm),
                 on and round(on.reading.grid.bpm, 2), on and on.as_json(dance.seconds), on and on.warning(dance.name),
+                dance.format, dance.decisions,
             )  # fmt: skip
             pairs.append((Music(wave, music_generator.sample_rate), record))
         return pairs
@@ -296,6 +301,7 @@ def generate_all(
     tempo_bpm: float | int | None = None,
     beats: BeatGrid | str | Path | None = None,
     shift_beats: float | int = 0,
+    hints: Hints = Hints(),  # noqa: B008 (frozen)
     **settings: Any,
 ) -> BatchResult:
     """Write `NAME_seedK.wav` and `NAME_seedK.json` for every dance.
@@ -306,6 +312,7 @@ def generate_all(
         out: folder.
         seed, genre, tempo_bpm, beats, shift_beats: see `Dance2Music.generate`.
         on_wav: called with every dance and its wav.
+        hints: what the user says of the dance files.
         settings: the system's, see `Dance2Music.generate`; with `batch` several dances are made together.
     """
     writable_folder(out)
@@ -314,7 +321,7 @@ def generate_all(
     settings |= {"tempo_bpm": tempo_bpm, "beats": beats, "shift_beats": shift_beats}
     for number, path in enumerate(bar := tqdm(paths, desc="making music", unit="dance")):
         try:
-            waiting[path] = dance = load_dance(path, model.music_generator.modality)
+            waiting[path] = dance = load_dance(path, model.music_generator.modality, hints)
             modality_of(dance, model.music_generator.modality)  # what cannot be seen is no other dance's fault
             choice.listed(dance.name, dance.seconds)
             lengths = [model.samples(one) for one in waiting.values()]

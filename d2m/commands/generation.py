@@ -24,6 +24,9 @@ _SAMPLE_OWN_KEYS = (
     "tempo",
     "beats",
     "shift",
+    "fps",
+    "up",
+    "person",
 )
 
 
@@ -33,6 +36,7 @@ def sample(config: DictConfig) -> None:
 
     from d2m.core.aist_names import GENRES
     from d2m.motion.dance import list_dances
+    from d2m.motion.readers import Hints
     from d2m.pipeline import Dance2Music, generate_all
 
     require_settings(
@@ -44,13 +48,14 @@ def sample(config: DictConfig) -> None:
         torch.set_num_threads(config.threads)
     if config.genre is not None and config.genre not in GENRES:
         raise BadConfig(f"genre={config.genre}: unknown; expected one of {', '.join(GENRES)}.")
+    hints = Hints(config.fps, config.up, config.person)
     beats, paths = _beats_asked(config), list_dances(config.dance)
     model = Dance2Music.load(config.checkpoint, config.autoencoder, config.device, config.precision, config.compile)
     out = writable_folder(config.out)
     asked: Any = OmegaConf.to_container(config, resolve=True)
     settings = {key: value for key, value in asked.items() if key not in _SAMPLE_OWN_KEYS and value is not None}
     settings |= beats
-    result = generate_all(model, paths, Path(out), config.seed, config.genre, **settings)
+    result = generate_all(model, paths, Path(out), config.seed, config.genre, hints=hints, **settings)
     print(f"{len(result.wavs)} of {len(paths)} dances have music in {out}")
     for sentence in result.failed.values():
         print(f"error: {sentence}", file=sys.stderr)

@@ -11,6 +11,7 @@ from d2m.core.errors import BadInput
 from d2m.metrics.beats import load_beats_s
 from d2m.motion.dance import Dance
 from d2m.motion.landmarks import Landmarks
+from d2m.motion.readers import Hints
 from d2m.video.modality import seen_landmarks, skeleton_landmarks
 
 OFFICIAL = ("train", "val", "test")
@@ -174,17 +175,18 @@ def load_features(layout: DataSetLayout, name: str, mapped: bool = False) -> Flo
     return load_array(path, "motion features", ("time", 219), np.floating, "run scripts/encode.py again", mapped)
 
 
-def load_dance(path: str | Path, modality: str = "features") -> Dance:
+def load_dance(path: str | Path, modality: str = "features", hints: Hints = Hints()) -> Dance:  # noqa: B008 (frozen)
     """A dance, with its landmarks or its pictures where they are what is read and its data set has them.
 
     Args:
         path: see `Dance.load`; of a data set, a file in its folder `motions`.
         modality: one of `d2m.video.modality.MODALITIES`.
+        hints: what the user says of the file.
 
     Raises:
         BadInput: when a file cannot be used.
     """
-    path, dance = Path(path), Dance.load(path)
+    path, dance = Path(path), Dance.load(path, hints.fps, hints.up, hints.person)
     layout = DataSetLayout(path.absolute().parent.parent)
     if path.absolute().parent != layout.root / "motions":
         return dance

@@ -1,7 +1,7 @@
 """Dance: 219 numbers a frame at 60 fps, made from any supported motion file."""
 
 import glob
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import SupportsFloat
 
@@ -11,8 +11,8 @@ from jaxtyping import Float, UInt8
 from d2m.core.aist_names import parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.timeline import MIN_SECONDS, MOTION_FPS, motion_frames_to_seconds
-from d2m.motion.features import SmplMotion, resample_motion, rotations_to_features
-from d2m.motion.readers import READERS, SUFFIX_LIST, read_recording
+from d2m.motion.features import SmplMotion, resample_motion, resample_points, rotations_to_features
+from d2m.motion.readers import SUFFIX_LIST, SUFFIXES, Hints, read_recording
 from d2m.motion.smpl import axis_angle_to_matrix
 
 
@@ -26,6 +26,8 @@ class Dance:
         genre: a code such as `gBR`, or None where it is not known.
         landmarks: MediaPipe's, as seen in a film and smoothed: metres from the middle of the hips, Y up; None: not seen.
         pictures: small grey ones of a film, at 15 fps; None where there is no film, or nobody has asked for them.
+        format: of the motion file that it was read from, see `d2m.motion.readers`; None: from elsewhere.
+        decisions: what the file did not say and was decided, or said by the user.
     """
 
     features: Float[np.ndarray, "time 219"]
@@ -33,6 +35,8 @@ class Dance:
     genre: str | None = None
     landmarks: Float[np.ndarray, "time 33 3"] | None = None
     pictures: UInt8[np.ndarray, "picture height width"] | None = None
+    format: str | None = None
+    decisions: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -40,20 +44,31 @@ class Dance:
         return motion_frames_to_seconds(len(self.features))
 
     @staticmethod
-    def load(path: str | Path) -> "Dance":
-        """Read a dance: AIST++ `.pkl`, AMASS-style `.npz`, or 219-dim `.npy` (see `d2m.motion.readers`).
+    def load(
+        path: str | Path, fps: float | int | None = None, up: str | None = None, person: int | None = None
+    ) -> "Dance":
+        """Read a dance from a motion file of any format in `d2m.motion.readers`.
 
         Any frame rate is resampled to 60 fps. The genre is known where the file has an AIST++ name.
 
+        Args:
+            path: the file.
+            fps, up, person: what the file does not say or says wrongly, see `d2m.motion.readers.Hints`.
+
         Raises:
-            BadInput: when the file is missing, not a dance, hostile, or shorter than 1 s.
+            BadInput: when the file is missing, not a dance, hostile, or shorter than 1 s, or where a hint has to be given.
+            BadConfig: for a hint that cannot be.
         """
         path = Path(path)
-        recording = read_recording(path)
+        recording = read_recording(path, Hints(fps, up, person))
         sequence = parse_sequence_name(path.stem)
-        return _at_60_fps(
+        dance = _at_60_fps(
             recording.motion, recording.fps, path.stem, sequence.genre if sequence else None, origin=str(path)
         )
+        landmarks = recording.landmarks
+        if landmarks is not None:
+            landmarks = resample_points(landmarks, recording.fps, len(dance.features))
+        return replace(dance, landmarks=landmarks, format=recording.format, decisions=recording.decisions)
 
     @staticmethod
     def from_smpl(
@@ -110,7 +125,7 @@ def list_dances(pattern: str | Path) -> list[Path]:
         candidates, kind = list(path.iterdir()), "the folder"
     else:
         candidates, kind = [Path(match) for match in glob.glob(str(pattern), recursive=True)], "what matches"
-    dances = sorted(p for p in candidates if p.suffix.lower() in READERS and p.is_file() and p.name[0] != ".")
+    dances = sorted(p for p in candidates if p.suffix.lower() in SUFFIXES and p.is_file() and p.name[0] != ".")
     if dances:
         return dances
     if not candidates and not path.is_dir():

@@ -109,6 +109,16 @@ def resample_motion(motion: SmplMotion, fps: SupportsFloat) -> SmplMotion:
     return SmplMotion(rotations.reshape(-1, 24, 3, 3), translation)
 
 
+def resample_points(
+    points: Float[np.ndarray, "time point 3"], fps: SupportsFloat, frames: int
+) -> Float[np.ndarray, "frame point 3"]:
+    """Points at `fps` on the same time line as `frames` frames at 60 fps: along straight lines, the last one held."""
+    at = np.clip(np.arange(frames) / MOTION_FPS * float(fps), 0, len(points) - 1)
+    before = at.astype(int)
+    after, fraction = np.minimum(before + 1, len(points) - 1), (at - before)[:, None, None]
+    return (1 - fraction) * points[before] + fraction * points[after]
+
+
 # The normaliser of motion features: fitted on the training dances, stored in the checkpoint.
 
 

@@ -191,14 +191,14 @@ def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None =
     Raises:
         BadInput: one sentence that names the file as the user does.
     """
-    from d2m.motion.readers import READERS
+    from d2m.motion.readers import SUFFIX_LIST, SUFFIXES
 
     shown = shown_name_of(name or source.name)
     suffix = Path(shown).suffix.lower()
-    if suffix not in (*READERS, *VIDEO_SUFFIXES):
+    if suffix not in (*SUFFIXES, *VIDEO_SUFFIXES):
         raise BadInput(
             f"{shown}: found a '{suffix[:12]}' file, expected a video ({', '.join(VIDEO_SUFFIXES[:5])} …) "
-            f"or a dance ({', '.join(READERS)}); convert it to one of these."
+            f"or a dance ({SUFFIX_LIST}); convert it to one of these."
         )
     if not source.is_file():
         raise gone(shown)

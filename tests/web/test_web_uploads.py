@@ -19,7 +19,7 @@ from tests_support_video import write_clip
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.motion.dance import Dance
-from d2m.motion.readers import READERS
+from d2m.motion.readers.content import LOADERS
 from d2m.pipeline import Dance2Music
 from d2m.video.reader import frames, read_info
 from d2m.web.jobs import JobQueue, PageFolder, remove_abandoned_folders
@@ -88,7 +88,7 @@ def test_of_a_motion_file_only_what_the_child_read_is_kept(tmp_path: Path, monke
         raise AssertionError(f"{path} was opened by the page")
 
     for suffix in (".pkl", ".npz"):
-        monkeypatch.setitem(READERS, suffix, must_not_be_called)
+        monkeypatch.setitem(LOADERS, suffix, must_not_be_called)
     monkeypatch.setattr("d2m.core.safe_pickle.load_safe_pickle", must_not_be_called)
     upload = take_in(source, tmp_path / "work", LIMITS)
     assert upload.is_motion and upload.seconds == 3.0 and upload.shown_name == "a dance.pkl"

@@ -1,0 +1,17 @@
+"""Motion files of any kind that people have → SMPL rotations and translation, metres, Y up; one module a family, one row a format.
+
+| module      | reads                                                                                  |
+|-------------|----------------------------------------------------------------------------------------|
+| `aistpp`    | AIST++'s pickles, and those of EDGE and its descendants                                |
+| `amass`     | AMASS and its like: SMPL, SMPL-H, SMPL-X, whole or in parts, Motion-X                  |
+| `features`  | bare arrays: the 219 features                                                          |
+
+`formats` holds the table of rows, `content` the loaders by suffix (nothing of a file is ever run), `recording` what every
+reader takes and gives. A new format is a module with a function that recognises it and
+one that reads it, a row of the table, and a test.
+"""
+
+from d2m.motion.readers.formats import FORMATS, SUFFIX_LIST, SUFFIXES, read_recording
+from d2m.motion.readers.recording import Hints, Recording
+
+__all__ = ["FORMATS", "SUFFIXES", "SUFFIX_LIST", "Hints", "Recording", "read_recording"]
