@@ -20,6 +20,7 @@ from d2m.core.music import Music
 from d2m.evaluation.embeddings import level_log_mel, mfcc_statistics
 from d2m.metrics.audio_quality import AudioQuality, check_audio_quality, log_mel
 from d2m.metrics.beat_tracker import TRACKER_SAMPLE_RATE, LibrosaTracker, Tracker, track_onsets_s
+from d2m.metrics.harmony import Harmony, measure_harmony
 from d2m.metrics.protocols import ProtocolEvents, extract_events
 
 
@@ -42,6 +43,7 @@ class AudioAnalysis:
         protocols: events that the published protocols detect, None for a bare beat list; see `protocol_events`.
         tracked: beat times in seconds by tracker name, the first one included; empty for a bare beat list.
         quality: loudness, clipping and the like, None where there is no sound.
+        harmony: key and chords, None where there is no sound.
         timbre: vector of the embedding `mfcc-statistics-1`, None where there is no sound.
         level_mel: spectrogram that a genre classifier reads; dropped once it was read.
         genre: what the genre classifier says, None where none was asked.
@@ -53,6 +55,7 @@ class AudioAnalysis:
     protocols: ProtocolEvents | None = None
     tracked: Mapping[str, np.ndarray] = field(default_factory=dict)
     quality: AudioQuality | None = None
+    harmony: Harmony | None = None
     timbre: Float[np.ndarray, " dimension"] | None = None
     level_mel: Float[np.ndarray, "64 frame"] | None = None
     genre: GenreGuess | None = None
@@ -139,6 +142,7 @@ def analyze(passage: Passage, trackers: Sequence[Tracker] = (LibrosaTracker(),))
         protocols=protocols,
         tracked=tracked,
         quality=quality,
+        harmony=measure_harmony(music, tracked[trackers[0].name]),
         timbre=mfcc_statistics(level_mel),
         level_mel=level_mel,
     )

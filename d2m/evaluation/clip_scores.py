@@ -159,6 +159,7 @@ def _audio_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, f
     metrics = (
         {key: value for key, value in analysis.quality.metrics.items() if key in METRICS} if analysis.quality else {}
     )
+    metrics |= asdict(analysis.harmony) if analysis.harmony else {}
     if own and own.onsets_s is not None and analysis.onsets_s is not None:
         metrics["onset_f"] = onset_f(own.onsets_s, analysis.onsets_s)
     if own and own.log_mel is not None and analysis.log_mel is not None:

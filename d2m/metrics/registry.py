@@ -85,6 +85,7 @@ _BEATS, _STEADY, _SOUNDING = "Beats and tempo", "Steadiness and alignment with t
 _TEMPO, _ONSETS = (_BEATS, "tempo"), (_BEATS, "onsets")
 _CONTINUITY, _DRIFT = (_STEADY, "continuity (mir_eval)"), (_STEADY, "drift")
 _ALIGNMENT, _GENRE, _SOUND = (_STEADY, "kinematic alignment over"), (_SOUNDING, "genre"), (_SOUNDING, "sound")
+_HARMONY = (_SOUNDING, "harmony")
 _ON_TEMPO, _ON_MINIMA = ("metronome_reference_tempo",), ("motion_minima",)
 
 _ALL = (
@@ -138,6 +139,13 @@ _ALL = (
            unit="share of clips"),
     Metric("log_mel_l1", "log-mel L1", "lower",
            "mean distance of log-mel spectrograms; lower is nearer", _SOUND, "log-mel L1", unit="nepers"),
+    Metric("in_key_share", "energy in one key", "higher",
+           "share of the pitch classes' energy on the seven notes of the best key; drums alone have 7/12", _HARMONY, "in key",
+           unit="share of energy"),
+    Metric("chord_clarity", "chord clarity", "higher",
+           "correlation of a beat's pitch classes with the nearest major or minor triad", _HARMONY, "chords"),
+    Metric("key_steadiness", "key steadiness", "higher",
+           "correlation of the pitch classes of 8 s with those of the rest of the piece", _HARMONY, "steady"),
     Metric("loudness_lufs", "loudness, LUFS", None,
            "integrated loudness, ITU-R BS.1770", _SOUND, "LUFS", "LUFS", digits=1, unit="LUFS"),
     Metric("clipped_share", "clipped samples", "lower",

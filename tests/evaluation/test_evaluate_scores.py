@@ -40,7 +40,7 @@ def test_scores_json_has_the_agreed_shape(scores):
                 "drift_ms_per_second", "alignment_motion", "alignment_music", "alignment_harmonic",
                 "alignment_image_plane", "genre_accuracy", "genre_kl", "motion_genre_accuracy", "log_mel_l1",
                 "tempo_related", "drift_ms", "interval_deviation_ms", "loudness_lufs",
-                "clipped_share", "silent_share", "dc_offset", "stereo_correlation")  # fmt: skip
+                "in_key_share", "chord_clarity", "clipped_share", "silent_share", "dc_offset", "stereo_correlation")  # fmt: skip
     for name in measured:
         assert content["summary"][name]["mean"] is not None, name
     floors = {"random_song", "shuffled_pairs", "metronome_120", "metronome_reference_tempo", "silence", "motion_speed"}
