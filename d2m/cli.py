@@ -130,7 +130,7 @@ def serve_parser() -> argparse.ArgumentParser:
 
 def _add_generation_options(add: Callable[..., object]) -> None:
     """Options of `d2m CLIP` and `d2m serve` that say where and how the music is made."""
-    add("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:N or auto (default cpu)")
+    add("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:N, mps or auto (default cpu)")
     add("--precision", default="exact", metavar="NAME", help="exact, bf16 or auto (default exact)")
     add("--steps", type=_steps, metavar="N", help="sampling steps, fewer are faster; default: the model's own")
     add("--guidance", type=_guidance, metavar="X", help="classifier-free guidance scale; default: the model's own")

@@ -1,6 +1,6 @@
 """A second device on machines that have none: PyTorch's `meta`, which has shapes and places but no numbers.
 
-What mixes tensors of two devices fails there as it does on a GPU. What has to read a number waits for a GPU and fails here:
+What mixes tensors of two devices fails there as it does on a GPU, and float64 as it does on Apple's. What has to read a number waits for a GPU and fails here:
 the few places where that is meant are answered for.
 """
 
@@ -42,7 +42,11 @@ class _Answered(TorchFunctionMode):
         tensors = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor) and one.dim()]
         if len({one.is_meta for one in tensors}) == 2 and func not in _MAY_MIX:
             raise RuntimeError(f"{func.__name__}: expected all tensors on the same device.")
-        return func(*args, **kwargs)
+        answer = func(*args, **kwargs)
+        for one in answer if isinstance(answer, tuple | list) else (answer,):
+            if isinstance(one, Tensor) and one.is_meta and one.dtype == torch.float64:
+                raise TypeError(f"{func.__name__}: Apple's GPU has no float64; calculate on the CPU.")
+        return answer
 
 
 @contextmanager

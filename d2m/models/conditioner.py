@@ -217,10 +217,10 @@ class AlignedConditioner(Conditioner):
 
     def positions(self, device: torch.device) -> Float[Tensor, " frame"]:
         """Fractional encoder frame at the centre of each latent frame: latent frame k is at (k + 1/2) hop / rate."""
-        frame = torch.arange(self.clock.window_latent_frames, device=device, dtype=torch.float64)
+        frame = torch.arange(self.clock.window_latent_frames, dtype=torch.float64)  # not every device has float64
         second = (frame + 0.5) / self.clock.latent_rate
         stride = self.encoder.stride
-        return ((second * MOTION_FPS - (stride - 1) / 2) / stride).float()
+        return ((second * MOTION_FPS - (stride - 1) / 2) / stride).float().to(device)
 
     def uncond(self, condition: Condition) -> Condition:
         """Learned constants in place of all context, genre included."""
@@ -287,8 +287,8 @@ class PublishedConditioner(Conditioner):
         tokens = self.encoder(motion.normalised if self.normalised else motion.features)
         logits, rhythm = self.encoder.genre_logits(tokens), None
         if self.rhythm is not None and self.clock is not None:
-            frame = torch.arange(self.clock.window_latent_frames, device=tokens.device, dtype=torch.float64)
-            position = ((frame + 0.5) / self.clock.latent_rate * MOTION_FPS).float()
+            frame = torch.arange(self.clock.window_latent_frames, dtype=torch.float64)
+            position = ((frame + 0.5) / self.clock.latent_rate * MOTION_FPS).float().to(tokens.device)
             rhythm = self.rhythm(resampled(tokens[:, 1:].mT, position))  # the first token is of the class
         if self.fusion is not None:
             tokens = self.fusion(tokens)

@@ -23,6 +23,8 @@ Precision = Literal["exact", "bf16"]
 
 PRECISIONS = ("exact", "bf16", "auto")
 
+_DEVICES = "cpu, cuda, cuda:N, mps or auto"
+
 _FASTER = 1.2
 """bfloat16 has to be this much faster before it is chosen: it changes the third digit."""
 
@@ -77,7 +79,7 @@ def choose_device(
     """A device configuration from settings.
 
     Args:
-        device: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU where there is one.
+        device: `cpu`, `cuda`, `cuda:N`, `mps` (Apple's GPU), or `auto`: a CUDA GPU where there is one.
         precision: `exact`, `bf16`, or `auto`: bfloat16 where it is measured to be faster here, which another machine may see
             differently.
         compiled: see `DeviceConfig`.
@@ -94,9 +96,13 @@ def choose_device(
     try:
         where = torch.device(device)
     except RuntimeError as error:
-        raise BadConfig(f"device={device}: unknown; expected cpu, cuda, cuda:N or auto.") from error
-    if where.type not in ("cpu", "cuda"):
-        raise BadConfig(f"device={device}: unknown; expected cpu, cuda, cuda:N or auto.")
+        raise BadConfig(f"device={device}: unknown; expected {_DEVICES}.") from error
+    if where.type not in ("cpu", "cuda", "mps"):
+        raise BadConfig(f"device={device}: unknown; expected {_DEVICES}.")
+    if where.type == "mps" and not torch.backends.mps.is_available():
+        raise BadConfig(f"device={device}: this machine or this PyTorch has no Apple GPU; say device=cpu.")
+    if where.type == "mps" and precision != "exact":
+        raise BadConfig(f"precision={precision}: on device=mps networks run in float32; leave it out.")
     if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
         raise BadConfig(f"device={device}: this PyTorch sees {torch.cuda.device_count()} GPUs; say device=cpu.")
     if precision not in PRECISIONS:

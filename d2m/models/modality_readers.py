@@ -169,8 +169,8 @@ class FrameReader(nn.Module):
         seen = torch.stack([pictures - 0.5, 4 * change], dim=2)
         encoded = self.look(seen.flatten(0, 1)).unflatten(0, pictures.shape[:2]).transpose(1, 2)
         encoded = self.blocks(encoded)
-        second = (torch.arange(frames, dtype=torch.float64, device=pictures.device) + 0.5) / frame_rate
-        aligned = resampled(encoded, (second * PICTURE_FPS).float())
+        second = (torch.arange(frames, dtype=torch.float64) + 0.5) / frame_rate
+        aligned = resampled(encoded, (second * PICTURE_FPS).float().to(pictures.device))
         rhythm = self.rhythm(aligned)
         cond = torch.cat([aligned, rhythm.detach().sigmoid().to(aligned)], dim=1)
         return MotionRead(cond, encoded.mean(dim=-1), rhythm, self.classifier(encoded))

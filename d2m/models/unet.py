@@ -249,7 +249,7 @@ class ConditionedUNet(nn.Module):
         weights = [*self._null_embedding[0].parameters()]
         for attention in self._cross_attentions():
             weights += [*attention.norm_context.parameters(), attention.to_kv.weight]
-        return tuple(torch.stack([weight.sum(dtype=torch.float64) for weight in weights]).tolist())
+        return tuple(torch.stack([weight.detach().cpu().sum(dtype=torch.float64) for weight in weights]).tolist())
 
 
 def _level(

@@ -138,8 +138,9 @@ def drawn(
     """Codes drawn by the inverse cumulative distribution; at temperature 0 the most probable ones."""
     if temperature <= 0:
         return logits.argmax(dim=-1)
-    probability = (logits.double() / temperature).softmax(dim=-1)
-    return (probability.cumsum(dim=-1) <= uniforms.double()[:, None]).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
+    kind = torch.float64 if logits.device.type in ("cpu", "cuda") else torch.float32  # Apple's GPU has no float64
+    probability = (logits.to(kind) / temperature).softmax(dim=-1)
+    return (probability.cumsum(dim=-1) <= uniforms.to(kind)[:, None]).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
 
 
 class CachedWaveNet:

@@ -159,7 +159,7 @@ def test_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadConfig, match="device=cuda:1: this PyTorch sees 1 GPUs; say device=cpu"):
         choose_device("cuda:1")
     for unknown in ("gpu", "xla"):
-        with pytest.raises(BadConfig, match=f"device={unknown}: unknown; expected cpu, cuda, cuda:N or auto"):
+        with pytest.raises(BadConfig, match=f"device={unknown}: unknown; expected cpu, cuda, cuda:N, mps or auto"):
             choose_device(unknown)
     with pytest.raises(BadConfig, match="precision=fp16: unknown; expected exact, bf16, auto"):
         choose_device(precision="fp16")
@@ -179,3 +179,20 @@ def test_bfloat16_is_preferred_where_it_is_measured_to_be_faster(monkeypatch: py
         assert prefers_bfloat16(CPU) is answer
     monkeypatch.setattr(device_module, "has_bfloat16", lambda: False)
     assert not prefers_bfloat16(CPU)
+
+
+def test_apples_gpu_makes_music_where_there_is_one_and_is_refused_in_one_sentence_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if torch.backends.mps.is_available():
+        music, record = Dance2Music.load("demo", device="mps").generate(dance(200), seed=1, steps=4)
+        exact, _ = Dance2Music.load("demo").generate(dance(200), seed=1, steps=4)
+        assert record.settings["device"] == "mps"
+        np.testing.assert_allclose(music.waveform, exact.waveform, atol=0.05)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(BadConfig, match="device=mps: this machine or this PyTorch has no Apple GPU; say device=cpu"):
+        choose_device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("mps") == DeviceConfig(torch.device("mps"))
+    with pytest.raises(BadConfig, match="precision=bf16: on device=mps networks run in float32; leave it out"):
+        choose_device("mps", "bf16")
