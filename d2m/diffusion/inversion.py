@@ -39,7 +39,6 @@ def sampled_from(
     progress: Progress | None = None,
 ) -> Float[Tensor, "batch channel frame"]:
     """The clean latent from `x` at `levels[0]`, by first-order steps down the levels: an evaluation for each."""
-    levels = levels.to(x.device)
     indices = range(len(levels) - 1)
     for i in progress(indices) if progress else indices:
         a, b = path.step(levels[i], levels[i + 1])
@@ -63,7 +62,6 @@ def inverted(
         levels: see `levels_up_to`.
         iterations: evaluations for each step; the error falls by a factor with each of them where steps are small.
     """
-    levels = levels.to(x0.device)
     x = x0
     indices = range(len(levels) - 1)[::-1]
     for i in progress(indices) if progress else indices:

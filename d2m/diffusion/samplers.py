@@ -5,7 +5,8 @@
 `denoiser(x, sigma)` predicts the velocity of `x` at noise levels `sigma` ("batch"); it may be a network, a guided network,
 or a formula. The velocity is v for `ddim` and `dpm_solver_pp_2m`, and that of a straight line for `euler` and `heun`: which
 samplers understand a network is written at its objective's path (`d2m.diffusion.processes`). `noise` is a standard normal draw. `progress` wraps the iterable of steps (tqdm, for example).
-`grid` says where the steps' noise levels lie: a name in `d2m.diffusion.processes.GRIDS`.
+`grid` says where the steps' noise levels lie: a name in `d2m.diffusion.processes.GRIDS`. Levels and factors stay on the CPU in
+float64, which not every device has; each goes to the noise's device as a number.
 """
 
 from collections.abc import Callable, Iterable
@@ -39,7 +40,7 @@ def ddim(
 
     In angles it is a rotation: x0 and eps are read off (x, v), then mixed again at the next, smaller angle.
     """
-    sigmas = schedule.noise_levels(steps, grid).to(noise.device)
+    sigmas = schedule.noise_levels(steps, grid)
     x = noise
     indices = range(steps)
     for i in progress(indices) if progress else indices:
@@ -67,7 +68,7 @@ def dpm_solver_pp_2m(
     is infinite: at sigma 1 alpha is 0, at sigma 0 beta is 0. The first step and the last one are of first order: nothing
     precedes the first, and the last, of infinite h, would be extrapolated without bound.
     """
-    sigmas = schedule.noise_levels(steps, grid).to(noise.device)
+    sigmas = schedule.noise_levels(steps, grid)
     # Lambda at sigma 1 is -inf, which would switch the second step's correction off (r = inf). Half a step
     # below it stands in for the first interval's start: the interval's h is then of the size of its neighbours.
     lambdas = schedule.half_log_snr(torch.cat([(sigmas[:1] + sigmas[1:2]) / 2, sigmas[1:]]))
@@ -101,7 +102,7 @@ def euler(
     Args:
         shift: above 1, steps are shorter near the noise and longer near the latent, see `shifted`.
     """
-    times = shifted(schedule.noise_levels(steps, grid), shift).to(noise.device)
+    times = shifted(schedule.noise_levels(steps, grid), shift)
     x = noise
     indices = range(steps)
     for i in progress(indices) if progress else indices:
@@ -122,7 +123,7 @@ def heun(
 
     At time 0 nothing is left to denoise, and a network answers there what it was least trained for.
     """
-    times = shifted(schedule.noise_levels(steps, grid), shift).to(noise.device)
+    times = shifted(schedule.noise_levels(steps, grid), shift)
     x = noise
     indices = range(steps)
     for i in progress(indices) if progress else indices:

@@ -138,9 +138,14 @@ def drawn(
     """Codes drawn by the inverse cumulative distribution; at temperature 0 the most probable ones."""
     if temperature <= 0:
         return logits.argmax(dim=-1)
-    kind = torch.float64 if logits.device.type in ("cpu", "cuda") else torch.float32  # Apple's GPU has no float64
+    kind = _finest(logits.device)
     probability = (logits.to(kind) / temperature).softmax(dim=-1)
     return (probability.cumsum(dim=-1) <= uniforms.to(kind)[:, None]).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
+
+
+def _finest(device: torch.device) -> torch.dtype:
+    """Apple's GPU has no float64."""
+    return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
 
 
 class CachedWaveNet:
@@ -190,7 +195,7 @@ class CachedWaveNet:
     ) -> Int[Tensor, "batch sample"]:
         """The next samples, one for each random number in [0, 1)."""
         made = []
-        for column in uniforms.to(self.local.device).T:
+        for column in uniforms.to(self.local.device, _finest(self.local.device)).T:
             self.code = drawn(self.logits(), column, temperature)
             made.append(self.code)
         return torch.stack(made, dim=1)
