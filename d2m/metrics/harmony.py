@@ -5,6 +5,7 @@ drums alone, whose energy lies on all pitch classes, already reach an in-key sha
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import librosa
 import numpy as np
@@ -81,7 +82,7 @@ def measure_harmony(music: Music, beats_s: Float[np.ndarray, " beat"]) -> Harmon
 def _shares(energy: Float[np.ndarray, "12 frame"], edges_s: Float[np.ndarray, " edge"]) -> Float[np.ndarray, "part 12"]:
     """Each pitch class's share of the energy between neighbouring edges; parts that are silent are left out."""
     edges = np.round(edges_s * HARMONY_SAMPLE_RATE / _HOP_SAMPLES).astype(int).clip(0, energy.shape[1])
-    parts = [energy[:, first:last].sum(axis=1) for first, last in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [energy[:, first:last].sum(axis=1) for first, last in pairwise(edges)]
     heard = [part / part.sum() for part in parts if part.sum() > 1e-9]
     return np.array(heard).reshape(-1, 12)
 
