@@ -116,7 +116,7 @@ def test_modules_are_small_and_named() -> None:
 SHARED_BY_SYSTEMS = {"interface", "training_system"}
 FAMILIES = {
     "latent_diffusion": {"latent_generator", "editing", "distillation"},
-    "autoencoder": set(),
+    "autoencoder": {"stereo_autoencoder"},
     "rhythm_reading": set(),
     "codec_transformer": set(),
     "wavenet": set(),

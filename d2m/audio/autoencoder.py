@@ -1,8 +1,8 @@
 """DMAE, the diffusion magnitude autoencoder (Moûsai, Schneider et al., arXiv:2301.11757).
 
 The encoder sees only the magnitude spectrogram; a diffusion U-Net conditioned on the latent makes the waveform. Built through
-audio-encoders-pytorch and audio-diffusion-pytorch, so that published weights have a place to go. Beside the diffusion decoder
-stands an optional one-pass decoder of the same latents.
+audio-encoders-pytorch and audio-diffusion-pytorch, so that published weights have a place to go. Beside the diffusion decoder,
+or in its place, stands a one-pass decoder of the same latents.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def magnitude_encoder(**arguments: Any) -> nn.Module:
 
 
 class DMAE(nn.Module):
-    """Encoder, diffusion decoder and, where given, one-pass decoder.
+    """Encoder and decoders: a diffusion decoder, a one-pass decoder, or both.
 
     Args:
         name: what latents of this autoencoder are filed under.
@@ -43,7 +43,7 @@ class DMAE(nn.Module):
         in_channels: waveform channels.
         encoder: waveform to latent; its `downsample_factor` is the latent hop.
         filters, window_length, stride: the learned transform before the diffusion U-Net.
-        channels, factors, items: the U-Net's levels.
+        channels, factors, items: the U-Net's levels; None for all six: there is no diffusion decoder.
         inject_depth: level at which the latent enters.
         modulation_features: width of the noise-level embedding.
         onepass: one-pass decoder of the same latents, or None.
@@ -51,7 +51,7 @@ class DMAE(nn.Module):
             was made for (`d2m.systems.autoencoder`).
 
     Raises:
-        BadConfig: for fewer than one step.
+        BadConfig: for fewer than one step, and where there is neither decoder.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class DMAE(nn.Module):
         sample_rate: int,
         in_channels: int,
         encoder: Any,
-        filters: int,
-        window_length: int,
-        stride: int,
-        channels: Sequence[int],
-        factors: Sequence[int],
-        items: Sequence[int],
-        inject_depth: int,
+        filters: int | None = None,
+        window_length: int | None = None,
+        stride: int | None = None,
+        channels: Sequence[int] | None = None,
+        factors: Sequence[int] | None = None,
+        items: Sequence[int] | None = None,
+        inject_depth: int = 0,
         modulation_features: int = 1024,
         onepass: nn.Module | None = None,
         decoder_steps: int = DECODER_STEPS,
@@ -77,17 +77,31 @@ class DMAE(nn.Module):
         self.name, self.in_channels = name, in_channels
         self.clock = Timeline(sample_rate, int(encoder.downsample_factor))
         self.latent_channels = int(encoder.out_channels)
-        self.autoencoder = DiffusionAE(
-            net_t=LTPlugin(UNetV0, num_filters=filters, window_length=window_length, stride=stride),
-            in_channels=in_channels, channels=list(channels), factors=list(factors), items=list(items),
-            inject_depth=inject_depth, encoder=encoder, modulation_features=modulation_features,
-        )  # fmt: skip
+        self.autoencoder: Any  # with or without U-Net; its encoder's weights have the same names
+        if channels is not None and factors is not None and items is not None:
+            transform: dict[str, Any] = {"num_filters": filters, "window_length": window_length, "stride": stride}
+            self.autoencoder = DiffusionAE(
+                net_t=LTPlugin(UNetV0, **transform),
+                in_channels=in_channels, channels=list(channels), factors=list(factors), items=list(items),
+                inject_depth=inject_depth, encoder=encoder, modulation_features=modulation_features,
+            )  # fmt: skip
+        elif onepass is None:
+            raise BadConfig(
+                f"autoencoder '{name}': found no decoder, expected channels, factors and items, or onepass."
+            )
+        else:
+            self.autoencoder = nn.ModuleDict({"encoder": encoder})
         self.inject_depth, self.onepass, self.decoder_steps = inject_depth, onepass, decoder_steps
 
     @property
     def encoder(self) -> nn.Module:
         """Waveform to latent."""
         return self.autoencoder.encoder
+
+    @property
+    def diffusion_network(self) -> nn.Module | None:
+        """The U-Net of the diffusion decoder; None where there is no such decoder."""
+        return self.autoencoder.net if isinstance(self.autoencoder, DiffusionAE) else None
 
     def encode(self, waveform: Float[Tensor, "batch channel sample"]) -> Float[Tensor, "batch latent_channel frame"]:
         """Latents in (-1, 1), one frame per started latent hop; the end is padded with silence."""
@@ -119,7 +133,12 @@ class DMAE(nn.Module):
             latent: what is decoded.
             steps: network evaluations; None: `decoder_steps`.
             generator: of the noise.
+
+        Raises:
+            BadConfig: when this autoencoder has no diffusion decoder.
         """
+        if not isinstance(self.autoencoder, DiffusionAE):
+            raise BadConfig(f"decoder=diffusion: autoencoder '{self.name}' has none; use decoder=onepass.")
         steps = self.decoder_steps if steps is None else steps
         samples = latent.shape[2] * self.clock.latent_hop_samples
         noise = torch.randn((latent.shape[0], self.in_channels, samples), generator=generator).to(latent)

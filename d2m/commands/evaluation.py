@@ -1,6 +1,6 @@
 """Commands that score: evaluate, evaluate_dmae, evaluate_editing, compare, dance_statistics."""
 
-import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -50,37 +50,49 @@ def evaluate(config: DictConfig) -> None:
 
 
 def evaluate_dmae(config: DictConfig) -> None:
-    """Score both decoders beside their floors; write the table, the latents' health and a spectrogram."""
+    """Score the autoencoder's decoders beside their floors; write the table, the latents' health and spectrograms."""
+    require_settings(
+        config.dmae,
+        {"weights": "an autoencoder's file"},
+        "python scripts/evaluate_dmae.py dmae=stereo dmae.weights=FILE",
+    )
     import torch
 
-    from d2m.audio.chunked_coding import encode_piece
     from d2m.audio.pretrained import load_dmae
     from d2m.core.music import Music
-    from d2m.data.layout import DataSetLayout
-    from d2m.evaluation.runs import round_trip, score_autoencoder
+    from d2m.data.audio_crops import recordings
+    from d2m.evaluation.runs import encode_music, round_trip, score_autoencoder
     from d2m.render.plots import spectrogram_pair
     from d2m.systems.autoencoder import latent_health
 
-    layout, out, dmae = DataSetLayout(Path(config.root)), writable_folder(config.out), load_dmae(config.dmae.weights)
-    wavs = [layout.wav(name) for split in config.splits for name in layout.names(split)][:: config.every]
-    rows = score_autoencoder(dmae, wavs, list(config.decoders), config.steps)
-    pieces = [Music.load(path).mono().resampled(dmae.clock.sample_rate) for path in wavs]
-    latents = torch.cat([encode_piece(dmae, torch.from_numpy(piece.waveform)) for piece in pieces], dim=1)
-    result = {
-        "clips": len(wavs),
-        "rows": {k: asdict(row) for k, row in rows.items()},
-        "latent": latent_health(latents[None]),
-    }
-    with atomic_write(out / "dmae.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=2))
-    for decoder in config.decoders:
+    out, dmae = writable_folder(config.out), load_dmae(config.dmae.weights)
+    found = recordings(Path(config.root), list(config.splits))
+    wavs = list(dict.fromkeys(recording.path for split in found for recording in split))[:: config.every]
+    has = {"onepass": dmae.onepass is not None, "diffusion": dmae.diffusion_network is not None}
+    decoders = [decoder for decoder in config.decoders if has.get(decoder, True)]
+    rows = score_autoencoder(dmae, wavs, decoders, config.steps)
+    latents = torch.cat([encode_music(dmae, Music.load(path)) for path in wavs], dim=1)
+    table = {title: {key: _finite(value) for key, value in asdict(row).items()} for title, row in rows.items()}
+    result = {"clips": len(wavs), "rows": table, "latent": latent_health(latents[None])}
+    write_json(out / "dmae.json", result)
+    first = Music.load(wavs[0])
+    for decoder in decoders:
         with atomic_write(out / f"{wavs[0].stem}_{decoder}.png") as temporary:
-            temporary.write_bytes(spectrogram_pair(pieces[0], round_trip(pieces[0], dmae, decoder, config.steps)))
-    print(f"\n{'':12s} beat F   onset F  log-mel  s per clip   ({len(wavs)} clips)")
-    for title, row in rows.items():
-        seconds = "" if row.seconds_per_clip is None else f"{row.seconds_per_clip:.2f}"
-        print(f"{title:12s} {row.beat_f:.3f}    {row.onset_f:.3f}    {row.log_mel_l1:.3f}    {seconds}")
+            temporary.write_bytes(spectrogram_pair(first, round_trip(first, dmae, decoder, config.steps)))
+    names = {
+        "beat_f": "beat F", "onset_f": "onset F", "log_mel_l1": "log-mel", "log_mel_db": "dB", "constant_q": "const-Q",
+        "constant_q_low": "55-311 Hz", "chroma_over_time": "chroma", "width_ratio": "width",
+        "seconds_per_clip": "s per clip", "decode_speed": "x real time",
+    }  # fmt: skip
+    print(f"\n{'':12s}" + "".join(f"{name:>12s}" for name in names.values()) + f"   ({len(wavs)} clips)")
+    for title, row in table.items():
+        values = [row[key] for key in names]
+        print(f"{title:12s}" + "".join(" " * 12 if value is None else f"{value:12.3f}" for value in values))
     print(f"latent: {result['latent']}; written to {out}")
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def evaluate_editing(config: DictConfig) -> None:

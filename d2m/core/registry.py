@@ -36,6 +36,8 @@ STORED = frozenset({
     "d2m.audio.autoencoder.magnitude_encoder",
     "d2m.audio.autoencoder.mel_encoder",
     "d2m.audio.codec.DmaeCodec",
+    "d2m.audio.istft_autoencoder.SpectralDecoder",
+    "d2m.audio.istft_autoencoder.SpectralEncoder",
     "d2m.core.timeline.Timeline",
     "d2m.diffusion.objectives.RectifiedFlowObjective",
     "d2m.diffusion.objectives.VelocityObjective",
@@ -90,7 +92,6 @@ _MOVED = {
     "d2m.audio.dmae_weights": "d2m.audio.pretrained",
     "d2m.audio.onepass": "d2m.audio.autoencoder",
     "d2m.clock": "d2m.core.timeline",
-    "d2m.data.audio_crops": "d2m.data.datamodule",
     "d2m.data.lifted": "d2m.data.camera_copies",
     "d2m.data.procedural.write": "d2m.data.synthetic.write",
     "d2m.data.videos.prepare": "d2m.data.video_clips.prepare",
@@ -123,6 +124,7 @@ _MOVED = {
 
 _RENAMED: dict[str, str] = {
     "d2m.core.timeline.Clock": "d2m.core.timeline.Timeline",
+    "d2m.data.datamodule.AudioCropsModule": "d2m.data.audio_crops.AudioCropsModule",
 }
 """Classes and functions that have another name since (in the module where they are now): whole old name to whole new name."""
 

@@ -1,5 +1,6 @@
 """Whole runs: folders of generated music scored and compared, and references sent through an autoencoder."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from tqdm import tqdm
 
 from d2m.audio.autoencoder import DMAE
@@ -23,7 +26,15 @@ from d2m.evaluation.report.page import write_report
 from d2m.evaluation.scores import Scores, chosen_protocols, make_analyzer, score_folders
 from d2m.evaluation.set_metrics import check_embedding, training_songs
 from d2m.evaluation.tables import genre_table, leftovers, over_all_lines, protocol_table, summary_table
-from d2m.metrics.audio_quality import log_mel, log_mel_l1
+from d2m.metrics.audio_quality import (
+    chroma,
+    chroma_similarity,
+    constant_q,
+    constant_q_similarity,
+    log_mel,
+    log_mel_l1,
+    stereo_width,
+)
 from d2m.metrics.beat_tracker import track_beats_s, track_onsets_s
 from d2m.metrics.beats import beat_f, onset_f
 
@@ -46,11 +57,16 @@ def round_trip(music: Music, dmae: DMAE, decoder: str | None = None, steps: int 
     if decoder not in DECODERS:
         raise BadConfig(f"unknown decoder '{decoder}'; expected one of {', '.join(DECODERS)}.")
     music = music.resampled(dmae.clock.sample_rate)
-    samples = music.waveform.shape[1]
-    mixed = music.mono().waveform if dmae.in_channels == 1 else np.resize(music.waveform, (dmae.in_channels, samples))
-    latent = encode_piece(dmae, torch.from_numpy(np.ascontiguousarray(mixed, dtype=np.float32)))
-    waveform = decode_piece(dmae, latent, decoder, steps, seed)
-    return Music(np.ascontiguousarray(waveform[:, :samples].numpy()), dmae.clock.sample_rate)
+    waveform = decode_piece(dmae, encode_music(dmae, music), decoder, steps, seed)
+    return Music(np.ascontiguousarray(waveform[:, : music.waveform.shape[1]].numpy()), dmae.clock.sample_rate)
+
+
+def encode_music(dmae: DMAE, music: Music) -> Float[Tensor, "latent_channel frame"]:
+    """Latent of music of any rate and any number of channels: mixed down to mono, or mono doubled, as the autoencoder takes it."""
+    music = music.resampled(dmae.clock.sample_rate)
+    shape = (dmae.in_channels, music.waveform.shape[1])
+    mixed = music.mono().waveform if dmae.in_channels == 1 else np.resize(music.waveform, shape)
+    return encode_piece(dmae, torch.from_numpy(np.ascontiguousarray(mixed, dtype=np.float32)))
 
 
 def round_trip_folder(
@@ -199,16 +215,68 @@ def _text(name: str, scores: Scores, out: Path, report: bool) -> str:
 
 
 BEAT_TOLERANCE_S = 0.07
+_TIMED_S = 12.0
 
 
 @dataclass(frozen=True)
 class RoundTripRow:
-    """Means over the clips: beat F at ±70 ms, onset F at ±50 ms, log-mel L1 in nepers, seconds of decoding per clip."""
+    """What a maker keeps of the originals; means over the clips.
+
+    Args:
+        beat_f, onset_f: at ±70 and ±50 ms.
+        log_mel_l1: in nepers (1 is 8.7 dB).
+        log_mel_db: the same in dB.
+        constant_q, constant_q_low: correlation of constant-Q transforms over all bins, and over 55 to 311 Hz.
+        chroma_over_time: correlation of chroma, frame by frame.
+        width_ratio: stereo width over the original's; NaN where the originals are mono.
+        seconds_per_clip: of encoding and decoding; None for the floors.
+        decode_speed: seconds of music decoded in a second of one processor's time; None for the floors.
+    """
 
     beat_f: float
     onset_f: float
     log_mel_l1: float
+    log_mel_db: float
+    constant_q: float
+    constant_q_low: float
+    chroma_over_time: float
+    width_ratio: float
     seconds_per_clip: float | None = None
+    decode_speed: float | None = None
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What is compared of a clip."""
+
+    beats_s: np.ndarray
+    onsets_s: np.ndarray
+    mel: np.ndarray
+    notes: np.ndarray
+    pitch_classes: np.ndarray
+    width: float
+
+    @staticmethod
+    def of(music: Music) -> "_Heard":
+        return _Heard(
+            track_beats_s(music), track_onsets_s(music), log_mel(music), constant_q(music), chroma(music),
+            stereo_width(music.waveform),
+        )  # fmt: skip
+
+    def kept_by(self, other: "_Heard") -> dict[str, float]:
+        """The measures of a `RoundTripRow`."""
+        nepers = log_mel_l1(self.mel, other.mel)
+        notes = constant_q_similarity(self.notes, other.notes)
+        return {
+            "beat_f": beat_f(self.beats_s, other.beats_s, BEAT_TOLERANCE_S),
+            "onset_f": onset_f(self.onsets_s, other.onsets_s),
+            "log_mel_l1": nepers,
+            "log_mel_db": nepers * 20 / math.log(10),
+            "constant_q": notes.whole,
+            "constant_q_low": notes.low,
+            "chroma_over_time": chroma_similarity(self.pitch_classes, other.pitch_classes).over_time,
+            "width_ratio": other.width / self.width if self.width else float("nan"),
+        }
 
 
 def score_autoencoder(
@@ -218,11 +286,13 @@ def score_autoencoder(
 
     Args:
         dmae: in evaluation mode.
-        wavs: reference music, named as in AIST++ so that song and genre are known.
+        wavs: reference music; named as in AIST++, song and genre are known.
         decoders: of `onepass` and `diffusion`.
         steps: of the diffusion decoder; None: the autoencoder's own.
     """
-    originals = {path.stem: Music.load(path).mono().resampled(dmae.clock.sample_rate) for path in wavs}
+    originals = {path.stem: Music.load(path).resampled(dmae.clock.sample_rate) for path in wavs}
+    if dmae.in_channels == 1:
+        originals = {name: music.mono() for name, music in originals.items()}
 
     def noise(name: str) -> Music:
         samples = originals[name].waveform.shape
@@ -233,27 +303,47 @@ def score_autoencoder(
     }
     makers["other_song"] = lambda name: originals[_other_song(name, list(originals))]
     makers["white_noise"] = noise
-    originals_analyzed = {
-        name: (track_beats_s(m), track_onsets_s(m), log_mel(m)) for name, m in tqdm(originals.items(), desc="analyzing")
-    }
+    originals_heard = {name: _Heard.of(music) for name, music in tqdm(originals.items(), desc="analyzing")}
     rows = {}
     for title, make in makers.items():
         scores, seconds = [], []
-        for name, (beats_s, onsets_s, mel) in tqdm(originals_analyzed.items(), desc=title):
+        for name, original in tqdm(originals_heard.items(), desc=title):
             started = time.perf_counter()
             music = make(name)
             seconds.append(time.perf_counter() - started)
-            scores.append(
-                (
-                    beat_f(beats_s, track_beats_s(music), BEAT_TOLERANCE_S),
-                    onset_f(onsets_s, track_onsets_s(music)),
-                    log_mel_l1(mel, log_mel(music)),
-                )
-            )
-        means = np.mean(scores, axis=0)
-        beat, onset, l1 = map(float, means)
-        rows[title] = RoundTripRow(beat, onset, l1, float(np.median(seconds)) if title in decoders else None)
+            scores.append(original.kept_by(_Heard.of(music)))
+        means = {key: _mean([score[key] for score in scores]) for key in scores[0]}
+        if title in decoders:
+            first = next(iter(originals.values()))
+            means |= {
+                "seconds_per_clip": float(np.median(seconds)),
+                "decode_speed": decode_speed(dmae, first, title, steps),
+            }
+        rows[title] = RoundTripRow(**means)
     return rows
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Over those that are defined."""
+    defined = [value for value in values if not math.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")
+
+
+def decode_speed(dmae: DMAE, music: Music, decoder: str, steps: int | None = None) -> float:
+    """Seconds of music that are decoded in a second of processor time, with one thread; the faster of two tries."""
+    samples = int(_TIMED_S * music.sample_rate)
+    latent = encode_music(dmae, Music(music.waveform[:, :samples], music.sample_rate))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        taken = []
+        for _ in range(2):
+            started = time.process_time()
+            decode_piece(dmae, latent, decoder, steps)
+            taken.append(time.process_time() - started)
+    finally:
+        torch.set_num_threads(threads)
+    return latent.shape[1] / dmae.clock.latent_rate / min(taken)
 
 
 def _other_song(name: str, names: list[str]) -> str:

@@ -165,6 +165,15 @@ def true_peak_dbtp(waveform: Float[np.ndarray, "channel time"]) -> float:
     return _decibels(max(float(between), float(np.abs(waveform).max())))
 
 
+def stereo_width(waveform: Float[np.ndarray, "channel time"]) -> float:
+    """Root mean square of half the difference of left and right, over that of half their sum; 0 for mono and silence."""
+    if waveform.shape[0] < 2:
+        return 0.0
+    mid, side = (waveform[:2] * np.array([[1], [sign]], np.float32) for sign in (1, -1))
+    mid, side = (np.square(part.sum(axis=0), dtype=np.float64).mean() if part.size else 0.0 for part in (mid, side))
+    return float(np.sqrt(side / mid)) if mid > 0 else 0.0
+
+
 def _decibels(peak: float) -> float:
     return max(LOWEST_PEAK_DB, float(20 * np.log10(peak))) if peak > 0 else LOWEST_PEAK_DB
 
@@ -216,15 +225,66 @@ def _in_common(
     return first[:, :frames], second[:, :frames]
 
 
-# Harmony that two sounds share: correlations of CENS chroma (Müller & Ewert 2011: energy per pitch class over about a second).
-#
-# Cosine would say 0.8 to any two sounds; correlation over the 12 classes is about 0 for unrelated music. No transposition is
-# tried: an edit that changes the key has not kept the song.
+# Notes that two sounds share: correlation of constant-Q transforms, which tell semitones also where a mel band holds several.
 
 
 CHROMA_SAMPLE_RATE = 22050
 CHROMA_HOP_SAMPLES = 512
 _LEAST_SPREAD = 1e-6
+CONSTANT_Q_LOWEST_HZ = 55.0
+_BINS_PER_OCTAVE, _OCTAVES, _LOW_BINS = 24, 7, 60
+
+
+@dataclass(frozen=True)
+class ConstantQSimilarity:
+    """Correlations in [-1, 1], 1 for the same sound; NaN where one of them is silent.
+
+    Args:
+        whole: over 55 Hz to 7,040 Hz.
+        low: over 55 Hz to 311 Hz: bass and low chords.
+    """
+
+    whole: float
+    low: float
+
+
+def constant_q(music: Music) -> Float[np.ndarray, "bin frame"]:
+    """Magnitudes of a constant-Q transform of the mono mix at 22,050 Hz: 24 bins an octave from 55 Hz over 7 octaves, hop 512."""
+    samples = music.mono().resampled(CHROMA_SAMPLE_RATE).waveform[0]
+    if len(samples) < CHROMA_SAMPLE_RATE:  # the lowest notes need a second
+        samples = np.pad(samples, (0, CHROMA_SAMPLE_RATE - len(samples)))
+    found = librosa.cqt(
+        samples, sr=CHROMA_SAMPLE_RATE, hop_length=CHROMA_HOP_SAMPLES, fmin=CONSTANT_Q_LOWEST_HZ, tuning=0.0,
+        n_bins=_OCTAVES * _BINS_PER_OCTAVE, bins_per_octave=_BINS_PER_OCTAVE,
+    )  # fmt: skip
+    return np.abs(found)
+
+
+def constant_q_similarity(
+    first: Float[np.ndarray, "bin first"], second: Float[np.ndarray, "bin second"]
+) -> ConstantQSimilarity:
+    """Pearson correlation over all bins and frames of the time that both have, of levels in dB.
+
+    What lies more than 60 dB under the loudest of the first is taken to lie there.
+
+    Raises:
+        ValueError: when either has no frame.
+    """
+    least = max(float(first.max(initial=0.0)) * 1e-3, 1e-9)
+    first, second = (np.log(np.maximum(values, least)) for values in _in_common(first, second))
+    return ConstantQSimilarity(_correlation(first, second), _correlation(first[:_LOW_BINS], second[:_LOW_BINS]))
+
+
+def _correlation(first: Float[np.ndarray, "bin frame"], second: Float[np.ndarray, "bin frame"]) -> float:
+    first, second = (values - values.mean() for values in (first, second))
+    spread = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float((first * second).sum()) / spread if spread > _LEAST_SPREAD else float("nan")
+
+
+# Harmony that two sounds share: correlations of CENS chroma (Müller & Ewert 2011: energy per pitch class over about a second).
+#
+# Cosine would say 0.8 to any two sounds; correlation over the 12 classes is about 0 for unrelated music. No transposition is
+# tried: an edit that changes the key has not kept the song.
 
 
 @dataclass(frozen=True)

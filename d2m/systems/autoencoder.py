@@ -130,10 +130,13 @@ class AutoencoderTraining(LightningModule):
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
         self.latent_noise, self.spread_weight = latent_noise, spread_weight
         self.spectral_loss = MultiResolutionSpectralLoss(dmae.clock.sample_rate)
-        modules = {"encoder": dmae.encoder, "onepass": dmae.onepass, "diffusion": dmae.autoencoder.net}
-        unknown = set(self.parts) - set(modules)
+        modules = {"encoder": dmae.encoder, "onepass": dmae.onepass, "diffusion": dmae.diffusion_network}
+        has = sorted(name for name, module in modules.items() if module is not None)
+        unknown = sorted(set(self.parts) - set(has))
         if unknown:
-            raise ValueError(f"parts names {sorted(unknown)}; expected any of {sorted(modules)}")
+            raise BadConfig(
+                f"parts={unknown}: autoencoder '{dmae.name}' has no such part; expected any of {', '.join(has)}."
+            )
         for name, module in modules.items():
             if module is not None:
                 module.requires_grad_(name in self.parts)
@@ -150,11 +153,17 @@ class AutoencoderTraining(LightningModule):
             latent = latent + level * torch.randn_like(latent)
         if "onepass" in self.parts:
             assert self.dmae.onepass is not None
-            parts["onepass"] = self.spectral_loss(self.dmae.onepass(latent), waveform)
+            decoded = self.dmae.onepass(latent)
+            parts["onepass"] = self.spectral_loss(decoded, waveform)
+            parts |= self.further_losses(latent, decoded, waveform)
         if "diffusion" in self.parts:
             parts["diffusion"] = self.dmae.diffusion_loss(waveform, latent)
         parts["loss"] = torch.stack(list(parts.values())).sum()
         return parts
+
+    def further_losses(self, latent: Tensor, decoded: Tensor, waveform: Tensor) -> dict[str, Tensor]:
+        """What a subclass asks of the one-pass decoder beside the spectral distance."""
+        return {}
 
     def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
         """One step on `batch["waveform"]` [batch channel sample]."""
@@ -252,6 +261,8 @@ class DecoderDistillation(LightningModule):
             raise BadConfig(
                 f"teacher_steps={teacher_steps}: expected 1 or more steps of the teacher to one of the student."
             )
+        if dmae.diffusion_network is None:
+            raise BadConfig(f"autoencoder '{dmae.name}' has no diffusion decoder to distil; name another dmae=.")
         if weights is not None:
             _give_weights(dmae, weights)
         self.dmae, self.teacher_steps, self.latent_noise = dmae, teacher_steps, latent_noise

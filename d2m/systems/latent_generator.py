@@ -100,7 +100,7 @@ class LatentGenerator(MusicGenerator):
             )
 
     def _networks(self) -> list[nn.Module]:
-        networks = (self.system.unet, self.dmae.autoencoder.net, self.dmae.onepass)
+        networks = (self.system.unet, self.dmae.diffusion_network, self.dmae.onepass)
         return [network for network in networks if network is not None]
 
     def on(self, device_config: DeviceConfig) -> None:

@@ -201,7 +201,7 @@ class OurGeneration(Generation):
             self.dmae.load_state_dict(stock.dmae.state_dict(), assign=True)
         self.system = system.to(self.device).eval()
         self.device_config = DeviceConfig(self.device, self.recipe.precision, setup.compile)
-        for network in (self.system.unet, self.dmae.autoencoder.net, self.dmae.onepass):
+        for network in (self.system.unet, self.dmae.diffusion_network, self.dmae.onepass):
             if network is not None:
                 self.device_config.place(network)
                 network.requires_grad_()  # weights are shared, and bf16 needs it, see `DeviceConfig.place`

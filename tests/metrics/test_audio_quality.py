@@ -11,11 +11,14 @@ from d2m.core.music import Music
 from d2m.metrics.audio_quality import (
     check_audio_quality,
     clipped_share,
+    constant_q,
+    constant_q_similarity,
     dc_offset,
     loudness_lufs,
     sample_peak_dbfs,
     silent_share,
     stereo_correlation,
+    stereo_width,
     true_peak_dbtp,
 )
 
@@ -104,3 +107,23 @@ def test_every_clip_has_every_number(seed, channels, samples, level):
     assert all(np.isfinite(value) for value in metrics.values())
     assert 0 <= metrics["clipped_share"] <= 1 and 0 <= metrics["silent_share"] <= 1
     assert -1 <= metrics["stereo_correlation"] <= 1 and metrics["true_peak_dbtp"] >= metrics["sample_peak_dbfs"] >= -120
+
+
+def test_constant_q_tells_semitones() -> None:
+    def tone(hz: float, rate: int = 22050) -> Music:
+        return Music(0.3 * np.sin(2 * np.pi * hz * np.arange(2 * rate) / rate, dtype=np.float32)[None], rate)
+
+    low = constant_q(tone(65.4))
+    assert low.shape[0] == 168 and constant_q_similarity(low, low).whole == pytest.approx(1.0, abs=1e-4)
+    same, next_to_it = (constant_q_similarity(low, constant_q(tone(hz))) for hz in (65.4, 69.3))
+    assert same.low > 0.999 and next_to_it.low < 0.9 and next_to_it.low < next_to_it.whole + 0.2
+    louder = constant_q_similarity(low, 2 * low)
+    assert louder.low > 0.95
+    assert np.isnan(constant_q_similarity(low, np.zeros_like(low)).low)
+
+
+def test_stereo_width() -> None:
+    left = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    assert stereo_width(left[None]) == 0.0 and stereo_width(np.stack([left, left])) == pytest.approx(0.0, abs=1e-6)
+    assert stereo_width(np.stack([left, 0 * left])) == pytest.approx(1.0, abs=1e-5)
+    assert stereo_width(np.zeros((2, 0), np.float32)) == 0.0

@@ -1,0 +1,153 @@
+"""How far a stereo waveform is from the one that it should be, and what can be asked of the latents it was made from."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor, nn
+from torchaudio.functional import melscale_fbanks
+
+from d2m.audio.istft_autoencoder import PITCH_FFT, PITCH_HZ, framed_spectrum, mid_side
+
+_LOWEST_NOTE_HZ = 27.5
+
+
+class StereoSpectralLoss(nn.Module):
+    """Distances of spectra at several resolutions, of left, right, mid and side.
+
+    For every window: L1 of log magnitudes and spectral convergence (as in Parallel WaveGAN, arXiv:1910.11480), L1 of log mel bands, and,
+    where a phase can be kept, L1 of complex spectra with compressed magnitudes |S|^0.35. For held notes: both with a window of
+    8,192 samples below 1.4 kHz, where every bin counts as the octave that it is a part of (as in a constant-Q transform).
+
+    Args:
+        sample_rate: samples per second.
+        windows: window lengths in samples; hops are quarters.
+        windows_per_step: how many of them, drawn anew, a training step looks at; all of them otherwise.
+        mels: bands of the mel terms at windows of 512 samples; windows of 2,048 have twice as many.
+        phase_hz: where the complex terms end.
+        phase_weight, pitch_weight: weights of the complex terms, and of the terms for held notes, beside the others' 1.
+        floor: added to magnitudes before the logarithm.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        windows: Sequence[int] = (256, 512, 1024, 2048, 4096),
+        windows_per_step: int = 3,
+        mels: int = 48,
+        phase_hz: float | int = 3000,
+        phase_weight: float | int = 1.0,
+        pitch_weight: float | int = 1.0,
+        floor: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        self.windows, self.windows_per_step = tuple(windows), windows_per_step
+        self.phase_weight, self.pitch_weight, self.floor = phase_weight, pitch_weight, floor
+        self.phase_share = 2 * phase_hz / sample_rate
+        for length in (*self.windows, PITCH_FFT):
+            self.register_buffer(f"window_{length}", torch.hann_window(length), persistent=False)
+        for length, bands in {512: mels, 2048: 2 * mels}.items():
+            bank = melscale_fbanks(length // 2 + 1, 0.0, sample_rate / 2, bands, sample_rate, norm="slaney")
+            self.register_buffer(f"mel_{length}", bank * sample_rate / 2 / bands, persistent=False)
+        spacing = sample_rate / PITCH_FFT
+        self.low_bins = slice(round(_LOWEST_NOTE_HZ / spacing), int(PITCH_HZ / spacing) + 1)
+        hz = torch.arange(self.low_bins.start, self.low_bins.stop) * spacing
+        octave_share = 1 / hz
+        self.octave_share: Tensor
+        self.register_buffer("octave_share", octave_share / octave_share.mean(), persistent=False)
+
+    def forward(
+        self, estimate: Float[Tensor, "batch 2 sample"], target: Float[Tensor, "batch 2 sample"]
+    ) -> Float[Tensor, ""]:
+        """The weighted sum; 0 for equal waveforms."""
+        with torch.autocast(estimate.device.type, enabled=False):
+            found, wanted = (torch.cat([wave, mid_side(wave)], dim=1) for wave in (estimate.float(), target.float()))
+            chosen = torch.arange(len(self.windows))
+            if self.training:
+                chosen = torch.randperm(len(self.windows))[: self.windows_per_step]
+            losses = [self._at(self.windows[number], found, wanted) for number in chosen.tolist()]
+            return torch.stack(losses).mean() + self.pitch_weight * self._held_notes(found[:, 2:], wanted[:, 2:])
+
+    def _at(self, length: int, found: Tensor, wanted: Tensor) -> Tensor:
+        window = getattr(self, f"window_{length}")
+        ours = framed_spectrum(found, window, length // 4)
+        with torch.no_grad():
+            theirs = framed_spectrum(wanted, window, length // 4)
+        our_level, their_level = self._log_level(ours), self._log_level(theirs)
+        loss = nn.functional.l1_loss(our_level, their_level)
+        our_size, their_size = our_level.exp(), their_level.exp()
+        loss = loss + 0.5 * (our_size - their_size).norm() / their_size.norm()
+        if length in (512, 2048):
+            bank = getattr(self, f"mel_{length}")
+            loss = loss + nn.functional.l1_loss((our_size @ bank).log(), (their_size @ bank).log())
+        if length >= 1024:
+            low = slice(int(self.phase_share * length / 2) + 1)
+            seen = (part[:, 2:, :, low] for part in (ours, our_level, theirs, their_level))  # of mid and side
+            loss = loss + self.phase_weight * _complex_distance(*seen)
+        return loss
+
+    def _held_notes(self, found: Tensor, wanted: Tensor) -> Tensor:
+        window = getattr(self, f"window_{PITCH_FFT}")
+        ours = framed_spectrum(found, window, PITCH_FFT // 4)[..., self.low_bins]
+        theirs = framed_spectrum(wanted, window, PITCH_FFT // 4)[..., self.low_bins]
+        our_level, their_level = self._log_level(ours), self._log_level(theirs)
+        level = ((our_level - their_level).abs() * self.octave_share).mean()
+        return level + self.phase_weight * _complex_distance(ours, our_level, theirs, their_level, self.octave_share)
+
+    def _log_level(self, spectrum: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        return 0.5 * (spectrum.real.square() + spectrum.imag.square() + self.floor**2).log()
+
+
+def _complex_distance(
+    found: Complex[Tensor, "*shape"],
+    found_level: Float[Tensor, "*shape"],
+    wanted: Complex[Tensor, "*shape"],
+    wanted_level: Float[Tensor, "*shape"],
+    weights: Tensor | float = 1.0,
+) -> Float[Tensor, ""]:
+    """L1 of two spectra whose magnitudes are compressed, real and imaginary parts apart."""
+    ours, theirs = found * (-0.65 * found_level).exp(), wanted * (-0.65 * wanted_level).exp()
+    difference = (ours.real - theirs.real).abs() + (ours.imag - theirs.imag).abs()
+    return (difference * weights).mean()
+
+
+class LatentRegression(nn.Module):
+    """Chroma and the balance of the channels, read from each latent frame by a linear map.
+
+    Costs nothing, and makes latents say which notes sound and where (as SAME does, arXiv:2605.18613).
+
+    Args:
+        sample_rate: samples per second.
+        latent_channels: channels of the latent.
+        hop_samples: samples per latent frame.
+    """
+
+    def __init__(self, sample_rate: int, latent_channels: int, hop_samples: int) -> None:
+        super().__init__()
+        self.hop_samples = hop_samples
+        self.read = nn.Conv1d(latent_channels, 12 + 2, 1)
+        hz = torch.arange(1, int(PITCH_HZ / sample_rate * PITCH_FFT) + 1) * sample_rate / PITCH_FFT
+        note = 12 * (hz / 440).log2() + 9  # semitones above a C
+        apart = (note[:, None] - torch.arange(12) + 6) % 12 - 6
+        bank = (-0.5 * (apart / 0.5).square()).exp() * (hz > 2 * _LOWEST_NOTE_HZ)[:, None] / hz[:, None].sqrt()
+        self.chroma_bank: Tensor
+        self.window: Tensor
+        self.register_buffer("chroma_bank", bank, persistent=False)
+        self.register_buffer("window", torch.hann_window(PITCH_FFT), persistent=False)
+
+    def forward(
+        self, latent: Float[Tensor, "batch latent_channel frame"], waveform: Float[Tensor, "batch 2 sample"]
+    ) -> Float[Tensor, ""]:
+        """Mean squared error of what is read."""
+        return nn.functional.mse_loss(self.read(latent).float(), self.targets(waveform))
+
+    @torch.no_grad()
+    def targets(self, waveform: Float[Tensor, "batch 2 sample"]) -> Float[Tensor, "batch 14 frame"]:
+        """Chroma of the mid (its largest value 1), then level of left over right and of side over mid in units of 20 dB."""
+        signal = mid_side(waveform.float())
+        low = framed_spectrum(signal[:, 0], self.window, self.hop_samples)[..., 1 : len(self.chroma_bank) + 1].abs()
+        chroma = low @ self.chroma_bank
+        chroma = chroma / chroma.amax(dim=-1, keepdim=True).clamp(min=1e-3)
+        power = torch.cat([waveform.float(), signal], dim=1).unflatten(-1, (-1, self.hop_samples)).square().mean(dim=-1)
+        left, right, mid, side = ((power + 1e-6).log10() / 2).unbind(dim=1)
+        return torch.cat([chroma.transpose(1, 2), (left - right)[:, None], (side - mid)[:, None]], dim=1)

@@ -1,0 +1,155 @@
+"""The stereo autoencoder: transforms that are inverse to each other, exact lengths, weights in and out, a chord that it learns."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from d2m.audio.autoencoder import DMAE
+from d2m.audio.chunked_coding import decode_piece, encode_piece
+from d2m.audio.discriminator import SpectrumDiscriminator, persuasion_losses, verdict_loss
+from d2m.audio.istft_autoencoder import SpectralDecoder, SpectralEncoder, _synthesised, framed_spectrum, overlap_add
+from d2m.audio.pretrained import load_dmae, save_dmae, weights_sha256
+from d2m.audio.reconstruction import LatentRegression, StereoSpectralLoss
+from d2m.core.errors import BadConfig
+from d2m.core.music import Music
+from d2m.core.registry import build_own
+from d2m.evaluation.runs import round_trip
+from d2m.systems.autoencoder import latent_health
+from d2m.systems.stereo_autoencoder import StereoAutoencoderTraining
+
+CONFIG = Path(__file__).parents[2] / "configs" / "dmae" / "stereo.yaml"
+RATE = 44100
+
+
+def architecture(width: int = 32, depth: int = 1) -> dict:
+    config = OmegaConf.load(CONFIG)
+    config.weights = None
+    for part in (config.architecture.encoder, config.architecture.onepass):
+        part.width, part.depth = width, depth
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return plain["architecture"]
+
+
+@pytest.fixture
+def tiny() -> DMAE:
+    torch.manual_seed(0)
+    return build_own(architecture()).eval()
+
+
+def chord(samples: int) -> torch.Tensor:
+    """Low notes a semitone apart on the left and on the right, and one high above in the middle."""
+    time_s = torch.arange(samples) / RATE
+    low, next_to_it, high = (torch.sin(2 * torch.pi * hz * time_s) for hz in (110.0, 116.54, 880.0))
+    return torch.stack([0.3 * low + 0.1 * high, 0.3 * next_to_it + 0.1 * high])
+
+
+@pytest.mark.parametrize(("length", "hop"), [(2048, 512), (8192, 1024), (512, 256)])
+def test_synthesis_is_the_inverse_of_analysis(length: int, hop: int) -> None:
+    wave, window = torch.randn(1, 2, 16 * 1024), torch.hann_window(length)
+    spectrum = framed_spectrum(wave, window, hop)
+    assert spectrum.shape == (1, 2, wave.shape[2] // hop, length // 2 + 1)
+    assert torch.allclose(_synthesised(spectrum, window, hop), wave, atol=1e-4)
+
+
+def test_frames_that_do_not_lie_over_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="hop of 300"):
+        overlap_add(torch.zeros(3, 1024), 300)
+
+
+@pytest.mark.parametrize("samples", [1, 1024, 5000, 270_000])
+def test_lengths_are_exact(tiny: DMAE, samples: int) -> None:
+    latent = encode_piece(tiny, torch.randn(2, samples) * 0.1)
+    assert latent.shape == (64, -(-samples // 1024)) and float(latent.abs().max()) < 1
+    assert decode_piece(tiny, latent).shape == (2, latent.shape[1] * 1024)
+    assert round_trip(Music(np.zeros((1, samples), np.float32), RATE), tiny).waveform.shape == (2, samples)
+
+
+def test_windows_of_a_long_piece_give_what_the_whole_would(tiny: DMAE) -> None:
+    wave = torch.randn(2, 400 * 1024, generator=torch.Generator().manual_seed(1)) * 0.1
+    latent = encode_piece(tiny, wave)
+    assert torch.allclose(latent, tiny.encode(wave[None])[0], atol=1e-4)
+    whole = tiny.decode_onepass(latent[None])[0]
+    assert torch.allclose(decode_piece(tiny, latent)[:, : 180 * 1024], whole[:, : 180 * 1024], atol=1e-4)
+
+
+def test_size_and_clock() -> None:
+    dmae = build_own(architecture(384, 4))
+    assert dmae.clock.window_seconds == pytest.approx(5.944, abs=1e-3) and dmae.latent_channels == 64
+    assert dmae.clock.latent_rate == pytest.approx(43.07, abs=0.01)
+    assert sum(p.numel() for p in dmae.parameters()) <= 15e6
+
+
+def test_weights_come_back_with_their_fingerprint(tiny: DMAE, tmp_path: Path) -> None:
+    loaded = load_dmae(save_dmae(tiny, architecture(), tmp_path / "tiny.safetensors"))
+    assert weights_sha256(loaded) == weights_sha256(tiny) and loaded.diffusion_network is None
+    wave = torch.randn(1, 2, 8192) * 0.1
+    assert torch.allclose(loaded.encode(wave), tiny.encode(wave), atol=2e-2)  # half precision
+
+
+def test_a_decoder_that_is_not_there(tiny: DMAE) -> None:
+    with pytest.raises(BadConfig, match="use decoder=onepass"):
+        round_trip(Music(np.zeros((2, 4096), np.float32), RATE), tiny, "diffusion")
+    with pytest.raises(BadConfig, match="found no decoder"):
+        DMAE("none", RATE, 2, SpectralEncoder(RATE, width=8, depth=1))
+
+
+def test_loss_is_zero_for_the_same_and_hears_a_semitone_and_the_sides() -> None:
+    loss, wave = StereoSpectralLoss(RATE).eval(), chord(32768)[None]
+    assert float(loss(wave, wave)) < 1e-6
+    swapped = wave.flip(1)
+    assert float(loss(swapped, wave)) > 0.1 and float(loss(0.9 * wave, wave)) < float(loss(swapped, wave))
+
+
+def test_notes_and_balance_are_what_the_latents_are_asked_for() -> None:
+    regression = LatentRegression(RATE, 64, 1024)
+    targets = regression.targets(chord(65536)[None])[0, :, 20:40].mean(dim=1)
+    assert set(targets[:12].topk(2).indices.tolist()) == {9, 10}  # A and B flat
+    louder_left = chord(65536)[None] * torch.tensor([[[1.0], [0.1]]])
+    assert regression.targets(louder_left)[0, 12, 20:40].mean() == pytest.approx(1.0, abs=0.1)  # 20 dB
+
+
+def test_a_chord_is_learnt_in_a_few_steps() -> None:
+    torch.manual_seed(0)
+    system = StereoAutoencoderTraining(build_own(architecture(48)), spectral={"windows_per_step": 2}, latent_noise=0.0)
+    wave = chord(16384)[None]
+    optimizer = torch.optim.AdamW([p for p in system.parameters() if p.requires_grad], 3e-3)
+    before = float(system.eval().losses(wave)["onepass"])
+    system.train()
+    for _ in range(30):
+        optimizer.zero_grad()
+        system.losses(wave)["loss"].backward()
+        optimizer.step()
+    parts = system.eval().losses(wave)
+    assert set(parts) == {"spread", "onepass", "regression", "loss"}
+    assert float(parts["onepass"]) < 0.6 * before
+    assert latent_health(system.dmae.encode(wave))["saturated"] < 0.05
+
+
+def test_discriminator_learns_and_persuades() -> None:
+    torch.manual_seed(0)
+    network = SpectrumDiscriminator(windows=(512,), width=4)
+    recorded, decoded = torch.randn(2, 2, 4096), torch.randn(2, 2, 4096).cumsum(-1) * 0.02
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-2)
+    first = verdict_loss(network(recorded), network(decoded))
+    for _ in range(20):
+        loss = verdict_loss(network(recorded), network(decoded))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss) < 0.5 * float(first)
+    decoded.requires_grad_()
+    verdicts, features = persuasion_losses(network(recorded), network(decoded))
+    (verdicts + features).backward()
+    assert float(verdicts) > 0.3 and decoded.grad is not None and bool(decoded.grad.abs().sum() > 0)
+    same = persuasion_losses(network(recorded), network(recorded))[1]
+    assert float(same) == 0.0
+
+
+def test_mono_is_refused() -> None:
+    encoder, decoder = SpectralEncoder(RATE, width=8, depth=1), SpectralDecoder(width=8, depth=1)
+    with pytest.raises(BadConfig, match="has 1 channels"):
+        StereoAutoencoderTraining(DMAE("mono", RATE, 1, encoder, onepass=decoder))
