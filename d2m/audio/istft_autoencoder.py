@@ -105,8 +105,8 @@ class SpectralEncoder(nn.Module):
         self,
         sample_rate: int = 44100,
         out_channels: int = 64,
-        width: int = 384,
-        depth: int = 6,
+        width: int = 256,
+        depth: int = 4,
         hop_samples: int = 1024,
         complex_hz: float | int = 5500,
         mels: int = 48,
@@ -180,7 +180,7 @@ class SpectralDecoder(nn.Module):
     def __init__(
         self,
         latent_channels: int = 64,
-        width: int = 384,
+        width: int = 256,
         depth: int = 8,
         latent_hop_samples: int = 1024,
         fft_samples: int = 2048,
@@ -209,12 +209,12 @@ class SpectralDecoder(nn.Module):
         magnitude = drawn[..., 0, :].clamp(max=4.0).exp()
         cosine, sine = drawn[..., 1, :], drawn[..., 2, :]
         scaled = magnitude * (cosine.square() + sine.square() + 1e-6).rsqrt()
-        signal = _synthesised(torch.complex(scaled * cosine, scaled * sine), self.window, self.latent_hop_samples // 2)
+        signal = synthesised(torch.complex(scaled * cosine, scaled * sine), self.window, self.latent_hop_samples // 2)
         mid, side = signal.unbind(dim=1)
         return torch.stack([mid + side, mid - side], dim=1)
 
 
-def _synthesised(
+def synthesised(
     spectrum: Complex[Tensor, "batch channel frame bin"], window: Float[Tensor, " fft"], hop: int
 ) -> Float[Tensor, "batch channel sample"]:
     """Inverse of `framed_spectrum`; missing high bins are silent."""

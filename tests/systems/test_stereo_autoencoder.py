@@ -61,7 +61,7 @@ def test_the_whole_way(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     system = fit(
         composed(
             "experiment=autoencoder_end", f"from={file}", *SHORT, f"data.root={folder}", f"out={end}", "trainer.max_steps=2",
-            "+discriminator.width=4", "system.discriminator_samples=8192",
+            "+discriminator.width=4", "+system.discriminator_samples=8192",
         )
     )  # fmt: skip
     content = torch.load(end / "checkpoints" / "last.ckpt", weights_only=True)
