@@ -56,7 +56,7 @@ class Hinge:
 
 
 _ARM_AXIS = {"left": (0.0, -1.0, 0.0), "right": (0.0, 1.0, 0.0)}
-_LIMBS = [
+LIMBS = [
     limb
     for side, outward in (("left", 1.0), ("right", -1.0))
     for limb in (
@@ -75,11 +75,11 @@ def solve_inverse_kinematics(world: Float[np.ndarray, "time 33 3"]) -> Float[np.
     points = world * TO_Y_UP
     local = np.broadcast_to(np.eye(3), (len(points), len(JOINT_NAMES), 3, 3)).copy()
     pelvis, chest, head = _trunk(points)
-    _share(local, pelvis, chest, ("spine1", "spine2", "spine3"))
+    share_turn(local, pelvis, chest, ("spine1", "spine2", "spine3"))
     local[:, 0] = pelvis
-    _share(local, chest, head, ("neck", "head"))
-    for limb in _LIMBS:
-        _limb(local, chest if "shoulder" in limb.joints[0] else pelvis, limb, _bones(points, limb))
+    share_turn(local, chest, head, ("neck", "head"))
+    for limb in LIMBS:
+        place_limb(local, chest if "shoulder" in limb.joints[0] else pelvis, limb, _bones(points, limb))
     return local
 
 
@@ -99,11 +99,12 @@ def segment_vectors_m(
         (joints[:, _J[f"left_{what}"]] + joints[:, _J[f"right_{what}"]]) / 2 for what in ("shoulder", "hip")
     )
     skeleton = np.stack([*made, shoulders - hips], axis=1)
-    landmarks = _unit(np.stack([*seen, _middle(points, "shoulder") - _middle(points, "hip")], axis=1))
+    landmarks = unit(np.stack([*seen, _middle(points, "shoulder") - _middle(points, "hip")], axis=1))
     return skeleton, landmarks * np.linalg.norm(skeleton, axis=-1, keepdims=True)
 
 
-def _unit(vectors: Float[np.ndarray, "*time 3"]) -> Float[np.ndarray, "*time 3"]:
+def unit(vectors: Float[np.ndarray, "*time 3"]) -> Float[np.ndarray, "*time 3"]:
+    """Vectors of length 1; of length 0 where they have none."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
@@ -111,17 +112,19 @@ def _middle(points: Float[np.ndarray, "time 33 3"], what: str) -> _Vectors:
     return (points[:, _L[f"left_{what}"]] + points[:, _L[f"right_{what}"]]) / 2
 
 
-def _frame(across: Float[np.ndarray, "*time 3"], up: Float[np.ndarray, "*time 3"]) -> Float[np.ndarray, "*time 3 3"]:
+def frame_across(
+    across: Float[np.ndarray, "*time 3"], up: Float[np.ndarray, "*time 3"]
+) -> Float[np.ndarray, "*time 3 3"]:
     """Axes as columns: x exactly along `across`, y as near to `up` as it can be."""
-    x = _unit(across)
-    z = _unit(np.cross(x, up))
+    x = unit(across)
+    z = unit(np.cross(x, up))
     return np.stack([x, np.cross(z, x), z], axis=-1)
 
 
-def _frame_by_up(across: _Vectors, up: _Vectors) -> _Matrices:
+def frame_by_up(across: _Vectors, up: _Vectors) -> _Matrices:
     """Axes as columns: y exactly along `up`, x as near to `across` as it can be."""
-    y = _unit(up)
-    z = _unit(np.cross(across, y))
+    y = unit(up)
+    z = unit(np.cross(across, y))
     return np.stack([np.cross(y, z), y, z], axis=-1)
 
 
@@ -132,8 +135,8 @@ def _trunk(points: Float[np.ndarray, "time 33 3"]) -> tuple[_Matrices, _Matrices
     shoulders = points[:, _L["left_shoulder"]] - points[:, _L["right_shoulder"]]
     rest_up = np.array([[0.0, *_rest_spine()[1:]]])
     across = np.array([[1.0, 0.0, 0.0]])
-    rest_pelvis, rest_chest = _frame(across, rest_up)[0], _frame_by_up(across, rest_up)[0]
-    pelvis, chest = _frame(hips, up) @ rest_pelvis.T, _frame_by_up(shoulders, up) @ rest_chest.T
+    rest_pelvis, rest_chest = frame_across(across, rest_up)[0], frame_by_up(across, rest_up)[0]
+    pelvis, chest = frame_across(hips, up) @ rest_pelvis.T, frame_by_up(shoulders, up) @ rest_chest.T
     return pelvis, chest, _best_rotation(FACE_M, points[:, : len(FACE_M)])
 
 
@@ -154,7 +157,7 @@ def _best_rotation(shape: Float[np.ndarray, "point 3"], points: Float[np.ndarray
     return u @ v
 
 
-def _share(
+def share_turn(
     local: Float[np.ndarray, "time 24 3 3"], lower: _Matrices, upper: _Matrices, joints: tuple[str, ...]
 ) -> None:
     """Divide the turn from `lower` to `upper` evenly among joints."""
@@ -170,23 +173,37 @@ def _bones(points: Float[np.ndarray, "time 33 3"], limb: Hinge) -> tuple[_Vector
         tip = (points[:, _L[f"{side}_index"]] + points[:, _L[f"{side}_pinky"]]) / 2 - end
     else:  # from the heel, which is the longer and steadier line
         tip = points[:, _L[f"{side}_foot_index"]] - points[:, _L[f"{side}_heel"]]
-    return _unit(lower - upper), _unit(end - lower), _unit(tip)
+    return unit(lower - upper), unit(end - lower), unit(tip)
 
 
-def _limb(
-    local: Float[np.ndarray, "time 24 3 3"], parent: _Matrices, limb: Hinge, bones: tuple[_Vectors, _Vectors, _Vectors]
+def place_limb(
+    local: Float[np.ndarray, "time 24 3 3"],
+    parent: _Matrices,
+    limb: Hinge,
+    bones: tuple[_Vectors, _Vectors, _Vectors | None],
+    fps: float | int = MOTION_FPS,
 ) -> None:
-    """Write the three rotations of a limb whose parent (collars do not turn) stands in the world as `parent`."""
+    """Write the three rotations of a limb whose parent stands in the world as `parent`.
+
+    Args:
+        local: of all joints; those of the limb are written.
+        parent: global rotations of what the limb hangs on (a landmark's collar does not turn: the chest).
+        limb: see `Hinge`.
+        bones: directions in the world of upper bone, lower bone, and end piece; an end piece not seen does not turn.
+        fps: frames per second.
+    """
     upper, lower, end = (_J[joint] for joint in limb.joints)
-    upper_rest, lower_rest = _unit(REST_OFFSETS_M[lower]), _unit(REST_OFFSETS_M[end])
+    upper_rest, lower_rest = unit(REST_OFFSETS_M[lower]), unit(REST_OFFSETS_M[end])
     seen = _into(parent, bones[0])
-    swing = _swing(upper_rest, seen)
-    twist = _twist(swing, upper_rest, lower_rest, _into(parent, bones[1]), np.array(limb.axis))
-    local[:, upper] = swing @ Rotation.from_rotvec(twist[:, None] * upper_rest).as_matrix()
+    swung = swing(upper_rest, seen)
+    twist = _twist(swung, upper_rest, lower_rest, _into(parent, bones[1]), np.array(limb.axis), fps)
+    local[:, upper] = swung @ Rotation.from_rotvec(twist[:, None] * upper_rest).as_matrix()
     stands = parent @ local[:, upper]
-    local[:, lower] = _swing(lower_rest, _into(stands, bones[1]))
+    local[:, lower] = swing(lower_rest, _into(stands, bones[1]))
+    if bones[2] is None:
+        return
     stands = stands @ local[:, lower]
-    local[:, end] = _swing(np.array(limb.end_rest), _into(stands, bones[2]))
+    local[:, end] = swing(np.array(limb.end_rest), _into(stands, bones[2]))
 
 
 def _into(frame: _Matrices, vectors: _Vectors) -> _Vectors:
@@ -194,7 +211,7 @@ def _into(frame: _Matrices, vectors: _Vectors) -> _Vectors:
     return (frame.swapaxes(1, 2) @ vectors[..., None])[..., 0]
 
 
-def _swing(rest: Float[np.ndarray, " 3"], seen: _Vectors) -> _Matrices:
+def swing(rest: Float[np.ndarray, " 3"], seen: _Vectors) -> _Matrices:
     """The smallest rotations that take unit vector `rest` to unit vectors `seen`.
 
     Just before the opposite direction, where the axis is lost, it stays finite; there it is a rotation no more, so the
@@ -211,7 +228,12 @@ def _swing(rest: Float[np.ndarray, " 3"], seen: _Vectors) -> _Matrices:
 
 
 def _twist(
-    swing: _Matrices, upper_rest: np.ndarray, lower_rest: np.ndarray, lower_seen: _Vectors, axis: np.ndarray
+    swung: _Matrices,
+    upper_rest: np.ndarray,
+    lower_rest: np.ndarray,
+    lower_seen: _Vectors,
+    axis: np.ndarray,
+    fps: float | int,
 ) -> Float[np.ndarray, " time"]:
     """Turn of the upper bone about itself, radians, that lets its hinge do the bend that is seen.
 
@@ -219,12 +241,12 @@ def _twist(
     the axis. The angle between the two is the twist. As points of the unit circle the angles of all frames are averaged
     over time, each with the sine of its bend squared as weight beside a constant vote for none: no jumps by a full turn.
     """
-    bend_rest = _unit(np.cross(axis, upper_rest))
+    bend_rest = unit(np.cross(axis, upper_rest))
     side = np.cross(upper_rest, bend_rest)
-    lower = _into(swing, lower_seen)
+    lower = _into(swung, lower_seen)
     x, y = lower @ bend_rest, lower @ side
     votes = (x + 1j * y) * np.hypot(x, y)
-    width = _TWIST_SMOOTHING_S * MOTION_FPS
+    width = _TWIST_SMOOTHING_S * fps
     smooth = gaussian_filter1d(votes.real, width) + 1j * gaussian_filter1d(votes.imag, width)
     return np.angle(smooth + _TWIST_PRIOR)
 
