@@ -201,7 +201,8 @@ class Dance2Music:
         requests, chosen = [], []
         for dance, grid, samples in zip(dances, listed, lengths, strict=True):
             motion = torch.from_numpy(modality_of(dance, music_generator.modality))
-            read = music_generator.read(motion)
+            seen = None if dance.points is None else music_generator.read_seen(torch.from_numpy(dance.points).float())
+            read = seen or music_generator.read(motion)
             if read is None and choice.is_made:
                 raise BadConfig(
                     "this checkpoint takes no beat, so no beats, tempo or shift can be asked for; leave them out, or give "

@@ -21,15 +21,10 @@ from d2m.data.datamodule import ResumableSampler, Windows
 from d2m.data.dataset import say_left_out
 from d2m.models.heads import UNKNOWN_GENRE
 from d2m.motion.dance import Dance
+from d2m.motion.keypoints import COCO
 from d2m.motion.smpl import JOINT_NAMES
 from d2m.rhythm.grid import beat_curve
 from d2m.rhythm.reader import MIRRORED_POINTS, POINTS, READER_FPS, body_points
-
-COCO = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
-    "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
-"""COCO's 17 keypoints; the nose stands for the head."""
 
 BUMP_S = 0.04
 """Standard deviation of the bump around a beat that the reader learns: about a frame of it."""

@@ -75,7 +75,7 @@ class Bvh:
         """Positions and rotations in the world of some joints, in the order asked for."""
         first = np.cumsum([0, *map(len, self.channels)])
         world: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        for joint in sorted({one for joint in wanted for one in self.ancestors(joint)}):
+        for joint in sorted({above for one in wanted for above in self.ancestors(one)}):
             values = self.frames[:, first[joint] : first[joint + 1]]
             place, turn = _local(self.offsets[joint], self.channels[joint], values, self.parents[joint] < 0)
             if self.parents[joint] >= 0:

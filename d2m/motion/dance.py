@@ -13,6 +13,7 @@ from d2m.core.errors import BadConfig, BadInput
 from d2m.core.timeline import MIN_SECONDS, MOTION_FPS, motion_frames_to_seconds
 from d2m.motion.features import SmplMotion, resample_motion, resample_points, rotations_to_features
 from d2m.motion.readers import SUFFIX_LIST, SUFFIXES, Hints, read_recording
+from d2m.motion.readers.detections import first_frames, is_recording
 from d2m.motion.smpl import axis_angle_to_matrix
 
 
@@ -25,6 +26,8 @@ class Dance:
         name: of the file, without its ending.
         genre: a code such as `gBR`, or None where it is not known.
         landmarks: MediaPipe's, as seen in a film and smoothed: metres from the middle of the hips, Y up; None: not seen.
+        points: of the body in a picture, as a detector of two dimensions saw it (`d2m.motion.keypoints.POINTS`), metres, to the
+            right and up; None: not seen so.
         pictures: small grey ones of a film, at 15 fps; None where there is no film, or nobody has asked for them.
         format: of the motion file that it was read from, see `d2m.motion.readers`; None: from elsewhere.
         decisions: what the file did not say and was decided, or said by the user.
@@ -34,6 +37,7 @@ class Dance:
     name: str
     genre: str | None = None
     landmarks: Float[np.ndarray, "time 33 3"] | None = None
+    points: Float[np.ndarray, "time 13 2"] | None = None
     pictures: UInt8[np.ndarray, "picture height width"] | None = None
     format: str | None = None
     decisions: tuple[str, ...] = ()
@@ -68,7 +72,12 @@ class Dance:
         landmarks = recording.landmarks
         if landmarks is not None:
             landmarks = resample_points(landmarks, recording.fps, len(dance.features))
-        return replace(dance, landmarks=landmarks, format=recording.format, decisions=recording.decisions)
+        points = recording.points
+        if points is not None:
+            points = resample_points(points, recording.fps, len(dance.features))
+        return replace(
+            dance, landmarks=landmarks, points=points, format=recording.format, decisions=recording.decisions
+        )
 
     @staticmethod
     def from_smpl(
@@ -113,7 +122,8 @@ def list_dances(pattern: str | Path) -> list[Path]:
     """Paths of the dances that a file, a folder or a glob (`**` descends) names, sorted.
 
     A file is taken as it is, so that `Dance.load` says what is wrong with it. Of a folder (not of those in it) and of a
-    glob, the files with a suffix of a dance are taken.
+    glob, the files with a suffix of a dance are taken; of `.json` files those that hold detections, and of those that hold a
+    frame each the first.
 
     Raises:
         BadConfig: when there are none.
@@ -125,7 +135,8 @@ def list_dances(pattern: str | Path) -> list[Path]:
         candidates, kind = list(path.iterdir()), "the folder"
     else:
         candidates, kind = [Path(match) for match in glob.glob(str(pattern), recursive=True)], "what matches"
-    dances = sorted(p for p in candidates if p.suffix.lower() in SUFFIXES and p.is_file() and p.name[0] != ".")
+    named = [p for p in candidates if p.suffix.lower() in SUFFIXES and p.is_file() and p.name[0] != "."]
+    dances = [p for p in first_frames(named) if p.suffix.lower() != ".json" or is_recording(p)]
     if dances:
         return dances
     if not candidates and not path.is_dir():

@@ -110,8 +110,8 @@ def resample_motion(motion: SmplMotion, fps: SupportsFloat) -> SmplMotion:
 
 
 def resample_points(
-    points: Float[np.ndarray, "time point 3"], fps: SupportsFloat, frames: int
-) -> Float[np.ndarray, "frame point 3"]:
+    points: Float[np.ndarray, "time point axis"], fps: SupportsFloat, frames: int
+) -> Float[np.ndarray, "frame point axis"]:
     """Points at `fps` on the same time line as `frames` frames at 60 fps: along straight lines, the last one held."""
     at = np.clip(np.arange(frames) / MOTION_FPS * float(fps), 0, len(points) - 1)
     before = at.astype(int)

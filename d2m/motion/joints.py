@@ -31,7 +31,7 @@ _STEADY = 0.1
 """Bones of a body differ by less than this share of their length from their middle one."""
 
 _UNITS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inches": 0.0254, "feet": 0.3048}
-_SHORTEST_M, _TALLEST_M = 1.0, 2.3
+_SHORTEST_M, _TALLEST_M = 1.2, 2.1
 _STANDING, _CLEARLY = 0.6, 0.2
 """Share of a body's length that lies along the axis that points up, and by how much it has to be larger than along the other."""
 
@@ -66,16 +66,13 @@ def body_height(joints: _Joints) -> float:
     return BODY_HEIGHT_M * measure(joints) / measure(_REST_M[None])
 
 
-def unit_of(joints: _Joints) -> tuple[float, str]:
-    """Metres of the unit that makes the body a person's height, and what was decided, in words.
-
-    An unusual unit is taken as what makes the body as tall as the built-in one.
-    """
+def unit_said(joints: _Joints) -> str:
+    """What unit makes the body a person's height, in words; the motion is scaled to the built-in body in any case."""
     height = body_height(joints)
     for name, metres in _UNITS_M.items():
         if _SHORTEST_M <= height * metres <= _TALLEST_M:
-            return metres, f"lengths in {name}, a body {height * metres:.2f} m tall"
-    return BODY_HEIGHT_M / height, f"lengths of no usual unit, a body {height:.3g} tall taken for {BODY_HEIGHT_M} m"
+            return f"lengths in {name}, a body {height * metres:.2f} m tall"
+    return f"lengths of no usual unit, a body {height:.3g} tall taken for {BODY_HEIGHT_M} m"
 
 
 def up_axis(joints: _Joints) -> str | None:

@@ -7,6 +7,7 @@ where both legs and both arms come together, and what lies between.
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 from d2m.motion.bvh import Bvh
 
@@ -93,8 +94,8 @@ def smpl_joints_of(bvh: Bvh, root: int) -> dict[str, int]:
                 taken.add(joint)
     for limb in _LIMBS:
         for side in ("left", "right"):
-            joints = [found.get(f"{side}_{part}") for part in limb]
-            if None in joints or not all(a in bvh.ancestors(b)[1:] for a, b in zip(joints, joints[1:], strict=False)):
+            joints = [found.get(f"{side}_{part}", -1) for part in limb]
+            if -1 in joints or not all(upper in bvh.ancestors(lower)[1:] for upper, lower in pairwise(joints)):
                 return {}
     found["pelvis"] = _meeting(bvh, found["left_hip"], found["right_hip"])
     found["spine3"] = _meeting(bvh, found["left_shoulder"], found["right_shoulder"])

@@ -19,15 +19,10 @@ from d2m.core.errors import BadConfig
 from d2m.core.timeline import MOTION_FPS
 from d2m.models.encoders import TemporalEncoder
 from d2m.models.heads import GenreClassifier, RhythmHead
+from d2m.motion.keypoints import BODY_HEIGHT_M, POINTS
 from d2m.motion.smpl import JOINT_NAMES, joint_positions_torch
 from d2m.rhythm.grid import BeatReading
 from d2m.rhythm.tracking import track_beats
-
-POINTS = (
-    "head", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
-"""Points of the body that every recording has: those of COCO, with one for the head, by the names of SMPL's joints."""
 
 READER_FPS = MOTION_FPS / TemporalEncoder.stride
 """Activations a second."""
@@ -38,9 +33,6 @@ MIRRORED_POINTS = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11]
 _JOINTS = [JOINT_NAMES.index(name) for name in POINTS]
 _LEFT_HIP, _RIGHT_HIP = POINTS.index("left_hip"), POINTS.index("right_hip")
 _ANKLES = [POINTS.index("left_ankle"), POINTS.index("right_ankle")]
-_BODY_HEIGHT_M = 1.45
-"""From the ankles to the head's joint."""
-
 _SMOOTHING_S = 0.025
 _SPEED_M_S, _CHANGE_M_S2 = 1.0, 10.0
 """Divisors of velocities and of their changes."""
@@ -85,7 +77,7 @@ def point_channels(points: Float[Tensor, "batch time 13 2"]) -> Float[Tensor, "b
     """
     points = _smoothed(points, _SMOOTHING_S * MOTION_FPS)
     height = (points[:, :, 0, 1] - points[:, :, _ANKLES, 1].mean(-1)).quantile(0.8, dim=1).clamp(min=1e-6)
-    points = points * (_BODY_HEIGHT_M / height)[:, None, None, None]
+    points = points * (BODY_HEIGHT_M / height)[:, None, None, None]
     hips = points[:, :, [_LEFT_HIP, _RIGHT_HIP]].mean(dim=2)
     (velocity,) = torch.gradient(points, spacing=1 / MOTION_FPS, dim=1)
     speed = velocity.norm(dim=-1)

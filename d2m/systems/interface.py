@@ -205,6 +205,10 @@ class MusicGenerator(ABC):
         """Make several pieces with the same settings."""
         return [self.generate(request) for request in requests]
 
+    def read_seen(self, points: Float[Tensor, "time 13 2"]) -> DanceReading | None:
+        """Genre and beats of a body that was seen from one side, at 60 fps (`d2m.motion.keypoints.POINTS`); None: reads none so."""
+        return None
+
     def read(self, motion: Float[Tensor, " time *part"]) -> DanceReading | None:
         """What the system reads in a dance of any length; None when it reads no beat from motion, and so takes none."""
         return None

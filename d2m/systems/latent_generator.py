@@ -127,6 +127,13 @@ class LatentGenerator(MusicGenerator):
         beats = track_beats(curve[:frames], self.dmae.clock.latent_rate)
         return DanceReading(read.genre_probabilities()[0], beats)
 
+    def read_seen(self, points: Float[Tensor, "time 13 2"]) -> DanceReading | None:
+        """By the system's rhythm reader, which looks at every dance from the side; None where it has none."""
+        if self.system.reader is None:
+            return None
+        found = self.system.reader.read_points(points[None].to(self.device_config.device))
+        return DanceReading(found.genre_probabilities, found.beats())
+
     def at_once(self, samples: Sequence[int], settings: Mapping[str, Any]) -> int:
         """As many pieces as have the windows that are asked for; 1 where a song is edited, or nothing was asked."""
         batch = self._batch(settings.get("batch"))

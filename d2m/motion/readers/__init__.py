@@ -5,6 +5,9 @@
 | `aistpp`    | AIST++'s pickles, and those of EDGE and its descendants                                |
 | `amass`     | AMASS and its like: SMPL, SMPL-H, SMPL-X, whole or in parts, Motion-X                  |
 | `features`  | bare arrays: the 219 features                                                          |
+| `bvh`       | BVH skeletons with the usual names                                                     |
+| `positions` | positions of SMPL's joints, HumanML3D's features                                       |
+| `keypoints` | what detectors write (`detections`): MediaPipe's landmarks, COCO's and OpenPose's keypoints |
 
 `formats` holds the table of rows, `content` the loaders by suffix (nothing of a file is ever run), `recording` what every
 reader takes and gives. A new format is a module with a function that recognises it and

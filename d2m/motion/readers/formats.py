@@ -10,8 +10,11 @@ import numpy as np
 from d2m.core.errors import BadInput
 from d2m.motion.readers.aistpp import is_aistpp, read_aistpp
 from d2m.motion.readers.amass import is_amass, read_amass
+from d2m.motion.readers.bvh import is_bvh, read_bvh
 from d2m.motion.readers.content import LOADERS
 from d2m.motion.readers.features import is_features, read_features
+from d2m.motion.readers.keypoints import is_keypoints, is_landmarks, read_keypoints, read_landmarks
+from d2m.motion.readers.positions import is_humanml3d, is_joints, read_humanml3d, read_joints
 from d2m.motion.readers.recording import Hints, Recording, keys_of
 
 
@@ -36,8 +39,19 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     Format("aistpp", "smpl_poses, smpl_trans", (".pkl",), is_aistpp, read_aistpp),
+    Format("mediapipe33", "MediaPipe's 33 landmarks a frame", (".json", ".npz", ".npy"), is_landmarks, read_landmarks),
+    Format(
+        "keypoints",
+        "keypoints of COCO (17) or OpenPose (25) a frame",
+        (".json", ".npz", ".npy", ".pkl"),
+        is_keypoints,
+        read_keypoints,
+    ),
+    Format("joints", "joints (N, 22 or 24, 3)", (".npz", ".npy", ".pkl"), is_joints, read_joints),
     Format("amass", "poses, trans and mocap_framerate", (".npz",), is_amass, read_amass),
     Format("features219", "an array (N, 219)", (".npy",), is_features, read_features),
+    Format("humanml3d", "an array (N, 263)", (".npy",), is_humanml3d, read_humanml3d),
+    Format("bvh", "a BVH skeleton with HIERARCHY and MOTION", (".bvh",), is_bvh, read_bvh),
 )
 
 SUFFIXES = tuple(dict.fromkeys(suffix for row in FORMATS for suffix in row.suffixes))

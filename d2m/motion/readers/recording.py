@@ -56,6 +56,7 @@ class Recording:
         decisions: a phrase for everything that the file does not say and that was decided, or that a user has said.
         missing: share of the frames that the file lacks and that were filled, 0 to 1.
         landmarks: MediaPipe's 33 at the same frames, where the file holds landmarks (see `d2m.motion.dance.Dance`).
+        points: of the body in a picture, at the same frames, where the file has two dimensions (`d2m.motion.keypoints.POINTS`).
     """
 
     motion: SmplMotion
@@ -64,6 +65,7 @@ class Recording:
     decisions: tuple[str, ...] = ()
     missing: float = 0.0
     landmarks: Float[np.ndarray, "time 33 3"] | None = None
+    points: Float[np.ndarray, "time 13 2"] | None = None
 
     @property
     def seconds(self) -> float:
