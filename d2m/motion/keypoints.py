@@ -67,11 +67,14 @@ def body_points(keypoints: Float[np.ndarray, "time keypoint 2"]) -> Float[np.nda
 
 
 def in_metres(points: Float[np.ndarray, "time 13 2"]) -> Float[np.ndarray, "time 13 2"]:
-    """Points at any scale as those of a body of usual height; it stands upright for a fifth of the time."""
-    ankles = points[:, [POINTS.index("left_ankle"), POINTS.index("right_ankle")], 1].mean(axis=1)
-    height = np.quantile(points[:, 0, 1] - ankles, 0.8)
+    """Points at any scale as those of a body of usual height; it stands upright for a fifth of the time, its ankles mostly above
+    0, and its hips in the middle on the mean."""
+    ankles = points[:, [POINTS.index("left_ankle"), POINTS.index("right_ankle")]]
+    height = np.quantile(points[:, 0, 1] - ankles[..., 1].mean(axis=1), 0.8)
     reach = np.ptp(points[..., 1], axis=1).max()
-    return points * BODY_HEIGHT_M / max(float(height), 0.3 * float(reach), 1e-9)
+    hips = points[:, [POINTS.index("left_hip"), POINTS.index("right_hip")], 0]
+    origin = np.array([hips.mean(), np.quantile(ankles[..., 1], 0.02)])
+    return (points - origin) * BODY_HEIGHT_M / max(float(height), 0.3 * float(reach), 1e-9)
 
 
 def smooth_points(points: Float[np.ndarray, "time 13 2"], fps: float | int) -> Float[np.ndarray, "frame 13 2"]:

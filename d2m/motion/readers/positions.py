@@ -15,7 +15,7 @@ from d2m.core.errors import BadInput
 from d2m.motion.joints import NEEDED, Z_UP_TO_Y_UP, is_a_body, motion_of_joints, unit_said, up_axis
 from d2m.motion.keypoints import COCO
 from d2m.motion.readers.gaps import gaps_said, without_gaps
-from d2m.motion.readers.recording import Hints, Recording, frame_rate
+from d2m.motion.readers.recording import Hints, Recording, array_of, frame_rate
 from d2m.motion.smpl import JOINT_NAMES
 
 _KEYS = (
@@ -99,8 +99,8 @@ def read_humanml3d(path: Path, content: Any, hints: Hints) -> Recording:
         BadInput: when they are normalised, broken, or lost in most frames.
     """
     rate, said = frame_rate(path, {}, hints, _HUMANML3D_FPS)
-    joints = _padded(humanml3d_joints(np.asarray(content, np.float64)))
-    if np.isfinite(joints[:, :22]).all() and not is_a_body(joints):
+    joints = _padded(humanml3d_joints(array_of(path, {"array": content}, "array")))
+    if len(joints) and not is_a_body(joints):
         raise BadInput(
             f"{path}: found features whose bones do not keep their lengths, expected HumanML3D's 263 as they are, not "
             "normalised; multiply by the data set's Std.npy and add its Mean.npy."
