@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from d2m.metrics.beat_tracker import track_beats_s
 from d2m.metrics.beats import beat_f
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music, generate_all
+from d2m.rhythm.reader import body_points, side_views
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,6 +51,16 @@ def test_music_follows_a_held_out_dance(model: Dance2Music, two_clips: Path) -> 
     heard_s = track_beats_s(model(Dance.load(two_clips / "motions" / f"{name}.pkl")))
     assert beat_f(true_s, heard_s, 0.07) >= 0.7
     assert beat_f(true_s + 0.375, heard_s, 0.07) <= 0.3  # half a beat off: the score is not given away
+
+
+def test_beats_of_a_body_in_a_picture_are_read_from_its_points(model: Dance2Music, dance: Dance) -> None:
+    """Whatever the motion that was made of them does: here it stands still."""
+    points = side_views(body_points(torch.from_numpy(dance.features)[None]), 1)
+    still = replace(dance, features=np.repeat(dance.features[:1], len(dance.features), axis=0))
+    _, record = model.generate(replace(still, points=points[0].numpy()), steps=1)
+    reader = model.music_generator.system.reader  # pyright: ignore[reportAttributeAccessIssue]
+    assert record.beats is not None
+    assert np.allclose(record.beats["beats_s"], reader.read_points(points).beats().grid.beats_s, atol=2e-3)
 
 
 def test_genre_is_predicted_and_can_be_told(model: Dance2Music, dance: Dance) -> None:

@@ -269,7 +269,7 @@ def test_cameras_of_an_array_are_asked_about(tmp_path: Path) -> None:
         {}, [], 1, "text", None, {"frames": []}, {"frames": [1, 2]}, [[]] * 40, {"people": []}, [{"image_id": "a", "keypoints": []}],
         [{"image_id": 10**14 * t, "keypoints": [1.0] * 51} for t in range(3)], [[[1, 2, 3]] * 17, "x"], {"beats": [1, 2]},
         [{"keypoints": ["a"] * 51}] * 30, [[[0, 0, 0]] * 17] * 40, [[[1e300, 1, 1]] * 17] * 40, [[[1, 1, 1]] * 17] * 40,
-        np.zeros((60, 17, 2)), np.full((60, 33, 3), np.nan), np.full((60, 25, 3), 1e30), np.zeros((60, 16, 2)), np.zeros((0, 17, 2)),
+        json.loads("[" * 400 + "]" * 400), np.zeros((60, 17, 2)), np.full((60, 33, 3), np.nan), np.full((60, 25, 3), 1e30), np.zeros((60, 16, 2)), np.zeros((0, 17, 2)),
         np.full((60, 33, 3), 0.3),
     ],
 )  # fmt: skip

@@ -33,6 +33,15 @@ _PASSERS_BY = 0.2
 _JUMP = 1.0
 """Nobody moves by more than this share of the body's size from a frame to the next."""
 
+_MOST_PEOPLE = 20
+"""The largest that are followed in a frame."""
+
+_LONGEST_ABSENCE = 90
+"""Frames after which somebody who comes back is somebody else."""
+
+_DEEPEST = 5
+"""Lists in lists around a person's points."""
+
 
 @dataclass(frozen=True)
 class Person:
@@ -124,20 +133,22 @@ def _only(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _people(value: Any) -> list[Person] | None:
+def _people(value: Any, depth: int = 0) -> list[Person] | None:
     """Those in a frame; None where this is no frame."""
     if value is None or value == [] or value == {}:
         return []
+    if depth > _DEEPEST:
+        return None
     if (one := _person(value)) is not None:
         return [one]
     if isinstance(value, Mapping):
         inner = next((value[key] for key in (*_PEOPLE, *_POINTS) if key in value), None)
         if inner is None:
             return [] if value.keys() & {*_WORLD, *_TIMES_S, "frame", "frame_id"} else None
-        return _people(inner)
+        return _people(inner, depth + 1)
     if isinstance(value, list):
         if len(value) == 1:
-            return _people(value[0])
+            return _people(value[0], depth + 1)
         found = [_person(one) for one in value]
         return None if None in found else [one for one in found if one is not None]
     return None
@@ -271,49 +282,53 @@ def one_person(path: Path, found: Detections, person: int | None) -> tuple[list[
     Raises:
         BadInput: when there are several and nobody says which.
     """
-    lines = _followed(found.frames)
+    count, lines = len(found.frames), _followed(found.frames)
     if not lines:
         raise BadInput(f"{path}: found nobody in the frames, expected a dancer; check the file.")
-    shares = [sum(one is not None for one in line) / len(line) for line in lines]
+    shares = [len(line) / count for line in lines]
     seen = [number for number, share in enumerate(shares) if share >= _PASSERS_BY] or [0]
     if person is not None:
         if not 1 <= person <= len(lines):
             raise BadInput(
                 f"{path}: found {len(lines)} people, expected person=1 to {len(lines)}, found person={person}."
             )
-        return lines[person - 1], (f"person {person} of {len(lines)} as asked",)
+        return _whole_line(lines[person - 1], count), (f"person {person} of {len(lines)} as asked",)
     if len(seen) > 1:
         told = ", ".join(f"{number + 1} in {shares[number]:.0%} of the frames" for number in seen[:6])
         raise BadInput(
             f"{path}: found {len(seen)} people ({told}), expected one; say which with person=1 to {len(seen)}."
         )
     others = (f"person 1 of {len(lines)}, who is in {shares[0]:.0%} of the frames",) if len(lines) > 1 else ()
-    return lines[0], others
+    return _whole_line(lines[0], count), others
 
 
-def _followed(frames: list[list[Person]]) -> list[list[Person | None]]:
-    """Lines of persons through the frames, the longest first: by the detector's own numbers, else by the nearest."""
-    lines: list[list[Person | None]] = []
+def _whole_line(line: dict[int, Person], count: int) -> list[Person | None]:
+    return [line.get(number) for number in range(count)]
+
+
+def _followed(frames: list[list[Person]]) -> list[dict[int, Person]]:
+    """Frame → person for everybody, who is seen longest first: by the detector's own numbers, else by the nearest."""
+    lines: list[dict[int, Person]] = []
     if all(person.name is not None for people in frames for person in people):
-        names = sorted({person.name for people in frames for person in people if person.name is not None})
-        for name in names:
-            lines.append([next((one for one in people if one.name == name), None) for people in frames])
-    else:
-        last: list[tuple[Float[np.ndarray, " 2"], float]] = []
+        named: dict[int | None, dict[int, Person]] = {}
         for number, people in enumerate(frames):
-            places = [_place(person) for person in people]
+            for person in people:
+                named.setdefault(person.name, {})[number] = person
+        lines = list(named.values())
+    else:
+        for number, people in enumerate(frames):
+            largest = sorted(((_place(person), person) for person in people), key=lambda one: -one[0][1])[:_MOST_PEOPLE]
+            recent = [line for line in lines if number - next(reversed(line)) <= _LONGEST_ABSENCE] or lines[-1:]
             taken = set()
-            if last and places:
-                cost = np.array([[np.linalg.norm(a - b) / size for a, size in last] for b, _ in places])
+            if recent and largest:
+                last = [_place(line[next(reversed(line))]) for line in recent]
+                cost = np.array([[np.linalg.norm(at - was) / size for was, size in last] for (at, _), _ in largest])
                 for mine, line in zip(*linear_sum_assignment(cost), strict=True):
-                    if cost[mine, line] <= _JUMP or (len(people) == 1 and len(last) == 1):
-                        lines[line][number], last[line] = people[mine], places[mine]
+                    if cost[mine, line] <= _JUMP or (len(largest) == 1 and len(lines) == 1):
+                        recent[line][number] = largest[mine][1]
                         taken.add(mine)
-            for mine in set(range(len(people))) - taken:
-                lines.append([None] * len(frames))
-                lines[-1][number] = people[mine]
-                last.append(places[mine])
-    return sorted(lines, key=lambda line: -sum(one is not None for one in line))
+            lines.extend({number: person} for mine, (_, person) in enumerate(largest) if mine not in taken)
+    return sorted(lines, key=lambda line: -len(line))
 
 
 def _place(person: Person) -> tuple[Float[np.ndarray, " 2"], float]:
