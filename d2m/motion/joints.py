@@ -41,7 +41,7 @@ _Matrices = Float[np.ndarray, "time 3 3"]
 
 def known_joints(joints: _Joints) -> Bool[np.ndarray, " 24"]:
     """Joints that the recording has; the others are NaN throughout."""
-    return ~np.isnan(joints[..., 0]).all(axis=0)
+    return np.asarray(~np.isnan(joints[..., 0]).all(axis=0))
 
 
 def _bone_lengths(joints: _Joints, bones: list[tuple[str, str]]) -> Float[np.ndarray, "time bone"]:

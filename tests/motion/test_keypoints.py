@@ -111,8 +111,9 @@ def test_landmarks_that_d2m_kept(tmp_path: Path) -> None:
         LANDMARKS.image,
         [points_in(rows, "xyz") for rows in LANDMARKS.world],
         LANDMARKS.image.tolist(),
+        LANDMARKS.world.tolist(),
     ],
-    ids=["world", "world and visibility", "picture", "list of points", "nested lists"],
+    ids=["world", "world and visibility", "picture", "list of points", "nested lists", "nested lists of the world"],
 )  # fmt: skip
 def test_one_half_of_the_landmarks_is_enough(tmp_path: Path, content: Any) -> None:
     film, recording = dance_of_landmarks(LANDMARKS), read(tmp_path, content)

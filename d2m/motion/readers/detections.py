@@ -114,12 +114,12 @@ def _person(value: Any) -> Person | None:
     world = next((array for key in _WORLD if (array := _points(_only(value.get(key)))) is not None), None)
     scores = next((value[key] for key in _SCORES if key in value), None)
     points = next((array for key in _POINTS if (array := _points(_only(value.get(key)), scores)) is not None), None)
-    if points is None and world is None:
-        return None
+    if points is None:
+        if world is None:
+            return None
+        points = np.full((len(world), 3), np.nan)
     name = next((_whole(value[key]) for key in _IDS if key in value), None)
-    return Person(
-        np.full((len(world), 3), np.nan) if points is None else points, None if world is None else world[:, :3], name
-    )
+    return Person(points, None if world is None else world[:, :3], name)
 
 
 def _whole(value: Any) -> int | None:

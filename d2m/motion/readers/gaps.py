@@ -22,7 +22,7 @@ def without_gaps(
     Raises:
         BadInput: when a needed point is missing in most frames.
     """
-    lost = np.isnan(values).any(axis=-1)
+    lost = np.asarray(np.isnan(values).any(axis=-1))
     shares = lost.mean(axis=0)
     if shares[needed].max() > MOST_MISSING:
         raise BadInput(

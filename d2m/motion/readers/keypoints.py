@@ -163,7 +163,7 @@ def _of_line(line: list[Person | None], found: Detections, said: tuple[str, ...]
         if person is not None and person.world is not None and len(person.world) == LANDMARKS:
             world[number] = person.world
     about = {key.lower(): value for key, value in found.about.items()}
-    if np.isnan(world).all() and len(first.points) == LANDMARKS and points.shape[2] == 4 and _is_world(points):
+    if np.isnan(world).all() and len(first.points) == LANDMARKS and _is_world(points):
         return _Seen(None, points[..., :3], about, found.times_s, said)
     return _Seen(
         None if np.isnan(points).all() else points, None if np.isnan(world).all() else world, about, found.times_s, said
