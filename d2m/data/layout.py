@@ -49,6 +49,10 @@ class DataSetLayout:
         """True beat times, one in seconds a line."""
         return self.root / "beats" / f"{name}.txt"
 
+    def score(self, name: str) -> Path:
+        """Key, chords and energy of what a sequence's band plays, where that is known."""
+        return self.root / "scores" / f"{name}.json"
+
     def reference_beats_s(self, name: str, seconds: float | int) -> Float[np.ndarray, " beat"] | None:
         """True beat times of a sequence in seconds: its list's, else AIST++'s by rule; None where neither is known.
 

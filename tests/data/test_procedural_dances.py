@@ -191,3 +191,21 @@ def test_the_interface_is_the_agreed_one() -> None:
     assert list(inspect.signature(choreograph).parameters) == [
         "genre", "beats_s", "downbeat_index", "seconds", "dancer", "seed",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("genre", ["gHO", "gKR", "gJB"])
+def test_moves_are_larger_where_the_music_is_fuller_and_come_at_the_same_time(genre: str) -> None:
+    def danced(energy: np.ndarray | None) -> np.ndarray:
+        dance = choreograph(genre, BEATS_S, 0, SECONDS, 4, 7, energy)
+        return joint_positions(
+            axis_angle_to_matrix(dance.poses.reshape(-1, 24, 3).astype(np.float64)), dance.trans.astype(np.float64)
+        )
+
+    empty, full = (danced(np.full(len(BEATS_S), energy)) for energy in (0.2, 1.0))
+    assert 1.25 < speed(full).mean() / speed(empty).mean() < 2.2
+    hands = JOINT_NAMES.index("left_wrist")
+    a, b = (np.gradient(joints[:, hands] - joints[:, 0], axis=0).ravel() for joints in (empty, full))
+    assert np.corrcoef(a, b)[0, 1] > 0.6, "the same moves at the same times"
+    rising = np.where(np.arange(len(BEATS_S)) * 60 / 104 < 2.1 + SECONDS / 2, 0.2, 1.0)
+    pace, half = speed(danced(rising)), len(full) // 2
+    assert pace[half:].sum() / pace[:half].sum() > 1.1 * speed(full)[half:].sum() / speed(full)[:half].sum()

@@ -13,6 +13,7 @@ from d2m.core.errors import BadConfig
 from d2m.data.synthetic.songs import RETIMED_BPM
 from d2m.data.synthetic.write import (
     DANCERS,
+    VERSIONS,
     SongJob,
     excerpt_start_s,
     make_song_sequences,
@@ -135,3 +136,25 @@ def test_other_settings_do_not_mix_into_a_folder(test_split: Path) -> None:
     assert manifest["seed"] == 0 and manifest["sequences"] == {"test": 20}
     with pytest.raises(BadConfig, match="seed"):
         write_data_set(test_split, seed=1, splits=["test"], processes=1, seconds=SECONDS)
+
+
+def test_a_folder_of_the_sampled_band_says_so_and_takes_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {split: sequences[:1] for split, sequences in plan_sequences(200).items()}
+    monkeypatch.setattr("d2m.data.synthetic.write.plan_sequences", lambda sequences: few)
+    monkeypatch.setattr("d2m.data.synthetic.write._SONG_SPARE_S", {"test": 4.0})
+    write_data_set(tmp_path, splits=["test"], processes=1, seconds=SECONDS, band="sampled")
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["band"] == "sampled" and manifest["version"] == VERSIONS["sampled"] != VERSIONS["synthesised"]
+    name = few["test"][0].name
+    score = json.loads((tmp_path / "scores" / f"{name}.json").read_text())
+    beats = np.loadtxt(tmp_path / "beats" / f"{name}.txt")
+    starts = np.array([bar["start_s"] for bar in score["bars"]])
+    assert all(np.abs(beats - start).min() < 1e-4 for start in starts[(starts >= 0) & (starts < SECONDS)])
+    assert starts[0] <= 0 < starts[1] and starts[-1] < SECONDS
+    assert all(0 <= bar["energy"] <= 1 and 0 <= bar["chord"][0] < 12 for bar in score["bars"])
+    with pytest.raises(BadConfig, match="version"):
+        write_data_set(tmp_path, splits=["test"], processes=1, seconds=SECONDS)
+    with pytest.raises(BadConfig, match="band=drums"):
+        write_data_set(tmp_path / "b", splits=["test"], band="drums")

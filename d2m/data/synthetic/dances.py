@@ -74,6 +74,9 @@ _PAUSE_CHANCE = 0.09
 _OFF_BEAT_START = 0.08
 """Chance of a phrase to begin its moves a half or quarter beat off."""
 
+_SMALLEST, _LARGEST = 0.45, 1.15
+"""Size of movements where the music is emptiest and where it is fullest."""
+
 _METRES = ("dip", "sway", "shift", "go_x", "go_z", "groove")
 _FOOT_YAW_DEG = 12.0
 _STAGE_M = 1.0
@@ -134,9 +137,15 @@ def _part(channel: str) -> str:
 
 
 class _Beats:
-    """Beat numbers, counted from a downbeat, to seconds, on and on at the ends."""
+    """Beat numbers, counted from a downbeat, to seconds, on and on at the ends; and how large the music wants the moves."""
 
-    def __init__(self, beats_s: Float[np.ndarray, " beat"], downbeat_index: int) -> None:
+    def __init__(
+        self,
+        beats_s: Float[np.ndarray, " beat"],
+        downbeat_index: int,
+        energy: Float[np.ndarray, " beat"] | None,
+    ) -> None:
+        self.sizes = None if energy is None else _SMALLEST + (_LARGEST - _SMALLEST) * np.clip(energy, 0, 1)
         self.times, self.first = np.asarray(beats_s, float), -downbeat_index
         self.numbers = np.arange(len(beats_s)) - downbeat_index
         self.period_s = float(np.median(np.diff(self.times)))
@@ -152,6 +161,15 @@ class _Beats:
 
     def number(self, time_s: Real) -> float:
         return float(self.numbers_at(np.array([float(time_s)]))[0])
+
+    def size_at(self, beat: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
+        """Factor of movement's size at beat numbers: that of the beat begun; 1 where the music's energy is not known."""
+        if self.sizes is None:
+            return np.ones(len(beat))
+        return self.sizes[np.clip(np.floor(beat).astype(int) - int(self.numbers[0]), 0, len(self.sizes) - 1)]
+
+    def size(self, beat: Real) -> float:
+        return float(self.size_at(np.array([float(beat)]))[0])
 
 
 class _Dancer:
@@ -270,7 +288,8 @@ class _Dancer:
                 beat -= 0.5 if beat - before >= 1.0 else 0.25
             before = beat
             ease = each.ease or self.words.ease
-            gain = min(size * (0.88 + 0.14 * self.words.bar_weights[int(np.floor(beat)) % 4]), 1.3 / self.size)
+            weight = 0.88 + 0.14 * self.words.bar_weights[int(np.floor(beat)) % 4]
+            gain = min(size * self.beats.size(beat) * weight, 1.3 / self.size)
             wanted: dict[str, dict[str, Real]] = {}
             for channel, value in self._targets(each, gain).items():
                 if channel == "turn":
@@ -377,6 +396,7 @@ class _Dancer:
         for beat in range(phrase, phrase + PHRASE_BEATS, self.words.groove_beats):
             for each in self.words.groove:
                 weight = self.words.bar_weights[int(np.floor(beat + each.at)) % 4] * self.style.bounce
+                weight *= self.beats.size(beat + each.at)
                 struck = each.ease in ("whip", "hit")
                 phase = self.timing.fastest["trunk"] - 0.9 if struck else self.timing.sunk
                 time_s = self._heard_s(beat + each.at + phase)
@@ -419,7 +439,7 @@ class _Dancer:
         table = np.array(self.phrases)
         at = np.searchsorted(table[:, 0], beat, side="right") - 1
         weights = np.array(self.words.bar_weights, float)
-        weight = 0.5 + 0.5 * weights[np.floor(beat).astype(int) % 4]
+        weight = (0.5 + 0.5 * weights[np.floor(beat).astype(int) % 4]) * self.beats.size_at(beat)
         vigour = gaussian_filter1d(table[at, 1] * weight, 0.15 * MOTION_FPS, mode="nearest")
         lowest = gaussian_filter1d(table[at, 2:].T, 0.25 * MOTION_FPS, axis=1, mode="nearest")
         below_m = sink_m(self.timing.phases, beat, lowest).sum(axis=0)
@@ -436,7 +456,13 @@ class _Dancer:
 
 
 def choreograph(
-    genre: str, beats_s: Float[np.ndarray, " beat"], downbeat_index: int, seconds: Real, dancer: int, seed: int
+    genre: str,
+    beats_s: Float[np.ndarray, " beat"],
+    downbeat_index: int,
+    seconds: Real,
+    dancer: int,
+    seed: int,
+    energy: Float[np.ndarray, " beat"] | None = None,
 ) -> SmplPoses:
     """Dance to music.
 
@@ -447,8 +473,10 @@ def choreograph(
         seconds: length of the dance, made at 60 fps from time 0 on.
         dancer: number of the dancer; fixes the style.
         seed: fixes the choreography.
+        energy: how full the music is from each beat on, 0 to 1: moves are larger where it is fuller, and arrive when they
+            would without it. None where it is not known.
     """
-    beats = _Beats(beats_s, downbeat_index)
+    beats = _Beats(beats_s, downbeat_index, energy)
     performer = _Dancer(genre, dancer, beats, np.random.default_rng([seed, genre_index(genre), dancer]))
     first, last = (int(np.floor(beats.number(time_s) / 4)) for time_s in (0.0, seconds))
     performer.dance(first - 2, last + 2)

@@ -16,6 +16,8 @@ from jaxtyping import Float
 from d2m.core.aist_names import GENRES, song_tempo_bpm
 from d2m.data.synthetic import instruments
 from d2m.data.synthetic.instruments import midi_hz
+from d2m.data.synthetic.mixing import play
+from d2m.data.synthetic.score import compose
 
 
 @dataclass(frozen=True)
@@ -203,12 +205,13 @@ class Band:
         if bar % 8 == 0 and bar > 0:
             self._put(bus["crash"], self.kit["crash"], self._at(16 * bar), 0.8)
 
-    def _chord(self, bar: int) -> tuple[int, str]:
+    def chord(self, bar: int) -> tuple[int, str]:
+        """Root (MIDI key) and quality of a bar's chord."""
         degree, quality = self.progression[bar % len(self.progression)]
         return self.key + degree - (12 if degree > 7 else 0), quality
 
     def _play_bass(self, bus: dict[str, np.ndarray], bar: int) -> None:
-        root, quality = self._chord(bar)
+        root, quality = self.chord(bar)
         pattern = self.style.bass_pattern
         steps = [step for step, digit in enumerate(pattern) if digit != "0"]
         for index, step in enumerate(steps):
@@ -223,7 +226,7 @@ class Band:
             )
 
     def _play_chords(self, bus: dict[str, np.ndarray], bar: int) -> None:
-        root, quality = self._chord(bar)
+        root, quality = self.chord(bar)
         voicing = [48 + (root + tone - 48) % 12 + (12 if tone > 6 else 0) for tone in CHORD_TONES[quality]]
         seconds = round(self.style.chord_hold * self.step_s * 0.95, 4)
         for step, digit in enumerate(self.style.chord_pattern):
@@ -235,7 +238,7 @@ class Band:
     def _play_lead(self, bus: dict[str, np.ndarray], bar: int) -> None:
         if bar % 8 in (0, 1) and bar % 16 != 0:  # the lead rests as a phrase opens
             return
-        root, quality = self._chord(bar)
+        root, quality = self.chord(bar)
         for eighth in range(8):
             slot = 8 * (bar % 4) + eighth
             if self.riff[slot]:
@@ -305,12 +308,24 @@ class Song:
 
 @dataclass(frozen=True)
 class RenderedSong:
-    """A song as sound, with its true beat and downbeat times in seconds."""
+    """A song as sound, and what was played.
+
+    Args:
+        waveform: samples in [-1, 1].
+        sample_rate: samples per second.
+        beats_s, downbeats_s: true beat and downbeat times in seconds.
+        key: pitch class (0 for C) and mode.
+        chords: of every bar: pitch class of the root, and quality as in chord symbols.
+        energy: how full each bar is, 0 to 1; None where the band plays alike throughout.
+    """
 
     waveform: Float[np.ndarray, "2 sample"]
     sample_rate: int
     beats_s: Float[np.ndarray, " beat"]
     downbeats_s: Float[np.ndarray, " downbeat"]
+    key: tuple[int, str]
+    chords: tuple[tuple[int, str], ...]
+    energy: Float[np.ndarray, " bar"] | None = None
 
 
 def song_list() -> dict[str, list[Song]]:
@@ -329,14 +344,33 @@ def song_list() -> dict[str, list[Song]]:
     return splits
 
 
-def render_song(song: Song, seconds: int | float, sample_rate: int = 44100) -> RenderedSong:
+BANDS = ("synthesised", "sampled")
+"""Who plays: instruments that are computed (`instruments`), or recorded ones (`score`, `mixing`)."""
+
+
+def render_song(song: Song, seconds: int | float, sample_rate: int = 44100, band: str = "synthesised") -> RenderedSong:
     """Play `song` for at least `seconds`, from its first downbeat on.
 
-    Deterministic: the same code always gives the same samples.
+    Deterministic: the same code always gives the same notes, and on one machine the same samples.
+
+    Args:
+        song: what to play.
+        seconds: of music.
+        sample_rate: samples per second.
+        band: one of `BANDS`.
     """
-    band = Band(song.genre, song.bpm, song.seed, sample_rate)
     bars = int(np.ceil(seconds * song.bpm / 240))
-    waveform = band.play(bars)[:, : round(seconds * sample_rate)]
     beats = np.arange(int(seconds * song.bpm / 60) + 1) * 60 / song.bpm
     beats = beats[beats < seconds]
-    return RenderedSong(waveform, sample_rate, beats, beats[::4])
+    samples = round(seconds * sample_rate)
+    if band == "sampled":
+        score = compose(song.genre, song.bpm, song.seed, bars)
+        chords = tuple((bar.root, bar.quality) for bar in score.bars)
+        energy = np.array([bar.energy for bar in score.bars])
+        waveform = play(score, sample_rate)[:, :samples]
+        return RenderedSong(waveform, sample_rate, beats, beats[::4], (score.key, score.mode), chords, energy)
+    players = Band(song.genre, song.bpm, song.seed, sample_rate)
+    chords = tuple((root % 12, quality.replace("maj", "")) for root, quality in map(players.chord, range(bars)))
+    mode = next((quality for degree, quality in players.progression if degree == 0), "maj")
+    key = (players.key % 12, "minor" if mode.startswith("m") and mode != "maj" else "major")
+    return RenderedSong(players.play(bars)[:, :samples], sample_rate, beats, beats[::4], key, chords)

@@ -22,7 +22,7 @@ from d2m.data.frames import SmallFrames, draw_data_set
 from d2m.data.layout import DataSetLayout
 from d2m.data.preparation import claim_folder, save_motion, write_lines, write_whole
 from d2m.data.synthetic.dances import choreograph
-from d2m.data.synthetic.songs import RenderedSong, Song, render_song, song_list
+from d2m.data.synthetic.songs import BANDS, RenderedSong, Song, render_song, song_list
 
 SPLITS = ("train", "val", "test", "retimed")
 
@@ -114,8 +114,8 @@ def excerpt_start_s(planned: PlannedSequence, data_set_seed: int, longest_s: flo
     return float(np.random.default_rng([planned.seed(data_set_seed), 1]).uniform(0.0, longest_s))
 
 
-VERSION = 2
-"""Of what the generator makes; goes up when the same seed makes other files."""
+VERSIONS = {"synthesised": 2, "sampled": 3}
+"""Of what the generator makes, by band; goes up when the same seed makes other files."""
 
 _SONG_SPARE_S = {"train": 22.0, "val": 12.0, "test": 12.0, "retimed": 12.0}
 """Seconds of a song beyond an excerpt's length: how far into the song an excerpt may start."""
@@ -132,6 +132,7 @@ class SongJob:
     sequences: tuple[PlannedSequence, ...]
     data_set_seed: int
     seconds: int | float
+    band: str = BANDS[0]
 
 
 def write_data_set(
@@ -142,6 +143,7 @@ def write_data_set(
     processes: int = 2,
     seconds: int | float = 13.0,
     frames: Any = None,
+    band: str = BANDS[0],
 ) -> DataSetLayout:
     """Make the embedded data set, or what is missing of it.
 
@@ -153,23 +155,27 @@ def write_data_set(
         processes: worker processes; 1 works in this process.
         seconds: length of a sequence.
         frames: small pictures of the dancer to draw, `{size: 32, fps: 15}`; None or `off` for none.
+        band: who plays, one of `BANDS`; to the `sampled` band the dancers move larger where the music is fuller, and
+            `scores/NAME.json` has what it plays.
 
     Raises:
-        BadConfig: for an unknown split, too few sequences, an unwritable folder, or a folder made with other settings.
+        BadConfig: for an unknown split or band, too few sequences, an unwritable folder, or a folder made with other settings.
     """
     unknown = [split for split in splits if split not in SPLITS]
     if unknown or not splits:
         raise BadConfig(f"splits={list(splits)}: expected some of {', '.join(SPLITS)}; correct the list.")
+    if band not in BANDS:
+        raise BadConfig(f"band={band}: expected {' or '.join(BANDS)}; choose one.")
     if seconds < 1 or processes < 1:
         raise BadConfig(f"seconds={seconds}, processes={processes}: expected at least 1 of each; give larger figures.")
     small = SmallFrames.of(frames)
     plan = plan_sequences(sequences)
     layout = DataSetLayout(writable_folder(root))
-    made_with = {"version": VERSION, "seed": seed, "seconds": seconds}
+    made_with = {"version": VERSIONS[band], "seed": seed, "seconds": seconds}  # the version tells bands apart
     claim_folder(layout.root / "manifest.json", made_with)
-    for folder in ("motions", "wavs", "beats", "splits"):
+    for folder in ("motions", "wavs", "beats", "splits", *(["scores"] * (band == "sampled"))):
         writable_folder(layout.root / folder)
-    jobs = _song_jobs(layout, [planned for split in splits for planned in plan[split]], seed, seconds)
+    jobs = _song_jobs(layout, [planned for split in splits for planned in plan[split]], seed, seconds, band)
     parallel_map(make_song_sequences, jobs, processes, "dancing", "song")
     for split in splits:
         write_lines(_split_path(layout.root, split), [planned.name for planned in plan[split]])
@@ -177,7 +183,7 @@ def write_data_set(
     if small is not None:
         draw_data_set(layout, [planned.name for split in splits for planned in plan[split]], small, processes)
     made = {split: len(layout.names(split)) for split in SPLITS if _split_path(layout.root, split).exists()}
-    content = json.dumps({**made_with, "sequences": made}, indent=2) + "\n"
+    content = json.dumps({**made_with, "band": band, "sequences": made}, indent=2) + "\n"
     write_whole(layout.root / "manifest.json", content.encode())
     return layout
 
@@ -188,17 +194,19 @@ def make_song_sequences(job: SongJob) -> int:
     A sequence's motion is written last: a sequence that has one is complete.
     """
     spare_s = _SONG_SPARE_S[job.sequences[0].split]
-    song = render_song(job.song, job.seconds + spare_s)
+    song = render_song(job.song, job.seconds + spare_s, band=job.band)
+    energy = None if song.energy is None else np.repeat(song.energy, 4)[: len(song.beats_s)]
     layout = DataSetLayout(job.root)
     for planned in job.sequences:
         start_s = excerpt_start_s(planned, job.data_set_seed, spare_s)
         beats_s = song.beats_s - start_s
-        dance = choreograph(
-            job.song.genre, beats_s, 0, job.seconds, planned.dancer, planned.seed(job.data_set_seed)
-        )  # fmt: skip
+        seed = planned.seed(job.data_set_seed)
+        dance = choreograph(job.song.genre, beats_s, 0, job.seconds, planned.dancer, seed, energy)
         _excerpt(song, start_s, job.seconds).save(layout.wav(planned.name))
         audible_s = beats_s[(beats_s >= 0) & (beats_s < job.seconds)]
         write_lines(layout.beats(planned.name), [f"{beat:.6f}" for beat in audible_s])
+        if energy is not None:
+            write_whole(layout.score(planned.name), _score(song, start_s, job.seconds).encode())
         save_motion(layout.motion(planned.name), dance.poses, dance.trans)
     return len(job.sequences)
 
@@ -213,18 +221,30 @@ def _excerpt(song: RenderedSong, start_s: float, seconds: int | float) -> Music:
     return Music(waveform, song.sample_rate)
 
 
+def _score(song: RenderedSong, start_s: float, seconds: int | float) -> str:
+    """Key, and of every bar that is heard in an excerpt start (in seconds, before 0 for one begun), chord and energy, as JSON."""
+    starts_s = song.downbeats_s - start_s
+    heard = [bar for bar, at_s in enumerate(starts_s) if at_s + song.downbeats_s[1] > 0 and at_s < seconds]
+    energy = np.ones(len(starts_s)) if song.energy is None else song.energy
+    bars = [
+        {"start_s": round(float(starts_s[bar]), 6), "chord": song.chords[bar], "energy": float(energy[bar])}
+        for bar in heard
+    ]
+    return json.dumps({"key": song.key, "bars": bars}) + "\n"
+
+
 def _split_path(root: Path, split: str) -> Path:
     return root / "splits" / (f"{split}.txt" if split == "retimed" else f"crossmodal_{split}.txt")
 
 
 def _song_jobs(
-    layout: DataSetLayout, planned: Iterable[PlannedSequence], seed: int, seconds: int | float
+    layout: DataSetLayout, planned: Iterable[PlannedSequence], seed: int, seconds: int | float, band: str
 ) -> list[SongJob]:
-    """One job per song for the sequences that are not complete yet, the longest first."""
+    """One job per song for the sequences that are not complete yet, the longest first, a genre's together."""
     by_song: dict[str, list[PlannedSequence]] = {}
     for sequence in planned:
         paths = (layout.motion(sequence.name), layout.wav(sequence.name), layout.beats(sequence.name))
         if not all(path.exists() for path in paths):
             by_song.setdefault(sequence.song.code, []).append(sequence)
-    jobs = [SongJob(layout.root, todo[0].song, tuple(todo), seed, seconds) for todo in by_song.values()]
-    return sorted(jobs, key=lambda job: -len(job.sequences))
+    jobs = [SongJob(layout.root, todo[0].song, tuple(todo), seed, seconds, band) for todo in by_song.values()]
+    return sorted(jobs, key=lambda job: (-len(job.sequences), job.song.genre))
