@@ -189,7 +189,7 @@ def test_a_flowing_timeline_passes_its_keys_at_speed_and_never_overshoots() -> N
 
 def test_the_interface_is_the_agreed_one() -> None:
     assert list(inspect.signature(choreograph).parameters) == [
-        "genre", "beats_s", "downbeat_index", "seconds", "dancer", "seed",
+        "genre", "beats_s", "downbeat_index", "seconds", "dancer", "seed", "energy",
     ]  # fmt: skip
 
 
