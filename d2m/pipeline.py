@@ -209,7 +209,7 @@ class Dance2Music:
                     "another checkpoint."
                 )
             one = None if read is None else choice.chosen(read.beats, grid, dance.seconds)
-            requests.append(GenerationRequest(motion, index, samples, seed, asked, progress, one and one.grid))
+            requests.append(GenerationRequest(motion, index, samples, seed, asked, progress, one and one.grid, read))
             chosen.append(one)
         made = music_generator.generate_together(requests)
         seconds = (time.perf_counter() - started) / sum(lengths)

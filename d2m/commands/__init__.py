@@ -38,6 +38,7 @@ COMMANDS = {
         Command("evaluation", "evaluate", "score a folder of generated music"),
         Command("evaluation", "evaluate_dmae", "score what an autoencoder keeps of music"),
         Command("evaluation", "evaluate_editing", "score edited songs"),
+        Command("evaluation", "evaluate_rhythm", "how steadily beats are read, and how well given ones are obeyed"),
         Command("evaluation", "compare", "a leaderboard of several evaluations"),
         Command("evaluation", "dance_statistics", "how real and synthetic dances lie in the beat"),
     )

@@ -1,4 +1,4 @@
-"""Commands that score: evaluate, evaluate_dmae, evaluate_editing, compare, dance_statistics."""
+"""Commands that score: evaluate, evaluate_dmae, evaluate_editing, evaluate_rhythm, compare, dance_statistics."""
 
 import math
 import sys
@@ -129,6 +129,57 @@ def evaluate_editing(config: DictConfig) -> None:
         print(f"error: {sentence}", file=sys.stderr)
     if content["failed"]:
         sys.exit(2)
+
+
+def evaluate_rhythm(config: DictConfig) -> None:
+    """Try reading and obeying; writes rhythm.json, rhythm.md and config.yaml into `out`; status 2 when a file could not be used."""
+    require_settings(
+        config, {"dances": "folder of dances", "out": "folder"}, "python scripts/evaluate_rhythm.py dances=DIR out=DIR"
+    )
+    from d2m.core.errors import UserError
+    from d2m.evaluation import rhythm_trials as trials
+    from d2m.evaluation.tables import columns, markdown
+    from d2m.motion.dance import list_dances
+    from d2m.pipeline import Dance2Music
+    from d2m.rhythm.reader import load_reader
+
+    unknown = set(config.parts) - {"read", "obey"}
+    if unknown or not config.parts:
+        raise BadConfig(f"parts={list(config.parts)}: expected read, obey or both; correct the list.")
+    folders = [None if folder is None else Path(folder) for folder in (config.beats, config.reference)]
+    dances, failed = [], list[str]()
+    for path in trials.chosen(list_dances(config.dances), config.most):
+        try:
+            dances.append(trials.load_tried(path, *folders))
+        except UserError as error:
+            failed.append(str(error))
+    if not dances:
+        raise BadInput(f"{config.dances}: no dance can be used (first: {failed[0]})")
+    out, songs, content, page = writable_folder(config.out), {one.name: one.song for one in dances}, {}, []
+    if "read" in config.parts:
+        content["read"] = trials.read_trial(load_reader(config.checkpoint), dances, config.seed)
+    moving = [one for one in dances if one.dance is not None]
+    if "obey" in config.parts and moving:
+        model = Dance2Music.load(config.checkpoint)
+        asked = OmegaConf.to_container(config.settings, resolve=True)
+        assert isinstance(asked, dict)
+        content["obey"] = trials.obey_trial(
+            model, moving, config.seed, {str(key): value for key, value in asked.items()}
+        )
+    for part, found in content.items():
+        content[part] = {"summary": trials.summary(found, songs), "dances": found}
+        rows = trials.table_rows(content[part]["summary"])
+        page.append(f"{part}, {len(dances if part == 'read' else moving)} dances\n\n{markdown(rows)}")
+        print(f"\n{part}\n{columns(rows)}")
+    write_json(out / "rhythm.json", {"checkpoint": config.checkpoint, "failed": failed, **content})
+    for name, text in (("rhythm.md", "\n".join(page)), ("config.yaml", OmegaConf.to_yaml(config))):
+        with atomic_write(out / name) as temporary:
+            temporary.write_text(text)
+    print(f"\nwritten to {out}")
+    if "obey" in config.parts and len(moving) < len(dances):
+        failed += [f"{one.name}: holds points only, so no music is made for it." for one in dances if one.dance is None]
+    if failed:
+        raise BadInput(f"{len(failed)} dances could not be used (first: {failed[0]}); the rest is tried.")
 
 
 def compare(config: DictConfig) -> None:

@@ -30,7 +30,10 @@ BUMP_S = 0.04
 """Standard deviation of the bump around a beat that the reader learns: about a frame of it."""
 
 _SHORTEST_S = 4.0
-_LIMBS = ((3, 5), (4, 6), (9, 11), (10, 12), (3, 4, 5, 6), (9, 10, 11, 12), (0,))
+LIMBS = {
+    "left arm": (3, 5), "right arm": (4, 6), "left foot": (9, 11), "right foot": (10, 12), "arms": (3, 4, 5, 6),
+    "feet": (9, 10, 11, 12), "head": (0,),
+}  # fmt: skip
 """Points that may be missing together."""
 
 
@@ -89,13 +92,14 @@ def load_recording(path: Path) -> BeatSequence:
     frames = round(len(points) * MOTION_FPS / float(found["fps"]))
     at = np.minimum(np.arange(frames) / MOTION_FPS * float(found["fps"]), len(points) - 1)
     return BeatSequence(
-        path.stem, _interpolated(points, at).astype(np.float32), found["beats"].astype(float), _genre(path.stem)
+        path.stem, interpolated(points, at).astype(np.float32), found["beats"].astype(float), _genre(path.stem)
     )
 
 
-def _interpolated(
+def interpolated(
     points: Float[np.ndarray, "time 13 axis"], at: Float[np.ndarray, " frame"]
 ) -> Float[np.ndarray, "frame 13 axis"]:
+    """The points at fractional frames, on straight lines between these."""
     before = np.minimum(at.astype(int), len(points) - 2)
     share = (at - before)[:, None, None]
     return points[before] * (1 - share) + points[before + 1] * share
@@ -113,7 +117,7 @@ def augmented_window(
     speed = float(np.exp(rng.uniform(np.log(0.75), np.log(1.3)))) if rng.random() < 0.7 else 1.0
     speed = min(speed, (len(sequence.points) - 1) / frames)
     first = rng.uniform(0, len(sequence.points) - 1 - speed * frames)
-    points = _interpolated(sequence.points, first + np.arange(frames) * speed)
+    points = interpolated(sequence.points, first + np.arange(frames) * speed)
     if points.shape[-1] == 3:
         points = _filmed(points, rng)
     if rng.random() < 0.5:
@@ -124,9 +128,7 @@ def augmented_window(
         white = rng.normal(size=points.shape)
         points = points + size * rng.uniform(0, 0.01) * (white + np.roll(white, 1, 0) + np.roll(white, 2, 0)) / 3**0.5
     if rng.random() < 0.3:
-        lost = list(_LIMBS[int(rng.integers(len(_LIMBS)))])
-        hips = points[:, 7:9].mean(axis=1, keepdims=True)
-        points[:, lost] = hips + (points[:, lost] - hips).mean(axis=0, keepdims=True)
+        points = without_limb(points, tuple(LIMBS.values())[int(rng.integers(len(LIMBS)))])
     beats_s = (sequence.beats_s * MOTION_FPS - first) / speed / MOTION_FPS
     curve = beat_curve(beats_s, frames // 2, READER_FPS, BUMP_S)
     return points.astype(np.float32), curve.astype(np.float32)
@@ -143,6 +145,14 @@ def _filmed(points: Float[np.ndarray, "time 13 3"], rng: np.random.Generator) ->
         larger = distance_m / (distance_m + np.clip(away - away.mean(), -1.8, 3))
         x, y = x * larger, y * larger
     return np.stack([x, y], axis=-1)
+
+
+def without_limb(points: Float[np.ndarray, "time 13 axis"], lost: Sequence[int]) -> Float[np.ndarray, "time 13 axis"]:
+    """Points that are not seen: they go with the hips, where they are on the mean."""
+    points, which = points.copy(), list(lost)
+    hips = points[:, 7:9].mean(axis=1, keepdims=True)
+    points[:, which] = hips + (points[:, which] - hips).mean(axis=0, keepdims=True)
+    return points
 
 
 class WholeDances(Dataset):

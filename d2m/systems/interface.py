@@ -91,6 +91,7 @@ class LatentRequest:
         seed: of the noise; the same seed gives the same latent.
         noise: to begin with, as long as the windows that the frames are made in; None: drawn.
         beats: that the music is to follow, whatever the motion says; None: those that the system reads from the motion.
+        genre_probabilities: what was read of the dance before; None: the system reads it.
     """
 
     features: Float[Tensor, "time 219"]
@@ -99,6 +100,7 @@ class LatentRequest:
     seed: int = 0
     noise: Float[Tensor, "channel _"] | None = None
     beats: BeatGrid | None = None
+    genre_probabilities: Float[Tensor, " 10"] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ class GenerationRequest:
         settings: those of `MusicGenerator.settings` that are not to be the music_generator's own; never None.
         progress: wraps an iterable over the steps of the work, such as `tqdm`.
         beats: that the music is to follow; None: those that the system reads from the motion.
+        reading: what `MusicGenerator.read` said of the motion before, so that nothing is read twice; None: nobody asked.
     """
 
     motion: Float[Tensor, " time *part"]
@@ -123,6 +126,7 @@ class GenerationRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     progress: Callable | None = None
     beats: BeatGrid | None = None
+    reading: "DanceReading | None" = None
 
 
 @dataclass(frozen=True)

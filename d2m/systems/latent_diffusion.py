@@ -46,7 +46,7 @@ class WindowsRead:
     Args:
         plans: where each dance's windows lie.
         read: a row for each window, dance after dance; its condition has no genre yet.
-        genres: of each dance, as the system's rhythm reader reads it; None where it has none.
+        genres: of each dance, as read before or by the system's rhythm reader; None where neither is there.
     """
 
     plans: list[WindowPlan]
@@ -54,7 +54,7 @@ class WindowsRead:
     genres: list[Float[Tensor, " 10"]] | None = None
 
     def genre_probabilities(self) -> list[Float[Tensor, " 10"]]:
-        """Of each dance; averaged over its windows where there is no rhythm reader."""
+        """Of each dance; averaged over its windows where they are not known yet."""
         if self.genres is not None:
             return self.genres
         rows = self.read.genre_logits.float().softmax(dim=-1).split([len(plan.starts) for plan in self.plans])
@@ -297,11 +297,14 @@ class LatentDiffusion(TrainedSystem):
             [self.motion_windows(one.features, plan) for one, plan in zip(requests, plans, strict=True)]
         )
         with evaluating(self):
-            found = None if self.reader is None else [self.reader.read(one.features) for one in requests]
-            curves = []
-            for number, (one, plan) in enumerate(zip(requests, plans, strict=True)):
-                grid = one.beats if found is None or one.beats else found[number].beats().grid
+            curves, genres = [], list[Float[Tensor, " 10"]]()
+            for one, plan in zip(requests, plans, strict=True):
+                grid, genre = one.beats, one.genre_probabilities
+                if self.reader is not None and (grid is None or genre is None):
+                    found = self.reader.read(one.features)
+                    grid, genre = grid or found.beats().grid, found.genre_probabilities
                 curves.append(None if grid is None else self.beat_windows(grid, plan).to(windows))
+                genres += [] if genre is None else [genre]
             if any(curve is None for curve in curves) and any(curve is not None for curve in curves):
                 raise BadConfig(
                     "beats: given for some of the dances; this checkpoint reads none, so give them for all."
@@ -311,8 +314,7 @@ class LatentDiffusion(TrainedSystem):
                 self.conditioner.read(self.motion_window(windows[rows], False), None if beats is None else beats[rows])
                 for rows in (slice(first, first + settings.batch) for first in range(0, len(windows), settings.batch))
             ]
-        genres = None if found is None else [one.genre_probabilities for one in found]
-        return WindowsRead(plans, reduce(Conditioned.joined, reads), genres)
+        return WindowsRead(plans, reduce(Conditioned.joined, reads), genres if len(genres) == len(requests) else None)
 
     def beat_windows(self, grid: BeatGrid, plan: WindowPlan) -> Float[Tensor, "window frame"]:
         """The rhythm curve of each window of latent frames."""

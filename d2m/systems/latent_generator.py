@@ -168,6 +168,7 @@ class LatentGenerator(MusicGenerator):
                 one.genre,
                 one.seed,
                 beats=one.beats,
+                genre_probabilities=one.reading and one.reading.genre_probabilities,
             )
             for one in requests
         ]

@@ -8,7 +8,13 @@ from d2m.core.errors import BadInput
 from d2m.core.music import Music
 from d2m.evaluation.analysis import AudioAnalysis, AudioAnalyzer, Passage, audio_seconds, require_beats
 from d2m.metrics.audio_quality import log_mel, log_mel_l1
-from d2m.metrics.beat_tracker import LibrosaTracker, track_beats_s, track_envelope_beats_s, track_onsets_s
+from d2m.metrics.beat_tracker import (
+    LIBROSA_LATE_S,
+    LibrosaTracker,
+    track_beats_s,
+    track_envelope_beats_s,
+    track_onsets_s,
+)
 from d2m.metrics.beats import beat_f, fit_tempo_bpm, onset_f
 
 RATE = 22050
@@ -61,6 +67,19 @@ def test_a_tracker_says_what_it_is():
     assert tracker.settings["padding_s"] == 0.5 and tracker.settings["trim"] is False
     music, _ = click_track(110, 6.0)
     assert np.array_equal(tracker.track(music), track_beats_s(music))
+
+
+@pytest.mark.parametrize("bpm", [85.0, 100.0, 125.0])
+def test_beats_are_told_late_by_a_constant_that_can_be_taken_back(bpm):
+    """In music, where a window is not empty before the beat; no beat is lost at the ends by it."""
+    music, beats_s = click_track(bpm, 9.0)
+    noise = np.random.default_rng(1).normal(scale=0.01, size=music.waveform.shape).astype(np.float32)
+    masked = Music(music.waveform + noise, RATE)
+    late_s, fixed_s = track_beats_s(masked), LibrosaTracker(late_s=LIBROSA_LATE_S).track(masked)
+    assert np.median([beat - beats_s[np.abs(beats_s - beat).argmin()] for beat in late_s]) > 0.02
+    assert np.median([np.abs(beats_s - beat).min() for beat in fixed_s]) < 0.013
+    assert beat_f(beats_s, fixed_s, 0.03) > beat_f(beats_s, late_s, 0.03) + 0.3
+    assert LibrosaTracker(late_s=0.0348).settings["late_s"] == 0.0348 and "late_s" not in LibrosaTracker().settings
 
 
 def test_envelope_at_sixty_frames_keeps_its_time():

@@ -18,6 +18,7 @@ from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music, generate_all
 from d2m.rhythm.choice import BeatChoice
 from d2m.rhythm.grid import BeatGrid
+from d2m.rhythm.reader import RhythmRead
 from d2m.rhythm.tracking import track_beats
 from d2m.systems.interface import GeneratedMusic, GenerationRequest, LatentRequest
 
@@ -202,3 +203,34 @@ def test_commands_take_beats_tempo_and_shift(two_clips: Path, tmp_path: Path, ca
             main(arguments)
         shown = capsys.readouterr().err
         assert stopped.value.code == 2 and said in shown and "Traceback" not in shown
+
+
+def test_a_dance_is_read_once(dance: Dance, two_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked for; the reader and the beat tracker are what takes time beside the music itself."""
+    model, counts = Dance2Music.load("demo"), {"reader": 0, "tracker": 0}
+    reader, motions = model.system.reader, [two_clips / "motions" / f"{name}.pkl" for name in NAMES]
+    read, track = reader.read, RhythmRead.beats
+
+    def counted(name: str, function: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            counts[name] += 1
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(reader, "read", counted("reader", read))
+    monkeypatch.setattr(RhythmRead, "beats", counted("tracker", track))
+    monkeypatch.setattr(model.music_generator, "decoded", lambda *_: torch.zeros(1, 9 * 44100))
+    song = str(two_clips / "wavs" / f"{NAMES[0]}.wav")
+    asked: list[dict[str, Any]] = [
+        {},
+        {"genre": "gHO", "beats": two_clips / "beats", "batch": 2},
+        {"edit": song, "steps": 2},
+    ]
+    for settings in asked:
+        counts.update(reader=0, tracker=0)
+        result = generate_all(model, motions, tmp_path, **{"steps": 1, **settings})
+        assert not result.failed and counts == {"reader": 2, "tracker": 2}, settings
+    generated = json.loads((tmp_path / f"{NAMES[0]}_seed0.json").read_text())
+    expected = read(torch.from_numpy(dance.features)).genre_probabilities
+    assert generated["genre_probability"] == pytest.approx(float(expected.max()), abs=1e-4)
