@@ -124,7 +124,7 @@ def _mirrored(points: Float[np.ndarray, "time 13 axis"]) -> Float[np.ndarray, "t
     return points[:, MIRRORED_POINTS] * np.where(np.arange(points.shape[-1]) == 0, -1.0, 1.0)
 
 
-def _filmed(points: Float[np.ndarray, "time 13 axis"], fps: float) -> Float[np.ndarray, "changed 13 axis"]:
+def _filmed(points: Float[np.ndarray, "time 13 axis"], fps: float | int) -> Float[np.ndarray, "changed 13 axis"]:
     return _played(_played(points, MOTION_FPS / fps), fps / MOTION_FPS)
 
 
@@ -195,7 +195,7 @@ def _against(
 # Obey
 
 
-def clicks(beats_s: Float[np.ndarray, " beat"], seconds: float) -> Music:
+def clicks(beats_s: Float[np.ndarray, " beat"], seconds: float | int) -> Music:
     """A short click on every beat, over a very quiet noise."""
     noise = np.random.default_rng(0).normal(scale=1e-3, size=round(seconds * _CLICK_RATE))
     at_s = np.arange(round(0.05 * _CLICK_RATE)) / _CLICK_RATE
@@ -205,7 +205,7 @@ def clicks(beats_s: Float[np.ndarray, " beat"], seconds: float) -> Music:
     return Music(noise[None].astype(np.float32), _CLICK_RATE)
 
 
-def contradicting(own: BeatGrid, factor: float, shift: float, seconds: float) -> BeatGrid:
+def contradicting(own: BeatGrid, factor: float, shift: float, seconds: float | int) -> BeatGrid:
     """Steady beats at `factor` times the tempo of a dance's own, through its first; and shifted by some beats."""
     bpm = float(np.clip(own.bpm * factor, LOWEST_BPM, HIGHEST_BPM))
     return BeatGrid.regular(bpm, float(own.within(seconds)[0]), seconds).shifted(shift)
