@@ -24,6 +24,7 @@ Music for a dance. Film somebody dancing, and get the film back with music that 
   d2m dance.mp4 --genre gHO --seed 7  house music, another piece
   d2m dance.mp4 --shift 0.5           its beats half a beat later, where they were misread
   d2m dance.mp4 -o out.mp4 --takes 4  four pieces: the best is out.mp4, the others out_take2.mp4 to out_take4.mp4
+  d2m dance.mp4 --songs ~/music       your own songs in place of new music: the passage that fits, put on the dancer's beats
   d2m dance.pkl -o out.mp4            a motion file (AIST++, EDGE, AMASS, …): a stick figure dances
   d2m serve                           a page in the browser that does the same"""
 
@@ -98,9 +99,6 @@ def clip_parser() -> argparse.ArgumentParser:
     add("--landmarks", type=Path, metavar="FILE",
         help="keep what was seen in the film in this .npz, or use it if it exists: a second run is faster")  # fmt: skip
     add("--pose-model", type=Path, metavar="FILE", help="MediaPipe .task file; default: the model in its package")
-    add(
-        "--checkpoint", default="demo", metavar="NAME", help="a shipped model or a file of your training (default demo)"
-    )
     _add_generation_options(add)
     add("--force", action="store_true", help="overwrite outputs that exist")
     add("--quiet", action="store_true", help="no progress bars")
@@ -119,9 +117,6 @@ def serve_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--port", type=int, default=7860, help="default 7860")
     add("--host", default="127.0.0.1", metavar="ADDRESS", help="default 127.0.0.1: this computer only")
-    add(
-        "--checkpoint", default="demo", metavar="NAME", help="a shipped model or a file of your training (default demo)"
-    )
     _add_generation_options(add)
     add("--max-mb", type=float, default=200, metavar="N", help="largest upload (default 200)")
     add("--max-seconds", type=float, default=60, metavar="N", help="longest clip (default 60)")
@@ -130,6 +125,9 @@ def serve_parser() -> argparse.ArgumentParser:
 
 def _add_generation_options(add: Callable[..., object]) -> None:
     """Options of `d2m CLIP` and `d2m serve` that say where and how the music is made."""
+    add("--checkpoint", metavar="NAME",
+        help="a shipped model or a file of your training (default demo; with --songs retrieval)")  # fmt: skip
+    add("--songs", type=Path, metavar="DIR", help="folder of your own songs, with all below it; listened to once")
     add("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:N, mps or auto (default cpu)")
     add("--precision", default="exact", metavar="NAME", help="exact, bf16 or auto (default exact)")
     add("--steps", type=_steps, metavar="N", help="sampling steps, fewer are faster; default: the model's own")
@@ -188,7 +186,7 @@ def _film(options: argparse.Namespace) -> None:
         raise BadInput(f"{options.clip}: no such file; give a film or a motion file (.pkl, .npz, .npy).")
     outs = _outputs(options)
     # Imported from here on, so that --help and most mistakes answer at once.
-    _check_model(options.checkpoint)
+    _check_model(_checkpoint(options))
     from d2m.clip_pipeline import ClipRequest, make_clip, write_clip_poster, write_take
     from d2m.motion.readers import Hints
 
@@ -225,7 +223,7 @@ def _serve(options: argparse.Namespace) -> None:
     Raises:
         BadConfig: when the page's extra is not installed.
     """
-    _check_model(options.checkpoint)
+    _check_model(_checkpoint(options))
     try:
         from d2m.web.page import serve
         from d2m.web.uploads import UploadLimits
@@ -267,7 +265,12 @@ def _model(options: argparse.Namespace) -> Any:
     from d2m.pipeline import Dance2Music
 
     settings = {"steps": options.steps, "guidance": options.guidance}
-    return Dance2Music.load(options.checkpoint, None, options.device, options.precision, settings=settings)
+    settings |= {"songs": None if options.songs is None else str(options.songs)}
+    return Dance2Music.load(_checkpoint(options), None, options.device, options.precision, settings=settings)
+
+
+def _checkpoint(options: argparse.Namespace) -> str:
+    return options.checkpoint or ("demo" if options.songs is None else "retrieval")
 
 
 def _check_model(checkpoint: str) -> None:
@@ -289,6 +292,10 @@ def _print_takes(takes: list, outs: list[Path], asked_bpm: float | None) -> None
             f"{out}: {take.music.seconds:.1f} s of {GENRE_TITLES[take.genre]} ({take.genre}), {heard}, seed {take.seed}, "
             f"alignment {take.alignment:.2f}"
         )
+        if passage := take.settings.get("passage"):
+            print(
+                f"  {passage['song']} from {passage['from_s']:.1f} to {passage['to_s']:.1f} s, {passage['stretch']:.1%} of its length"
+            )
 
 
 class _Bars:

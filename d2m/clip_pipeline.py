@@ -5,7 +5,7 @@ write_take(clip, clip.takes[0], Path("out.mp4"))
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ class Take:
         genre: code of the genre that it was made for, and `genre_probability`, what the model gives that genre.
         dance_tempo_bpm: tempo that the model read from the dance.
         beats, warning: the beats that it was made on, see `d2m.pipeline.GenerationRecord`.
+        settings: what it was made with.
     """
 
     seed: int
@@ -99,6 +100,7 @@ class Take:
     dance_tempo_bpm: float | None = None
     beats: dict[str, Any] | None = None
     warning: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def tempo_bpm(self) -> float | None:
@@ -108,7 +110,7 @@ class Take:
 
 @dataclass(frozen=True)
 class Clip:
-    """A dance with its takes, best first by alignment.
+    """A dance with its takes, best first: by alignment, or as the model ranks them.
 
     Args:
         dance: what was danced.
@@ -156,7 +158,8 @@ def make_clip(request: ClipRequest, model: Dance2Music, progress: Report | None 
         aligned = alignment(clip.kinematic_beats_s, beats_s).harmonic
         scored.append(replace(take, beats_s=beats_s, alignment=aligned))
     report("listening", 1.0)
-    return replace(clip, takes=sorted(scored, key=lambda take: -take.alignment))
+    ranked = scored if model.music_generator.seeds_are_ranks else sorted(scored, key=lambda take: -take.alignment)
+    return replace(clip, takes=ranked)
 
 
 def is_dance_file(path: Path) -> bool:
@@ -194,7 +197,7 @@ def _composed(clip: Clip, request: ClipRequest, number: int, model: Dance2Music,
     music, record = model.generate(clip.dance, seed, request.genre, counted, *asked)
     return Take(
         record.seed, music, 0.0, np.zeros(0), record.genre, record.genre_probability, record.dance_tempo_bpm, record.beats,
-        record.warning,
+        record.warning, record.settings,
     )  # fmt: skip
 
 

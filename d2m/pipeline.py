@@ -259,6 +259,7 @@ class Dance2Music:
                 isinstance(value, int | float) and isfinite(value)
             ):
                 raise BadConfig(f"{name}={value}: expected a number.")
+        self.music_generator.check(asked)
         return asked
 
 

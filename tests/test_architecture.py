@@ -15,6 +15,7 @@ FLOORS = [
     {"metrics"},
     {"models"},
     {"rhythm"},
+    {"songs"},
     {"systems"},
     {"data", "training"},
     {"pipeline"},
@@ -121,6 +122,7 @@ FAMILIES = {
     "codec_transformer": set(),
     "wavenet": set(),
     "textual_inversion": set(),
+    "retrieval": set(),
 }
 FAMILY = {module: name for name, others in FAMILIES.items() for module in {name, *others}}
 

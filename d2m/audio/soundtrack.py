@@ -80,6 +80,48 @@ def read_soundtrack(path: str | Path) -> Soundtrack:
     return Soundtrack(Music(waveform, rate), track.video_fps)
 
 
+def read_song(path: str | Path, sample_rate: int, until_s: float | int | None = None) -> Music:
+    """Read any file with sound that FFmpeg reads, from the start of its first audio track, as stereo at a sample rate.
+
+    A packet that cannot be decoded is left out, as players do.
+
+    Args:
+        until_s: read no further; None: to the end.
+
+    Raises:
+        BadInput: when it has no sound, is damaged or protected.
+    """
+    parts, samples = list[np.ndarray](), 0
+    enough = None if until_s is None else round(until_s * sample_rate)
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise NoSound(f"{path}: found no audio track, expected music.")
+            audio = container.streams.audio[0]
+            resampler = av.AudioResampler(format="fltp", layout="stereo", rate=sample_rate)
+            for packet in container.demux(audio):
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    frames = []
+                for frame in frames if packet.size else [*frames, None]:  # an empty packet is the last one
+                    for part in resampler.resample(frame):
+                        parts.append(part.to_ndarray())
+                        samples += parts[-1].shape[1]
+                if enough is not None and samples >= enough:
+                    break
+    except (av.FFmpegError, ValueError, EOFError, OSError) as error:
+        raise BadInput(
+            f"{path}: cannot be read ({type(error).__name__}), expected music that is whole and not copy-protected."
+        ) from error
+    if not parts:
+        raise BadInput(f"{path}: no sound of it can be decoded, expected music that is whole and not copy-protected.")
+    waveform = np.concatenate(parts, axis=1)[:, :enough]
+    if not np.isfinite(waveform).all():
+        raise BadInput(f"{path}: found NaN or infinite samples, expected music; export it again.")
+    return Music(np.ascontiguousarray(waveform, np.float32), sample_rate)
+
+
 @dataclass(frozen=True)
 class _Track:
     """Sound as decoded, and when it should end after the first picture; None where the container does not say."""

@@ -57,7 +57,7 @@ def sample(config: DictConfig) -> None:
     settings |= beats
     result = generate_all(model, paths, Path(out), config.seed, config.genre, hints=hints, **settings)
     print(f"{len(result.wavs)} of {len(paths)} dances have music in {out}")
-    for sentence in result.failed.values():
+    for sentence in dict.fromkeys(result.failed.values()):
         print(f"error: {sentence}", file=sys.stderr)
     if result.failed:
         sys.exit(2)

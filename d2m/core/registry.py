@@ -68,6 +68,8 @@ STORED = frozenset({
     "d2m.systems.interface.GenerationSettings",
     "d2m.systems.latent_diffusion.LatentDiffusion",
     "d2m.systems.latent_generator.LatentGenerator",
+    "d2m.systems.retrieval.RetrievalGenerator",
+    "d2m.systems.retrieval.SongRetrieval",
     "d2m.systems.rhythm_reading.RhythmReading",
     "d2m.systems.textual_inversion.PromptedGenerator",
     "d2m.systems.textual_inversion.TextualInversion",

@@ -17,11 +17,12 @@ from tqdm import tqdm
 
 from d2m.core.errors import BadInput
 from d2m.core.music import Music
-from d2m.evaluation.embeddings import level_log_mel, mfcc_statistics
+from d2m.evaluation.embeddings import mfcc_statistics
 from d2m.metrics.audio_quality import AudioQuality, check_audio_quality, log_mel
 from d2m.metrics.beat_tracker import TRACKER_SAMPLE_RATE, LibrosaTracker, Tracker, track_onsets_s
 from d2m.metrics.harmony import Harmony, measure_harmony
 from d2m.metrics.protocols import ProtocolEvents, extract_events
+from d2m.models.music_genre import level_log_mel
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def require_beats(analysis: AudioAnalysis, path: Path) -> AudioAnalysis:
 
 
 GenreReader = Callable[[Float[np.ndarray, "64 frame"]], GenreGuess]
-"""Genre of a spectrogram made by `d2m.evaluation.embeddings.level_log_mel`."""
+"""Genre of a spectrogram made by `d2m.models.music_genre.level_log_mel`."""
 
 
 def warm_up(trackers: Sequence[Tracker] = (LibrosaTracker(),), say: bool = True) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import librosa
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -20,6 +19,7 @@ from scipy.fft import dct
 
 from d2m.core.errors import BadConfig, BadInput, UserError
 from d2m.core.music import Music
+from d2m.models.music_genre import level_log_mel
 
 KINDS = ("clap", "encodec")
 
@@ -101,19 +101,9 @@ def load_local_model(folder: Path) -> ClapEmbedder | EncodecEmbedder:
         raise BadInput(f"{folder}: transformers can't load this model ({str(error).splitlines()[0]}).") from error
 
 
-SAMPLE_RATE = 22050
-HOP_SAMPLES = 512
-WINDOW_SAMPLES = 2048
-MEL_BANDS = 64
-LEVEL = 0.1
-"""Root mean square that every clip is brought to before the mel spectrogram, so that loudness plays no part."""
-
 MFCC_COEFFICIENTS = 20
 MFCC_STATISTICS = "mfcc-statistics-1"
 """The number is raised whenever a constant of this module changes: distances of two versions can't be compared."""
-
-_MEL_FLOOR = 1e-2
-_SILENT = 1e-6
 
 
 @runtime_checkable
@@ -152,23 +142,6 @@ class EmbeddingSet:
         for row, name in enumerate(self.names):
             rows.setdefault(name, []).append(row)
         return self.vectors[[row for name in names for row in rows.get(name, [])]]
-
-
-def level_log_mel(music: Music) -> Float[np.ndarray, "64 frame"]:
-    """Natural log of a 64-band mel magnitude spectrogram of the mono mix, whatever its loudness.
-
-    22,050 Hz, Hann window of 2,048 samples, hop 512. The clip is first brought to a root mean square of 0.1; magnitudes
-    are floored at 0.01, so that digital silence is a constant -4.6.
-    """
-    samples = music.mono().resampled(SAMPLE_RATE).waveform[0]
-    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
-    if level > _SILENT:
-        samples = samples * np.float32(LEVEL / level)
-    samples = np.pad(samples, (0, max(0, WINDOW_SAMPLES - samples.size)))
-    mel = librosa.feature.melspectrogram(
-        y=samples, sr=SAMPLE_RATE, n_fft=WINDOW_SAMPLES, hop_length=HOP_SAMPLES, n_mels=MEL_BANDS, power=1.0
-    )
-    return np.log(np.maximum(mel, _MEL_FLOOR)).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
-"""Which genre does a piece of music sound like? A small classifier on mel features, trained on reference audio.
+"""How the classifier of `d2m.models.music_genre` judges generated music, and how it is trained on reference audio.
 
-The shipped weights know the ten genres of the embedded data set (`scripts/train_genre.py` made them and prints their
-accuracy on songs that they never heard). For other music train your own by the same command: a classifier's word counts
-only for the kind of music that it was trained on, so always print its accuracy on the references beside that on the
-generated clips.
+For music of your own train your own by `scripts/train_genre.py`; always print its accuracy on the references beside that on
+the generated clips.
 """
 
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,116 +16,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from d2m.core.aist_names import GENRES, parse_sequence_name
-from d2m.core.checkpoint import WEIGHTS, load_checkpoint, save_checkpoint
+from d2m.core.checkpoint import save_checkpoint
 from d2m.core.errors import BadInput, UserError
 from d2m.core.files import atomic_write
 from d2m.core.music import Music
 from d2m.data.layout import DataSetLayout
 from d2m.evaluation.analysis import GenreGuess, GenreReader
-from d2m.evaluation.embeddings import MEL_BANDS, level_log_mel
-
-SHIPPED_WEIGHTS = WEIGHTS / "genre.safetensors"
-WINDOW_FRAMES = 256
-"""Frames that the network hears at once: 5.9 s."""
+from d2m.models.music_genre import FEATURES, MEL_BANDS, WINDOW_FRAMES, GenreClassifier, GenreNetwork, level_log_mel
 
 KL_EPSILON = 1e-6
-FEATURES = "level-log-mel-64"
-"""Name of the input, noted in the weights."""
-
-
-class GenreNetwork(nn.Module):
-    """Four strided convolutions over time, mean and maximum over what is left, one linear layer.
-
-    Args:
-        genres: number of classes.
-        channels: of each convolution.
-        dropout: on the pooled vector.
-    """
-
-    def __init__(self, genres: int, channels: int = 64, dropout: float = 0.3) -> None:
-        super().__init__()
-        self.input_norm = nn.BatchNorm1d(MEL_BANDS)
-        widths = [MEL_BANDS, channels, channels, channels, channels]
-        self.blocks = nn.Sequential(
-            *[
-                nn.Sequential(
-                    nn.Conv1d(inside, outside, kernel_size=5, stride=2, padding=2), nn.BatchNorm1d(outside), nn.GELU()
-                )
-                for inside, outside in pairwise(widths)
-            ]
-        )
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(2 * channels, genres)
-
-    def forward(self, log_mel: Float[Tensor, "batch 64 frame"]) -> Float[Tensor, "batch genre"]:
-        """Logits."""
-        hidden = self.blocks(self.input_norm(log_mel))
-        return self.head(self.dropout(torch.cat([hidden.mean(dim=-1), hidden.amax(dim=-1)], dim=-1)))
-
-
-@dataclass(frozen=True)
-class GenreClassifier:
-    """A trained network with the names of its classes.
-
-    Args:
-        genres: class names, in the order of the network's outputs.
-        accuracy: what training measured on held-out songs, by split.
-        weights_sha256: of the file, to be printed beside a score; empty for a network not yet saved.
-    """
-
-    network: GenreNetwork
-    genres: tuple[str, ...]
-    accuracy: dict[str, float]
-    weights_sha256: str = ""
-
-    @staticmethod
-    def load(path: str | Path | None = None) -> "GenreClassifier":
-        """Read weights that `scripts/train_genre.py` wrote, by default the shipped ones.
-
-        Raises:
-            BadInput: when the file is missing or something else.
-        """
-        path = SHIPPED_WEIGHTS if path is None else Path(path)
-        if not path.is_file():
-            raise BadInput(
-                f"{path}: no genre classifier here; train one with scripts/train_genre.py root=DATA out={path}."
-            )
-        checkpoint = load_checkpoint(path)
-        config = checkpoint.config.get("genre_classifier", {})
-        try:
-            if config["features"] != FEATURES:
-                raise BadInput(
-                    f"{path}: hears '{config['features']}', expected '{FEATURES}'; train the classifier again."
-                )
-            network = GenreNetwork(len(config["genres"]), config["channels"])
-            network.load_state_dict(checkpoint.state)
-        except (KeyError, RuntimeError, TypeError) as error:
-            raise BadInput(f"{path}: no genre classifier; give a file that scripts/train_genre.py wrote.") from error
-        return GenreClassifier(network.eval(), tuple(config["genres"]), dict(config["accuracy"]), checkpoint.sha256)
-
-    def probabilities(self, music: Music) -> Float[np.ndarray, " genre"]:
-        """Class probabilities of a clip of any length; a silent clip gets what the network says of silence."""
-        return self.probabilities_of(level_log_mel(music))
-
-    def probabilities_of(self, log_mel: Float[np.ndarray, "64 frame"]) -> Float[np.ndarray, " genre"]:
-        """The same from a spectrogram made by `level_log_mel`: mean over windows of 5.9 s that overlap by half."""
-        with torch.inference_mode():
-            logits = self.network(torch.from_numpy(_windows(log_mel)))
-            return torch.softmax(logits.double(), dim=-1).mean(dim=0).numpy()
-
-    def genre(self, music: Music) -> str:
-        """The most probable class."""
-        return self.genres[int(self.probabilities(music).argmax())]
-
-
-def _windows(log_mel: Float[np.ndarray, "64 frame"]) -> Float[np.ndarray, "window 64 256"]:
-    """Windows that cover the clip, the last one aligned to its end; a shorter clip is repeated until it fills one."""
-    frames = log_mel.shape[1]
-    if frames < WINDOW_FRAMES:
-        return np.take(log_mel, np.arange(WINDOW_FRAMES), axis=1, mode="wrap")[None]
-    count = int(np.ceil((frames - WINDOW_FRAMES) / (WINDOW_FRAMES // 2))) + 1
-    starts = np.linspace(0, frames - WINDOW_FRAMES, count).round().astype(int)
-    return np.stack([log_mel[:, start : start + WINDOW_FRAMES] for start in starts])
 
 
 def kl_divergence(

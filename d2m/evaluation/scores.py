@@ -51,6 +51,7 @@ from d2m.evaluation.set_metrics import (
     memorization,
     training_songs,
 )
+from d2m.evaluation.song_matching import dances_find_music
 from d2m.evaluation.summary import (
     about_protocols,
     clip_json,
@@ -69,6 +70,7 @@ from d2m.metrics.alignment import MotionBeats, motion_beats_of
 from d2m.metrics.beat_tracker import Tracker, make_trackers
 from d2m.metrics.intervals import RESAMPLES
 from d2m.metrics.protocols import PROTOCOLS
+from d2m.rhythm.reader import load_reader
 
 SAME_GENRE_SONGS = 2
 """Other songs of the genre drawn per clip; they are seldom among the paired ones, so each costs a file more to analyze."""
@@ -318,7 +320,7 @@ class Scores:
         bad_files: one sentence for each file that could not be used, those of failed clips included.
         about: versions, settings, protocols, notes and names without a partner.
         protocols: names of the published protocols to print.
-        over_all: `distribution`, `diversity` and `copying`, each None where it was not asked for or could not be made.
+        over_all: `distribution`, `diversity`, `copying` and `retrieval`, each None where it was not asked for or could not be made.
         trackers: the headline by tracker.
         audio: the generated file of each clip in `system`.
         dances: the dance file of each clip that has one.
@@ -355,7 +357,7 @@ class Scores:
             "summary": summarize(self.system, self.resamples, self.seed),
             "protocols": summarize_protocols(self.system, self.protocols),
             "rhythm": {name: summarize(rows, self.resamples, self.seed) for name, rows in rhythm.items()},
-            **{key: self.over_all.get(key) for key in ("distribution", "diversity", "copying")},
+            **{key: self.over_all.get(key) for key in ("distribution", "diversity", "copying", "retrieval")},
             "trackers": dict(self.trackers),
             "floors": {name: system_json(rows, **settings) for name, rows in self.baselines.items()},
             "ceilings": {name: system_json(rows, **settings) for name, rows in self.toplines.items()},
@@ -444,6 +446,7 @@ def score_folders(
     training: str | Path | None = None,
     genre_classifier: str | Path | None = None,
     analyzer: tuple[AudioAnalyzer, dict[str, Any]] | None = None,
+    retrieval: str | None = None,
 ) -> Scores:
     """Score a folder of generated music against references of the same names.
 
@@ -465,6 +468,7 @@ def score_folders(
         genre_classifier: weights file, None for the shipped ones, `"none"` for no genre metrics.
         analyzer: made by `make_analyzer`, when several folders share references; then the arguments that it has in
             common with this function are not looked at.
+        retrieval: checkpoint with a rhythm reader; adds `retrieval`, see `d2m.evaluation.song_matching`.
 
     Raises:
         BadInput: when a folder is missing or empty, nothing has a partner, or no pair can be scored. Single clips that
@@ -475,6 +479,7 @@ def score_folders(
     references = find_references(Path(reference), Path(beats) if beats else None, true_beats)
     pairing = find_pairs(Path(generated), references, *(Path(f) if f else None for f in (dances, roundtrip)))
     songs = training_songs(Path(training)) if training else {}
+    reader = load_reader(retrieval).eval() if retrieval else None
     audio_analyzer, noted = analyzer or make_analyzer(trackers, tracker_settings, workers, genre_classifier, progress)
     evaluator = Evaluator(pairing, audio_analyzer)
     evaluated = evaluator.evaluate(Path(roundtrip) if roundtrip else None, seed)
@@ -487,7 +492,8 @@ def score_folders(
     )
     folders = {"generated": generated, "reference": reference, "dances": dances, "training": training}
     settings = {name: str(folder) if folder else None for name, folder in folders.items()}
-    settings |= {"embedding": made_of, "checkpoints": checkpoints_of(evaluated.audio.values())}
+    settings |= {"embedding": made_of, "checkpoints": checkpoints_of(evaluated.audio.values()), "retrieval": retrieval}
+    dance_files = {pair.clip: pair.dance for pair in evaluated.pairs if pair.dance}
     return Scores(
         system=evaluated.system,
         baselines=evaluated.baselines,
@@ -503,10 +509,11 @@ def score_folders(
             "bad_files": evaluator.reasons,
         },
         protocols=shown,
-        over_all=_over_all(sets, embedding, songs, seed),
+        over_all=_over_all(sets, embedding, songs, seed)
+        | {"retrieval": reader and dances_find_music(evaluated.system, dance_files, reader, resamples, seed)},
         trackers=tracker_table(evaluated.system, [tracker.name for tracker in audio_analyzer.trackers]),
         audio=evaluated.audio,
-        dances={pair.clip: pair.dance for pair in evaluated.pairs if pair.dance},
+        dances=dance_files,
         resamples=resamples,
         seed=seed,
     )

@@ -24,19 +24,17 @@ from d2m.core.files import atomic_write
 from d2m.core.music import Music
 from d2m.evaluation.clip_scores import ClipScore
 from d2m.evaluation.embeddings import (
-    HOP_SAMPLES,
     MFCC_STATISTICS,
-    SAMPLE_RATE,
     EmbeddingSet,
     MfccStatistics,
     embed_files,
     first_seconds,
-    level_log_mel,
     load_embedder,
     read_embeddings,
 )
 from d2m.evaluation.references import AUDIO_SUFFIXES, files_by_stem, song_of
 from d2m.metrics.distances import frechet_distance, kernel_distance, seed_diversity
+from d2m.models.music_genre import HOP_SAMPLES, SAMPLE_RATE, level_log_mel
 
 VERSION = 1
 KEYS = 12

@@ -130,6 +130,7 @@ def _foot(scores: Mapping[str, Any]) -> list[str]:
         )
     if scores["distribution"]:
         lines.append(distribution_line(scores["distribution"]))
+    lines += [f"{retrieval_line(kind, found)}." for kind, found in (scores.get("retrieval") or {}).items() if found]
     return lines + list(about["notes"])
 
 
@@ -259,6 +260,8 @@ def over_all_lines(scores: Mapping[str, Any]) -> str:
             f"diversity: two seeds of a dance differ {printed(found['relative'])} times as much as two songs"
             f" ({found['dances']} dances)"
         )
+    if scores.get("retrieval"):
+        lines += [retrieval_line(kind, found) for kind, found in scores["retrieval"].items() if found]
     if scores["copying"]:
         found = scores["copying"]
         flagged = ", ".join(found["flagged"][:_NAMES_SHOWN]) or "none"
@@ -268,6 +271,16 @@ def over_all_lines(scores: Mapping[str, Any]) -> str:
             f" suspicious: {flagged}" + (f" ({found['warning']})" if found["warning"] else "")
         )
     return "\n".join(lines)
+
+
+def retrieval_line(kind: str, found: Mapping[str, Any]) -> str:
+    """Whether dances find their own among the generated or the true pieces, in one sentence."""
+    parts = ", ".join(f"{term} {with_interval(found[term]['auc'])}" for term in ("beats", "energy", "genre", "all"))
+    every, chance = found["all"], found["chance"]
+    return (
+        f"own piece found among {found['candidates']:.1f} {kind}: AUC by {parts}; rank {every['mean_rank']:.1f} (by chance"
+        f" {chance['mean_rank']:.1f}), first in {every['first']:.0%} (by chance {chance['first']:.0%})"
+    )
 
 
 def leftovers(scores: Mapping[str, Any]) -> str:

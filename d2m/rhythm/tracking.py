@@ -82,7 +82,7 @@ def track_beats(
     else:
         path = _viterbi(evidence, prior)
         try:
-            grid = BeatGrid(_smoothed(path) if len(path) > 2 else path[:1]).covering(seconds)
+            grid = BeatGrid(smoothed_beats(path) if len(path) > 2 else path[:1]).covering(seconds)
         except BadConfig:  # hardly any beats, or no tempo of music
             grid = _regular(evidence, prior.centre_bpm, seconds)
     score = grid_score(grid, evidence, prior)
@@ -163,7 +163,7 @@ def _viterbi(evidence: Float[np.ndarray, " step"], prior: TempoPrior) -> Float[n
     return (np.array(beats[::-1]) + 0.5) / STEPS_PER_S
 
 
-def _smoothed(beats_s: Float[np.ndarray, " beat"], reach: int = 8) -> Float[np.ndarray, " beat"]:
+def smoothed_beats(beats_s: Float[np.ndarray, " beat"], reach: int = 8) -> Float[np.ndarray, " beat"]:
     """Each beat on the straight line through the beats around it, near ones counting most (tricube weights, as in LOESS)."""
     numbers = np.arange(len(beats_s))
     weights = np.clip(1 - (np.abs(numbers[:, None] - numbers[None]) / (reach + 1)) ** 3, 0, None) ** 3

@@ -179,6 +179,9 @@ class MusicGenerator(ABC):
     picture_size: int = 32
     """Pixels a side of the pictures, where it reads those."""
 
+    seeds_are_ranks: bool = False
+    """Whether seed 0 gives the best piece and the next seeds ever worse ones, so that takes stay in their order."""
+
     device_config: DeviceConfig = DeviceConfig()
     """Where it makes music."""
 
@@ -196,6 +199,13 @@ class MusicGenerator(ABC):
                 f"device={device_config.device}, precision={device_config.precision}: {type(self).__name__} makes music on a CPU in float32 "
                 "only; leave both out."
             )
+
+    def check(self, settings: Mapping[str, Any]) -> None:  # noqa: B027 - most need nothing
+        """Refuse settings with which no music can be made, before a dance is looked at.
+
+        Raises:
+            BadConfig: saying which.
+        """
 
     @abstractmethod
     def generate(self, request: GenerationRequest) -> GeneratedMusic:

@@ -13,10 +13,10 @@ from d2m.evaluation.embeddings import (
     MfccStatistics,
     embed_files,
     first_seconds,
-    level_log_mel,
     load_embedder,
     read_embeddings,
 )
+from d2m.models.music_genre import level_log_mel
 
 
 def noise(seconds: float = 2.0, rate: int = 22050, channels: int = 1, seed: int = 0) -> Music:

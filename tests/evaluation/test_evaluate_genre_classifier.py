@@ -13,10 +13,6 @@ from d2m.core.errors import BadInput
 from d2m.core.music import Music
 from d2m.data.synthetic.songs import Song, render_song
 from d2m.evaluation.genre_classifier import (
-    SHIPPED_WEIGHTS,
-    WINDOW_FRAMES,
-    GenreClassifier,
-    GenreNetwork,
     GenreTraining,
     classes_of,
     examples_of_data_set,
@@ -26,6 +22,7 @@ from d2m.evaluation.genre_classifier import (
     save_genre_classifier,
     train_genre_classifier,
 )
+from d2m.models.music_genre import SHIPPED_WEIGHTS, WINDOW_FRAMES, GenreClassifier, GenreNetwork
 
 BRIEF = GenreTraining(steps=25, batch=8, channels=16)
 
