@@ -133,7 +133,7 @@ def _heard(path: Path, classifier: GenreClassifier) -> Song:
     try:
         return listen(read_song(path, SAMPLE_RATE, until_s=LONGEST_S), classifier)
     except BadInput as error:
-        return Song(0.0, problem=str(error).removeprefix(f"{path}: "))
+        return Song(0.0, problem=str(error).removeprefix(f"{path}: ").rstrip("."))
 
 
 def _read(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> SongIndex:

@@ -29,6 +29,7 @@ _LEAST_LEAD = 3.0
 _ATTACK_WINDOW_S, _ATTACK_HOP_S, _ATTACK_LAG = 0.0232, 0.0029, 3
 _ATTACK_LATE_S = 0.0
 _FARTHEST_BEAT_S = 0.06
+_PARTS_OF_BEAT = 12
 _EVEN = 0.2
 """Beats whose interval differs by more than this share from the median are not in one row."""
 
@@ -48,7 +49,8 @@ class Song:
     Args:
         seconds: its length.
         beats_s: times of its beats, on the attacks.
-        confidence: how much stronger attacks are on the beats than half-way between them, -1 to 1; near 0 where the tracker follows nothing.
+        confidence: how far attacks on the beats stand out and how alike bars follow each other, near 0 where the tracker
+            follows nothing, as in speech; at most 1.
         downbeat: which of the first four beats begins a bar; None where bars cannot be told.
         downbeat_confidence: share by which the low attacks on that beat of the bar are stronger than on the next one.
         key: one of `KEYS`; `key_fit`: correlation of its profile with the song's chroma.
@@ -143,7 +145,7 @@ def listen(music: Music, classifier: GenreClassifier | None = None) -> Song:
     rows = _even_rows(tracked)
     if not rows or max(map(len, rows)) < FEWEST_BEATS:
         return Song(
-            seconds, problem=f"has no {FEWEST_BEATS} beats in a row, expected music of at least two bars with a beat"
+            seconds, problem=f"has no {FEWEST_BEATS} beats in a row, expected two bars of music with a steady beat"
         )
     row = max(rows, key=len)
     strength, rate = attack_strength(samples, SAMPLE_RATE)
@@ -154,7 +156,7 @@ def listen(music: Music, classifier: GenreClassifier | None = None) -> Song:
     known = {"beats_s": tuple(beats_s.tolist()), "confidence": round(confidence, 3)}
     if confidence < LEAST_CONFIDENCE:
         return Song(
-            seconds, **known, problem=f"has no clear beat (confidence {confidence:.2f}), expected music with one"
+            seconds, **known, problem=f"has no steady beat (confidence {confidence:.2f}), expected music with one"
         )
     downbeat, sure = _downbeat(samples, beats_s)
     key, fit = song_key(librosa.feature.chroma_stft(y=samples, sr=SAMPLE_RATE, n_fft=8192, hop_length=4096, tuning=0.0).mean(axis=1))  # fmt: skip
@@ -194,10 +196,14 @@ def _offset_s(beats_s: Float[np.ndarray, " beat"], strength: Float[np.ndarray, "
 
 
 def _confidence(beats_s: Float[np.ndarray, " beat"], strength: Float[np.ndarray, " frame"], rate: float) -> float:
-    on = _at(beats_s + _ATTACK_LATE_S, strength, rate)
-    off = _at((beats_s[:-1] + beats_s[1:]) / 2, strength, rate)
-    # What counts is that beat after beat has an attack: medians forgive no half of them missing.
-    return float((np.median(on) - np.median(strength)) / (np.percentile(strength, 99) + 1e-9)) if len(off) else 0.0
+    """The smaller of two: how far attacks on the beats stand out, and how alike bars follow each other, beat by beat."""
+    on = float(np.median(_at(beats_s, strength, rate)) - np.median(strength))
+    parts = np.arange((len(beats_s) - 1) * _PARTS_OF_BEAT) / _PARTS_OF_BEAT
+    pattern = _at(np.interp(parts, np.arange(len(beats_s)), beats_s), strength, rate)
+    bar = BEATS_IN_BAR * _PARTS_OF_BEAT
+    first, next_bar = pattern[:-bar], pattern[bar:]
+    alike = np.corrcoef(first, next_bar)[0, 1] if min(first.std(), next_bar.std()) > 1e-9 else 0.0
+    return float(min(on / (np.percentile(strength, 99) + 1e-9), alike))
 
 
 def _downbeat(samples: Float[np.ndarray, " time"], beats_s: Float[np.ndarray, " beat"]) -> tuple[int | None, float]:

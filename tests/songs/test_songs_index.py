@@ -62,7 +62,7 @@ def bursts(seed: int, seconds: float = 12.0) -> Music:
 
 BAD = {
     "silent": (Music(np.zeros((1, 5 * RATE), np.float32), RATE), "silent"),
-    "speech": (bursts(0), "no clear beat"),
+    "speech": (bursts(0), "steady beat"),
     "short": (drummed(120, 2), "beats in a row"),
 }
 
@@ -81,7 +81,7 @@ def test_bad_files_are_one_sentence_each_and_the_rest_goes_on(tmp_path, capsys):
         assert word in found.refused[f"{name}.wav"]
     said = capsys.readouterr().err.splitlines()
     assert len([line for line in said if line.startswith("left out: ")]) == 5
-    assert all(line.count("\n") == 0 and line.endswith(".") for line in said if line.startswith("left out: "))
+    assert all(line.endswith(".") and line[-2] != "." for line in said if line.startswith("left out: "))
 
 
 def test_index_is_kept_and_only_what_changed_is_heard_again(tmp_path, monkeypatch, capsys):

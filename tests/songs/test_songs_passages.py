@@ -11,7 +11,7 @@ from d2m.songs.passages import DanceBars, at_level, nearest_tempo, passages
 def song(
     bpm: float, beats: int = 96, downbeat: int | None = 1, energy: list[float] | None = None, **more: float
 ) -> Song:
-    bars = np.repeat(energy or [0.0] * 99, 4)[: beats - (downbeat or 0)]
+    bars = np.repeat(np.array(energy or [0.0] * 99, float), 4)[: beats - (downbeat or 0)]
     levels = tuple([0.0] * (beats - len(bars)) + bars.tolist())
     return Song(
         beats * 60 / bpm + 1,
