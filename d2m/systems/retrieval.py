@@ -86,6 +86,11 @@ class RetrievalGenerator(MusicGenerator):
         found = self.reader.read(motion)
         return DanceReading(found.genre_probabilities, found.beats())
 
+    def read_seen(self, points: Float[Tensor, "time 13 2"]) -> DanceReading | None:
+        """The same of a body that was seen from one side."""
+        found = self.reader.read_points(points[None])
+        return DanceReading(found.genre_probabilities, found.beats())
+
     def generate(self, request: GenerationRequest) -> GeneratedMusic:
         """The passage whose rank is the seed, on the beats that are asked for.
 
