@@ -276,9 +276,10 @@ def constant_q_similarity(
 
 
 def _correlation(first: Float[np.ndarray, "bin frame"], second: Float[np.ndarray, "bin frame"]) -> float:
-    first, second = (values - values.mean() for values in (first, second))
-    spread = float(np.linalg.norm(first) * np.linalg.norm(second))
-    return float((first * second).sum()) / spread if spread > _LEAST_SPREAD else float("nan")
+    if not np.ptp(first) or not np.ptp(second):
+        return float("nan")
+    first, second = (values - values.mean(dtype=np.float64) for values in (first, second))
+    return float((first * second).sum() / (np.linalg.norm(first) * np.linalg.norm(second)))
 
 
 # Harmony that two sounds share: correlations of CENS chroma (Müller & Ewert 2011: energy per pitch class over about a second).
