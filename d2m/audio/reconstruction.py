@@ -22,7 +22,7 @@ class StereoSpectralLoss(nn.Module):
     Args:
         sample_rate: samples per second.
         windows: window lengths in samples; hops are quarters.
-        windows_per_step: how many of them, drawn anew, a training step looks at; all of them otherwise.
+        looks_per_step: a training step looks at so many windows of left and right or of mid and side, drawn anew; otherwise at all.
         mels: bands of the mel terms at windows of 512 samples; windows of 2,048 have twice as many.
         phase_hz: where the complex terms end.
         phase_weight, pitch_weight: weights of the complex terms, and of the terms for held notes, beside the others' 1.
@@ -33,7 +33,7 @@ class StereoSpectralLoss(nn.Module):
         self,
         sample_rate: int,
         windows: Sequence[int] = (256, 512, 1024, 2048, 4096),
-        windows_per_step: int = 3,
+        looks_per_step: int = 3,
         mels: int = 48,
         phase_hz: float | int = 3000,
         phase_weight: float | int = 1.0,
@@ -41,7 +41,7 @@ class StereoSpectralLoss(nn.Module):
         floor: float = 1e-3,
     ) -> None:
         super().__init__()
-        self.windows, self.windows_per_step = tuple(windows), windows_per_step
+        self.windows, self.looks_per_step = tuple(windows), looks_per_step
         self.phase_weight, self.pitch_weight, self.floor = phase_weight, pitch_weight, floor
         self.phase_share = 2 * phase_hz / sample_rate
         for length in (*self.windows, PITCH_FFT):
@@ -61,12 +61,13 @@ class StereoSpectralLoss(nn.Module):
     ) -> Float[Tensor, ""]:
         """The weighted sum; 0 for equal waveforms."""
         with torch.autocast(estimate.device.type, enabled=False):
-            found, wanted = (torch.cat([wave, mid_side(wave)], dim=1) for wave in (estimate.float(), target.float()))
-            chosen = torch.arange(len(self.windows))
+            sides, middles = (estimate.float(), target.float()), (mid_side(estimate.float()), mid_side(target.float()))
+            looks = [(length, pair) for length in self.windows for pair in (sides, middles)]
             if self.training:
-                chosen = torch.randperm(len(self.windows))[: self.windows_per_step]
-            losses = [self._at(self.windows[number], found, wanted) for number in chosen.tolist()]
-            return torch.stack(losses).mean() + self.pitch_weight * self._held_notes(found[:, 2:], wanted[:, 2:])
+                chosen = torch.randperm(len(looks))[: self.looks_per_step]
+                looks = [looks[number] for number in chosen.tolist()]
+            losses = [self._at(length, *pair) for length, pair in looks]
+            return torch.stack(losses).mean() + self.pitch_weight * self._held_notes(*middles)
 
     def _at(self, length: int, found: Tensor, wanted: Tensor) -> Tensor:
         window = getattr(self, f"window_{length}")
@@ -82,7 +83,7 @@ class StereoSpectralLoss(nn.Module):
             loss = loss + nn.functional.l1_loss((our_size @ bank).log(), (their_size @ bank).log())
         if length >= 1024:
             low = slice(int(self.phase_share * length / 2) + 1)
-            seen = (part[:, 2:, :, low] for part in (ours, our_level, theirs, their_level))  # of mid and side
+            seen = (part[..., low] for part in (ours, our_level, theirs, their_level))
             loss = loss + self.phase_weight * _complex_distance(*seen)
         return loss
 

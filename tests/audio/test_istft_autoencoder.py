@@ -114,7 +114,7 @@ def test_notes_and_balance_are_what_the_latents_are_asked_for() -> None:
 
 def test_a_chord_is_learnt_in_a_few_steps() -> None:
     torch.manual_seed(0)
-    system = StereoAutoencoderTraining(build_own(architecture(48)), spectral={"windows_per_step": 2}, latent_noise=0.0)
+    system = StereoAutoencoderTraining(build_own(architecture(48)), latent_noise=0.0)
     wave = chord(16384)[None]
     optimizer = torch.optim.AdamW([p for p in system.parameters() if p.requires_grad], 3e-3)
     before = float(system.eval().losses(wave)["onepass"])
