@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from d2m import __version__
 from d2m.commands import COMMANDS, run
+from d2m.commands.motion_files import convert, inspect
 from d2m.core.aist_names import GENRE_TITLES, GENRES
 from d2m.core.errors import BadConfig, BadInput, user_errors_exit
 from d2m.core.files import writable_folder
@@ -26,6 +27,8 @@ Music for a dance. Film somebody dancing, and get the film back with music that 
   d2m dance.mp4 -o out.mp4 --takes 4  four pieces: the best is out.mp4, the others out_take2.mp4 to out_take4.mp4
   d2m dance.mp4 --songs ~/music       your own songs in place of new music: the passage that fits, put on the dancer's beats
   d2m dance.pkl -o out.mp4            a motion file (AIST++, EDGE, AMASS, …): a stick figure dances
+  d2m inspect FILE …                  what motion files are: format, frame rate, length, axis (--help: more)
+  d2m convert dance.pt dance.npz      a motion file as another: AMASS .npz, AIST++ .pkl
   d2m serve                           a page in the browser that does the same"""
 
 _COMMANDS = (
@@ -73,7 +76,7 @@ def clip_parser() -> argparse.ArgumentParser:
     """Of `d2m CLIP`."""
     parser = _Parser(
         "d2m",
-        usage="d2m [make] CLIP [-o OUT.mp4|OUT.wav] [options]\n       d2m serve [--port N] [--host ADDRESS]\n"
+        usage="d2m [make] CLIP [-o OUT.mp4|OUT.wav] [options]\n       d2m inspect FILE … | d2m convert IN OUT\n       d2m serve [--port N] [--host ADDRESS]\n"
         "       d2m COMMAND [KEY=VALUE …] [--config-dir DIR]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -91,11 +94,7 @@ def clip_parser() -> argparse.ArgumentParser:
     add("--takes", type=_takes, default=1, metavar="N", help="make N pieces, seeds SEED to SEED+N-1, best first")
     add("--overlay", action="store_true", help="draw the skeleton over the film")
     add("--poster", type=Path, metavar="FILE", help="also a picture for a README: .png (four moments) or .gif (a loop)")
-    add(
-        "--fps", type=float, metavar="N", help="of a motion file that does not tell its frame rate, or tells it wrongly"
-    )
-    add("--up", metavar="AXIS", help="of a motion file: the axis that points up in it, y or z")
-    add("--person", type=int, metavar="N", help="of a motion file with several people: whose dance it is")
+    _add_hints(add)
     add("--landmarks", type=Path, metavar="FILE",
         help="keep what was seen in the film in this .npz, or use it if it exists: a second run is faster")  # fmt: skip
     add("--pose-model", type=Path, metavar="FILE", help="MediaPipe .task file; default: the model in its package")
@@ -121,6 +120,44 @@ def serve_parser() -> argparse.ArgumentParser:
     add("--max-mb", type=float, default=200, metavar="N", help="largest upload (default 200)")
     add("--max-seconds", type=float, default=60, metavar="N", help="longest clip (default 60)")
     return parser
+
+
+def inspect_parser() -> argparse.ArgumentParser:
+    """Of `d2m inspect FILE…`."""
+    parser = _Parser(
+        "d2m inspect", description="What motion files are, and what was decided about each.", allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE", help="motion files, or folders of them")
+    _add_hints(add)
+    add("--json", action="store_true", help="a list of objects, one a file")
+    add(
+        "--figure",
+        type=Path,
+        metavar="FILE",
+        help="also a picture of the one dance: .png (four moments) or .gif (a loop)",
+    )
+    return parser
+
+
+def convert_parser() -> argparse.ArgumentParser:
+    """Of `d2m convert IN OUT`."""
+    parser = _Parser("d2m convert", description="Write a motion file in another format.", allow_abbrev=False)
+    add = parser.add_argument
+    add("source", type=Path, metavar="IN", help="a motion file of any kind that d2m reads")
+    add("out", type=Path, metavar="OUT", help=".npz (AMASS, Z up, the file's own rate) or .pkl (AIST++, 60 fps)")
+    _add_hints(add)
+    add("--force", action="store_true", help="overwrite an output that exists")
+    return parser
+
+
+def _add_hints(add: Callable[..., object]) -> None:
+    """Options that say what a motion file does not."""
+    add(
+        "--fps", type=float, metavar="N", help="of a motion file that does not tell its frame rate, or tells it wrongly"
+    )
+    add("--up", metavar="AXIS", help="of a motion file: the axis that points up in it, y or z")
+    add("--person", type=int, metavar="N", help="of a motion file with several people: whose dance it is")
 
 
 def _add_generation_options(add: Callable[..., object]) -> None:
@@ -172,6 +209,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = arguments[0].replace("-", "_")
         if command == "serve":
             _serve(serve_parser().parse_args(arguments[1:]))
+        elif command == "inspect":
+            return inspect(inspect_parser().parse_args(arguments[1:]))
+        elif command == "convert":
+            return convert(convert_parser().parse_args(arguments[1:]))
         elif command in COMMANDS:
             run(command, arguments[1:])
         else:

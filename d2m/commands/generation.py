@@ -32,24 +32,25 @@ _SAMPLE_OWN_KEYS = (
 
 def sample(config: DictConfig) -> None:
     """Make music for every dance that `dance=` names; status 2 when some dance failed."""
-    import torch
-
     from d2m.core.aist_names import GENRES
     from d2m.motion.dance import list_dances
-    from d2m.motion.readers import Hints
-    from d2m.pipeline import Dance2Music, generate_all
 
     require_settings(
         config,
         {"dance": "a dance file, folder or glob", "out": "the folder for the music"},
         "python scripts/sample.py dance=FILE|FOLDER|GLOB out=DIR",
     )
-    if config.threads:
-        torch.set_num_threads(config.threads)
     if config.genre is not None and config.genre not in GENRES:
         raise BadConfig(f"genre={config.genre}: unknown; expected one of {', '.join(GENRES)}.")
-    hints = Hints(config.fps, config.up, config.person)
+    hints = _hints(config)
     beats, paths = _beats_asked(config), list_dances(config.dance)
+
+    import torch
+
+    from d2m.pipeline import Dance2Music, generate_all  # slow to import: most mistakes have been told before
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
     model = Dance2Music.load(config.checkpoint, config.autoencoder, config.device, config.precision, config.compile)
     out = writable_folder(config.out)
     asked: Any = OmegaConf.to_container(config, resolve=True)
@@ -61,6 +62,21 @@ def sample(config: DictConfig) -> None:
         print(f"error: {sentence}", file=sys.stderr)
     if result.failed:
         sys.exit(2)
+
+
+def _hints(config: DictConfig) -> Any:
+    """What `fps=`, `up=` and `person=` say of the motion files.
+
+    Raises:
+        BadConfig: for what cannot be.
+    """
+    from d2m.motion.readers import Hints
+
+    kinds = {"fps": (int | float, "a number, such as 29.97"), "up": (str, "y or z"), "person": (int, "a whole number")}
+    for key, (kind, expected) in kinds.items():
+        if config[key] is not None and not isinstance(config[key], kind):
+            raise BadConfig(f"{key}={config[key]}: expected {expected}.")
+    return Hints(config.fps, config.up, config.person)
 
 
 def _beats_asked(config: DictConfig) -> dict[str, Any]:

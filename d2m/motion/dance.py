@@ -12,7 +12,7 @@ from d2m.core.aist_names import parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.timeline import MIN_SECONDS, MOTION_FPS, motion_frames_to_seconds
 from d2m.motion.features import SmplMotion, resample_motion, resample_points, rotations_to_features
-from d2m.motion.readers import SUFFIX_LIST, SUFFIXES, Hints, read_recording
+from d2m.motion.readers import SUFFIX_LIST, SUFFIXES, Hints, expect_suffix, read_recording
 from d2m.motion.readers.detections import first_frames, is_recording
 from d2m.motion.smpl import axis_angle_to_matrix
 
@@ -121,15 +121,17 @@ def _at_60_fps(motion: SmplMotion, fps: float, name: str, genre: str | None, ori
 def list_dances(pattern: str | Path) -> list[Path]:
     """Paths of the dances that a file, a folder or a glob (`**` descends) names, sorted.
 
-    A file is taken as it is, so that `Dance.load` says what is wrong with it. Of a folder (not of those in it) and of a
-    glob, the files with a suffix of a dance are taken; of `.json` files those that hold detections, and of those that hold a
+    A file is taken as it is, so that `Dance.load` says what is wrong with its content. Of a folder (not of those in it)
+    and of a glob, the files with a suffix of a dance are taken; of `.json` files those that hold detections, and of those that hold a
     frame each the first.
 
     Raises:
+        BadInput: for a file whose suffix is no dance's.
         BadConfig: when there are none.
     """
     path = Path(pattern)
     if path.is_file():
+        expect_suffix(path)
         return [path]
     if path.is_dir():
         candidates, kind = list(path.iterdir()), "the folder"

@@ -98,10 +98,15 @@ def resample_motion(motion: SmplMotion, fps: SupportsFloat) -> SmplMotion:
     if float(fps) == MOTION_FPS:
         return motion
     frames = len(motion.translation)
-    target = np.arange(round(frames * MOTION_FPS / float(fps))) / MOTION_FPS * float(fps)
-    before = np.clip(target.astype(int), 0, frames - 1)
+    return motion_at(motion, np.arange(round(frames * MOTION_FPS / float(fps))) / MOTION_FPS * float(fps))
+
+
+def motion_at(motion: SmplMotion, at: Float[np.ndarray, " target"]) -> SmplMotion:
+    """The motion at places between its frames, such as 2.5; past the last frame its pose is held."""
+    frames = len(motion.translation)
+    before = np.clip(at.astype(int), 0, frames - 1)
     after = np.minimum(before + 1, frames - 1)
-    fraction = (target - before)[:, None]
+    fraction = (at - before)[:, None]
     start = motion.rotations[before].reshape(-1, 3, 3)
     arc = matrix_to_axis_angle(start.swapaxes(-1, -2) @ motion.rotations[after].reshape(-1, 3, 3))
     rotations = start @ axis_angle_to_matrix(arc * np.repeat(fraction, 24, axis=0))

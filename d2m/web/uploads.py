@@ -171,7 +171,10 @@ def shown_name_of(name: str) -> str:
     """The last part of a user's file name, printable and short; only for showing."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     printable = "".join(character for character in last if character.isprintable()).strip()
-    return printable[:_SHOWN_CHARACTERS] or "your file"
+    if len(printable) > _SHOWN_CHARACTERS:  # the ending says what it is
+        ending = Path(printable).suffix[:12]
+        printable = f"{printable[: _SHOWN_CHARACTERS - len(ending) - 1]}…{ending}"
+    return printable or "your file"
 
 
 def gone(shown: str) -> BadInput:

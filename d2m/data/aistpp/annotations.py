@@ -194,6 +194,8 @@ def _expect_smpl(annotations: Annotations) -> None:
             content = load_safe_pickle(annotations.motion(name))
         except UserError:
             continue  # a single bad file: reported with its sequence
+        if not isinstance(content, dict):
+            continue
         if "smpl_poses" in content:
             return
         other = sorted(content)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from d2m.core.errors import BadInput
-from d2m.core.safe_pickle import load_numpy, load_safe_pickle
+from d2m.core.numpy_files import load_numpy
+from d2m.core.safe_pickle import load_safe_pickle
 
 MAX_TEXT_BYTES = 2**28
 """An hour of BVH at 120 frames per second takes 0.25 GB."""
@@ -40,7 +41,7 @@ def load_json(path: Path) -> Any:
 
 
 LOADERS = {
-    ".pkl": load_safe_pickle,
+    **dict.fromkeys((".pkl", ".pickle", ".joblib", ".pt", ".pth"), load_safe_pickle),
     ".npz": load_numpy,
     ".npy": load_numpy,
     ".json": load_json,

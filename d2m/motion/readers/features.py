@@ -1,4 +1,4 @@
-"""Bare arrays: the 219 features of `d2m.motion.features`, 60 fps, Y up."""
+"""Bare arrays: the 219 features of `d2m.motion.features` (60 fps, Y up), and rotations without anything else."""
 
 from pathlib import Path
 from typing import Any
@@ -7,11 +7,16 @@ import numpy as np
 
 from d2m.core.errors import BadInput
 from d2m.core.timeline import MOTION_FPS
-from d2m.motion.features import FEATURE_WIDTH, features_to_smpl
+from d2m.motion.features import FEATURE_WIDTH, SmplMotion, features_to_smpl
+from d2m.motion.readers.physics import upright
 from d2m.motion.readers.recording import Hints, Recording, array_of, frame_rate
+from d2m.motion.readers.rotations import body_of, joint_matrices
 
 _ROTATION_TOLERANCE = 0.02
 """How far R R^T may be from the identity: float16 files pass, numbers that are no rotations do not."""
+
+
+_POSE_WIDTHS = (66, 72, 132, 144, 156, 165, 168, 216)
 
 
 def is_features(path: Path, content: Any) -> bool:
@@ -37,3 +42,27 @@ def read_features(path: Path, content: Any, hints: Hints) -> Recording:
         )
     fps, decisions = frame_rate(path, {}, hints, float(MOTION_FPS))
     return Recording(motion, fps, "features219", decisions)
+
+
+def is_poses(path: Path, content: Any) -> bool:
+    """An array of frames of rotations, by its shape: axis-angle, sixes, or matrices."""
+    if not isinstance(content, np.ndarray) or content.ndim < 2:
+        return False
+    shape = content.shape[1:]
+    return shape in ((22, 6), (24, 6), (22, 3, 3), (24, 3, 3)) or (len(shape) == 1 and shape[0] in _POSE_WIDTHS)
+
+
+def read_poses(path: Path, content: Any, hints: Hints) -> Recording:
+    """A dancer who stays in place, as there is no translation.
+
+    Raises:
+        BadInput: when they are no rotations, or where the user has to say something.
+    """
+    values = array_of(path, {"array": content}, "array")
+    if len(values) == 0:
+        raise BadInput(f"{path}: found 0 frames, expected at least 1 s of motion; export the file again.")
+    fps, rates = frame_rate(path, {}, hints)
+    matrices, forms = joint_matrices(path, "array", values)
+    still = SmplMotion(body_of(path, "array", matrices), np.zeros((len(values), 3)))
+    motion, up, axes = upright(path, still, hints)
+    return Recording(motion, fps, "poses", (*rates, *axes, "no translation: the dancer stays in place", *forms), up=up)

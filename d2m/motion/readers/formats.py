@@ -7,13 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from d2m.core.errors import BadInput
-from d2m.motion.readers.aistpp import is_aistpp, read_aistpp
-from d2m.motion.readers.amass import is_amass, read_amass
+from d2m.core.errors import BadInput, UserError
+from d2m.motion.readers.aistpp import is_aistpp, is_edge, read_aistpp, read_edge
+from d2m.motion.readers.amass import is_amass, is_motion_x, read_amass, read_motion_x
 from d2m.motion.readers.bvh import is_bvh, read_bvh
 from d2m.motion.readers.content import LOADERS
-from d2m.motion.readers.features import is_features, read_features
+from d2m.motion.readers.features import is_features, is_poses, read_features, read_poses
 from d2m.motion.readers.keypoints import is_keypoints, is_landmarks, read_keypoints, read_landmarks
+from d2m.motion.readers.people import (
+    is_gvhmr,
+    is_phalp,
+    is_tram,
+    is_wham,
+    read_gvhmr,
+    read_phalp,
+    read_tram,
+    read_wham,
+)
 from d2m.motion.readers.positions import is_humanml3d, is_joints, read_humanml3d, read_joints
 from d2m.motion.readers.recording import Hints, Recording, keys_of
 
@@ -37,8 +47,17 @@ class Format:
     read: Callable[[Path, Any, Hints], Recording]
 
 
+_PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
+
 FORMATS: tuple[Format, ...] = (
-    Format("aistpp", "smpl_poses, smpl_trans", (".pkl",), is_aistpp, read_aistpp),
+    Format(
+        "edge", "smpl_poses, smpl_trans and full_pose, or pos and q", (*_PICKLES, ".npz", ".npy"), is_edge, read_edge
+    ),
+    Format("aistpp", "smpl_poses and smpl_trans", (*_PICKLES, ".npz", ".npy"), is_aistpp, read_aistpp),
+    Format("gvhmr", "smpl_params_global", (*_PICKLES, ".npz", ".npy"), is_gvhmr, read_gvhmr),
+    Format("tram", "pred_rotmat and pred_trans", (*_PICKLES, ".npz", ".npy"), is_tram, read_tram),
+    Format("4dhumans", "pictures with tid and smpl", _PICKLES, is_phalp, read_phalp),
+    Format("wham", "people with pose_world and trans_world", _PICKLES, is_wham, read_wham),
     Format("mediapipe33", "MediaPipe's 33 landmarks a frame", (".json", ".npz", ".npy"), is_landmarks, read_landmarks),
     Format(
         "keypoints",
@@ -48,10 +67,14 @@ FORMATS: tuple[Format, ...] = (
         read_keypoints,
     ),
     Format("joints", "joints (N, 22 or 24, 3)", (".npz", ".npy", ".pkl"), is_joints, read_joints),
-    Format("amass", "poses, trans and mocap_framerate", (".npz",), is_amass, read_amass),
+    Format("amass", "poses, trans and mocap_framerate", (".npz", *_PICKLES, ".npy"), is_amass, read_amass),
     Format("features219", "an array (N, 219)", (".npy",), is_features, read_features),
+    Format("motionx", "an array (N, 322)", (".npy",), is_motion_x, read_motion_x),
     Format("humanml3d", "an array (N, 263)", (".npy",), is_humanml3d, read_humanml3d),
     Format("bvh", "a BVH skeleton with HIERARCHY and MOTION", (".bvh",), is_bvh, read_bvh),
+    Format(
+        "poses", "rotations (N, 72), (N, 132), (N, 144) or (N, 24, 3, 3)", (".npy", *_PICKLES), is_poses, read_poses
+    ),
 )
 
 SUFFIXES = tuple(dict.fromkeys(suffix for row in FORMATS for suffix in row.suffixes))
@@ -74,22 +97,39 @@ def read_recording(path: str | Path, hints: Hints = Hints()) -> Recording:  # no
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"{path}: no such file; expected a dance ({SUFFIX_LIST}), check the path.")
+    expect_suffix(path)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise BadInput(
-            f"{path}: found a '{path.suffix}' file, expected a dance ({SUFFIX_LIST}); convert it to one of these."
-        )
     if path.stat().st_size == 0:
         raise BadInput(f"{path}: the file is empty (0 bytes), expected a dance; download or export it again.")
     content = LOADERS[suffix](path)
     rows = [row for row in FORMATS if suffix in row.suffixes]
     for row in rows:
         if row.recognises(path, content):
-            return row.read(path, content, hints)
+            try:
+                return row.read(path, content, hints)
+            except UserError:
+                raise
+            except Exception as error:  # a field may hold anything, and a reader cannot think of it all
+                raise BadInput(
+                    f"{path}: found a file of the format {row.name} whose fields do not fit it ({type(error).__name__}), "
+                    f"expected {row.layout}; export the motion again."
+                ) from error
     layouts = "; or ".join(row.layout for row in rows)
     raise BadInput(
         f"{path}: found {_described(content)}, expected {layouts}; export the motion in one of these layouts."
     )
+
+
+def expect_suffix(path: Path) -> None:
+    """Refuse a file that is no motion file by its name.
+
+    Raises:
+        BadInput: saying which are.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadInput(
+            f"{path}: found a '{path.suffix}' file, expected a dance ({SUFFIX_LIST}); convert it to one of these."
+        )
 
 
 def _described(content: Any) -> str:

@@ -55,6 +55,7 @@ class Recording:
         format: name of the row of `d2m.motion.readers.formats.FORMATS` that read it.
         decisions: a phrase for everything that the file does not say and that was decided, or that a user has said.
         missing: share of the frames that the file lacks and that were filled, 0 to 1.
+        up: the axis that points up in the file: `y`, `z`, or `-y` in a camera's.
         landmarks: MediaPipe's 33 at the same frames, where the file holds landmarks (see `d2m.motion.dance.Dance`).
         points: of the body in a picture, at the same frames, where the file has two dimensions (`d2m.motion.keypoints.POINTS`).
     """
@@ -64,6 +65,7 @@ class Recording:
     format: str
     decisions: tuple[str, ...] = ()
     missing: float = 0.0
+    up: str = "y"
     landmarks: Float[np.ndarray, "time 33 3"] | None = None
     points: Float[np.ndarray, "time 13 2"] | None = None
 

@@ -1,0 +1,148 @@
+"""What a body shows of itself where its file is silent: which axis points up, and whether a frame rate can be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from d2m.core.errors import BadInput
+from d2m.motion.features import SmplMotion
+from d2m.motion.readers.recording import Hints
+from d2m.motion.smpl import JOINT_NAMES, joint_positions
+
+_Z_UP_TO_Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+_CAMERA_TO_Y_UP = np.diag([1.0, -1.0, -1.0])
+_AXES = {"y": 1, "z": 2}
+_NECK, _LIMBS = (
+    JOINT_NAMES.index("neck"),
+    [JOINT_NAMES.index(f"{side}_{end}") for side in ("left", "right") for end in ("wrist", "ankle")],
+)
+_MOST_FRAMES = 20_000
+
+_UPRIGHT = 0.5
+"""Of the torso along an axis, as a cosine: within 60 degrees."""
+
+_FIRM_FLOOR_M = 0.15
+"""Range of the lowest joint, 10th to 90th percentile, of a dancer who stays on the floor, jumps included."""
+
+_FASTEST_M_S = 15.0
+"""Speed of the fastest wrist or ankle that no body keeps up half of the time; dancers have 1 to 4 m/s in the median."""
+
+
+def turned(motion: SmplMotion, rotation: Float[np.ndarray, "3 3"]) -> SmplMotion:
+    """The whole motion in other axes: `rotation` leads from the file's to ours."""
+    rotations = motion.rotations.copy()
+    rotations[:, 0] = rotation @ rotations[:, 0]
+    return SmplMotion(rotations, motion.translation @ rotation.T)
+
+
+def from_z_up(motion: SmplMotion) -> SmplMotion:
+    """Z up → Y up: -90 degrees about x."""
+    return turned(motion, _Z_UP_TO_Y_UP)
+
+
+def to_z_up(motion: SmplMotion) -> SmplMotion:
+    """Y up → Z up: 90 degrees about x."""
+    return turned(motion, _Z_UP_TO_Y_UP.T)
+
+
+def from_camera(motion: SmplMotion) -> SmplMotion:
+    """Seen by an upright camera, x right, y down, z away → Y up."""
+    return turned(motion, _CAMERA_TO_Y_UP)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What speaks for an axis: share of upright frames, range of the lowest joint in m, mean and spread of the torso's
+    cosine, and how far its direction around the axis stays the same (1) or turns all the way (0)."""
+
+    upright: float
+    floor_m: float
+    mean: float
+    spread: float
+    same_way: float
+
+
+def _seen(positions: Float[np.ndarray, "time 24 3"], axis: int) -> _Seen:
+    torso = positions[:, _NECK] - positions[:, 0]
+    torso = torso / np.linalg.norm(torso, axis=1, keepdims=True)
+    along, around = torso[:, axis], np.delete(torso, axis, axis=1)
+    lowest = positions[..., axis].min(axis=1)
+    length = np.sqrt(np.square(around).sum(axis=1).mean())
+    return _Seen(
+        float((along > _UPRIGHT).mean()),
+        float(np.ptp(np.percentile(lowest, [10, 90]))),
+        float(along.mean()),
+        float(along.std()),
+        float(np.linalg.norm(around.mean(axis=0)) / max(length, 1e-9)),
+    )
+
+
+def up_axis(motion: SmplMotion) -> str | None:
+    """`y` or `z`, whichever the whole motion shows to point up; None where it shows none, or both.
+
+    A body that stands upright most of the time, on a floor that stays where it is, says it (two votes). So does one that
+    turns around the axis while it keeps its tilt against it, as gravity changes when a body tilts and not when it turns
+    (one vote), and the axis along which the lowest joint moves less (one vote). Two votes are needed: a body that lies, or
+    stands on its head, all the time looks the same from both sides.
+    """
+    step = -(-len(motion.translation) // _MOST_FRAMES)
+    positions = joint_positions(motion.rotations[::step], motion.translation[::step])
+    seen = {name: _seen(positions, axis) for name, axis in _AXES.items()}
+    votes = {"y": 0, "z": 0}
+    for name, other in (("y", "z"), ("z", "y")):
+        own, its = seen[name], seen[other]
+        if own.upright >= 0.5 and its.upright <= 0.25 and own.floor_m <= max(_FIRM_FLOOR_M, its.floor_m):
+            votes[name] += 2
+        if abs(own.mean) < 0.5 and own.same_way < 0.7 and own.spread < 0.5 * its.spread:
+            votes[name] += 1
+        if own.floor_m < 0.75 * its.floor_m and its.floor_m > 0.05:
+            votes[name] += 1
+    best = max(votes, key=lambda name: votes[name])
+    return best if votes[best] >= 2 and votes[best] > min(votes.values()) else None
+
+
+def upright(
+    path: Path, motion: SmplMotion, hints: Hints, content: Mapping[str, Any] | None = None
+) -> tuple[SmplMotion, str, tuple[str, ...]]:
+    """The motion with Y up, the axis of the file, and who said so: the user, else the file's `up_axis`, else the body.
+
+    Raises:
+        BadInput: asking for `up=` where the motion shows no axis.
+    """
+    said = str((content or {}).get("up_axis", "")).lower()
+    axis, who = (hints.up, "as asked") if hints.up else (said, "as the file says")
+    if axis not in _AXES:
+        axis, who = up_axis(motion), "as the body shows"
+    if axis is None:
+        raise BadInput(
+            f"{path}: found a body that lies, or stands on its head, in every frame, so that the motion does not show "
+            "whether Y or Z points up; say it with up=y or up=z (in d2m: --up)."
+        )
+    return (from_z_up(motion) if axis == "z" else motion), axis, (f"{axis.upper()} up, {who}",)
+
+
+def limb_speed_m_s(motion: SmplMotion, fps: float) -> float:
+    """Median over time of the fastest wrist's or ankle's speed in m/s."""
+    frames = slice(0, _MOST_FRAMES)
+    if len(motion.translation) < 2:
+        return 0.0
+    limbs = joint_positions(motion.rotations[frames], motion.translation[frames])[:, _LIMBS]
+    return float(np.median(np.linalg.norm(np.diff(limbs, axis=0), axis=-1).max(axis=1)) * fps)
+
+
+def refuse_impossible_speed(path: Path, motion: SmplMotion, fps: float, hints: Hints) -> None:
+    """Stop at a frame rate, or a unit of length, at which nobody can have moved like this.
+
+    Raises:
+        BadInput: asking for `fps=`, unless the user has said it.
+    """
+    speed = limb_speed_m_s(motion, fps)
+    if hints.fps is None and speed > _FASTEST_M_S:
+        raise BadInput(
+            f"{path}: at {fps:g} frames per second hands and feet move at {speed:.0f} m/s most of the time, expected less "
+            f"than {_FASTEST_M_S:g}; say the true rate with fps= (in d2m: --fps), or export the translation in metres."
+        )

@@ -1,0 +1,64 @@
+"""Beats read from the same dances written as every layout: `python tests/check_formats.py FOLDER_OF_MOTIONS`, a table in Markdown.
+
+Beside the same motion as an AIST++ pickle: the share of its beats that have one within 20 ms in the other, both ways, and the
+largest difference between matched ones.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from tests_support_formats import FPS, layouts, save
+
+from d2m.motion.dance import Dance, list_dances
+from d2m.motion.features import SmplMotion, motion_at
+from d2m.motion.readers import Recording, read_recording
+from d2m.motion.writers import write_recording
+from d2m.rhythm.reader import load_reader
+
+READER, NEAR_S = load_reader("rhythm_reader"), 0.02
+
+
+def beats_of(path: Path, hints: dict) -> np.ndarray:
+    """Times of the beats read from a file."""
+    dance = Dance.load(path, **hints)
+    return np.array(READER.read(torch.from_numpy(dance.features)).beats().grid.within(dance.seconds))
+
+
+def at_30_fps(path: Path) -> SmplMotion:
+    """A dance at the layouts' rate, its hands straight, as most formats have none."""
+    recording = read_recording(path)
+    times = np.arange(round(recording.seconds * FPS)) / FPS * recording.fps
+    motion = motion_at(recording.motion, times)
+    motion.rotations[:, 22:] = np.eye(3)
+    return motion
+
+
+def main(folder: str) -> None:
+    """Print the table."""
+    torch.set_num_threads(1)
+    found: dict[str, list[tuple[int, int, float]]] = {}
+    paths = list_dances(folder)
+    with tempfile.TemporaryDirectory() as made:
+        for path in paths:
+            motion = at_30_fps(path)
+            true = beats_of(write_recording(Recording(motion, FPS, ""), Path(made) / "true.pkl"), {})
+            for name, (file, content, hints) in layouts(motion).items():
+                read = beats_of(save(Path(made) / file, content), hints)
+                apart = np.abs(true[:, None] - read[None])
+                near = int((apart.min(axis=1) < NEAR_S).sum() + (apart.min(axis=0) < NEAR_S).sum())
+                worst = float(apart.min(axis=1).max()) * 1000
+                found.setdefault(name, []).append((near, len(true) + len(read), worst))
+            print(f"{path.stem}: {len(true)} beats", file=sys.stderr, flush=True)
+    print(
+        f"| layout | beats equal within {NEAR_S * 1000:.0f} ms | largest difference (ms), {len(paths)} dances |\n|---|---|---|"
+    )
+    for name, rows in found.items():
+        near, all_beats = sum(row[0] for row in rows), sum(row[1] for row in rows)
+        print(f"| {name} | {near / all_beats:.1%} | {max(row[2] for row in rows):.1f} |")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
