@@ -28,7 +28,7 @@ Music for a dance. Film somebody dancing, and get the film back with music that 
   d2m dance.mp4 --songs ~/music       your own songs in place of new music: the passage that fits, put on the dancer's beats
   d2m dance.pkl -o out.mp4            a motion file (AIST++, EDGE, AMASS, …): a stick figure dances
   d2m inspect FILE …                  what motion files are: format, frame rate, length, axis (--help: more)
-  d2m convert dance.pt dance.npz      a motion file as another: AMASS .npz, AIST++ .pkl
+  d2m convert dance.pt dance.npz      a motion file as another: AMASS .npz, AIST++ .pkl, .bvh
   d2m serve                           a page in the browser that does the same"""
 
 _COMMANDS = (
@@ -145,7 +145,7 @@ def convert_parser() -> argparse.ArgumentParser:
     parser = _Parser("d2m convert", description="Write a motion file in another format.", allow_abbrev=False)
     add = parser.add_argument
     add("source", type=Path, metavar="IN", help="a motion file of any kind that d2m reads")
-    add("out", type=Path, metavar="OUT", help=".npz (AMASS, Z up, the file's own rate) or .pkl (AIST++, 60 fps)")
+    add("out", type=Path, metavar="OUT", help=".npz (AMASS, Z up) or .bvh, at the file's own rate, or .pkl (AIST++, 60 fps)")
     _add_hints(add)
     add("--force", action="store_true", help="overwrite an output that exists")
     return parser

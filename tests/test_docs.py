@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from d2m.cli import clip_parser, serve_parser
+from d2m.cli import clip_parser, convert_parser, inspect_parser, serve_parser
 from d2m.commands import COMMANDS, config_folder
 from d2m.core.checkpoint import WEIGHTS
 
@@ -33,6 +33,7 @@ def commands(page: Path) -> list[str]:
     return [line for line in lines if re.search(r"scripts/\w+\.py|^d2m ", line)]
 
 
+PARSERS = {"serve": serve_parser, "inspect": inspect_parser, "convert": convert_parser}
 CASES = [(page, line) for page in PAGES for line in commands(page)]
 
 
@@ -50,11 +51,7 @@ def test_every_command_exists(page: Path, line: str) -> None:
     script = re.search(r"scripts/(\w+)\.py", line)
     name = script.group(1) if script else tokens[1].replace("-", "_")
     if not script and name not in COMMANDS:
-        options = {
-            text
-            for action in (serve_parser if name == "serve" else clip_parser)()._actions
-            for text in action.option_strings
-        }
+        options = {text for action in PARSERS.get(name, clip_parser)()._actions for text in action.option_strings}
         assert {token.strip("[]") for token in tokens if token.strip("[]").startswith("-")} <= options
         return
     if script:

@@ -42,7 +42,7 @@ def test_inspect_draws(tmp_path, capsys):
     assert "shows one dance" in refused(capsys, "inspect", path, path, "--figure", tmp_path / "b.png")
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".pkl"])
+@pytest.mark.parametrize("suffix", [".npz", ".pkl", ".bvh"])
 def test_convert_keeps_the_dance(tmp_path, capsys, suffix):
     path, hints = write_layout(tmp_path, "tram .pt")
     out = tmp_path / f"out{suffix}"
@@ -57,6 +57,6 @@ def test_convert_keeps_the_dance(tmp_path, capsys, suffix):
 
 def test_convert_refuses_what_it_cannot_write(tmp_path, capsys):
     path, _ = write_layout(tmp_path, "edge")
-    assert "expected .npz, .pkl" in refused(capsys, "convert", path, tmp_path / "a.fbx")
+    assert "expected .npz, .pkl, .bvh" in refused(capsys, "convert", path, tmp_path / "a.fbx")
     assert "no such file" in refused(capsys, "convert", tmp_path / "none.pkl", tmp_path / "a.npz")
     assert "the file itself" in refused(capsys, "convert", path, path)

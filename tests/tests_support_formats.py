@@ -186,9 +186,12 @@ def layouts(motion: SmplMotion = DANCE) -> dict[str, tuple[str, object, dict]]:
     }
 
 
+LAYOUTS = layouts()
+
+
 def write_layout(folder: Path, name: str) -> tuple[Path, dict]:
     """The file of a layout, and the hints that it needs."""
-    file, content, hints = layouts()[name]
+    file, content, hints = LAYOUTS[name]
     return save(folder / file, content), hints
 
 

@@ -85,7 +85,7 @@ class _Array(_StandIn):
 class _JoblibArray(_Array):
     """Stands in for joblib's wrapper: the array's bytes follow the wrapper in the file."""
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: Any) -> None:
         self.state = state
 
     def read(self, unpickler: "_SafeUnpickler") -> None:
@@ -121,7 +121,7 @@ class _Storage:
             raise ValueError("a tensor without its numbers")
         if self.code == "bf16":  # the upper half of a float32
             return (np.frombuffer(self.raw, self.byte_order + "u2").astype(np.uint32) << 16).view(np.float32)
-        return np.frombuffer(self.raw, np.dtype(self.code).newbyteorder(self.byte_order))
+        return np.frombuffer(self.raw, np.dtype(f"{self.byte_order}{self.code}"))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A recording → a motion file: AMASS's npz and AIST++'s pickle, which everything in this field reads. One row of `WRITERS` a suffix."""
+"""A recording → a motion file: AMASS's npz, AIST++'s pickle and BVH. One row of `WRITERS` a suffix."""
 
 import pickle
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import numpy as np
 from d2m.core.errors import BadConfig
 from d2m.core.files import atomic_write
 from d2m.core.timeline import MOTION_FPS
+from d2m.motion.bvh import write_bvh
 from d2m.motion.features import resample_motion
 from d2m.motion.readers.physics import to_z_up
 from d2m.motion.readers.recording import Recording
@@ -40,7 +41,16 @@ def write_aistpp(recording: Recording, path: Path) -> None:
     path.write_bytes(pickle.dumps(content))
 
 
-WRITERS: dict[str, Callable[[Recording, Path], None]] = {".npz": write_amass, ".pkl": write_aistpp}
+def write_skeleton(recording: Recording, path: Path) -> None:
+    """BVH, as `d2m.motion.bvh.write_bvh` has it, at the recording's own rate."""
+    write_bvh(path, recording.motion, recording.fps)
+
+
+WRITERS: dict[str, Callable[[Recording, Path], None]] = {
+    ".npz": write_amass,
+    ".pkl": write_aistpp,
+    ".bvh": write_skeleton,
+}
 """Writer of each suffix: (recording, path)."""
 
 

@@ -123,6 +123,19 @@ def test_of_a_film_only_the_pictures_that_the_child_read_are_kept(
     np.testing.assert_allclose([mean for _, _, mean in found], [mean for _, _, mean in expected], atol=6)
 
 
+def test_a_long_name_keeps_its_ending(tmp_path: Path) -> None:
+    upload = take_in(write_dance(tmp_path / f"{'long ' * 46}.pkl"), tmp_path / "work", LIMITS)
+    assert upload.is_motion and upload.shown_name.endswith("….pkl") and len(upload.shown_name) <= 60
+    assert "found a '.txt' file" in refusal_of_name(tmp_path / f"{'n' * 230}.txt")
+
+
+def refusal_of_name(source: Path) -> str:
+    source.write_text("no dance")
+    with pytest.raises(BadInput) as raised:
+        take_in(source, source.parent / "work", LIMITS)
+    return str(raised.value)
+
+
 def test_large_pictures_are_kept_smaller(tmp_path: Path) -> None:
     film = take_in(write_film(tmp_path / "tall.mp4", 1.0, (1440, 2560), fps=4), tmp_path / "work", LIMITS)
     info = read_info(film.path)

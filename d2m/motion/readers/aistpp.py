@@ -15,7 +15,7 @@ from typing import Any
 from d2m.core.errors import BadInput
 from d2m.core.timeline import MOTION_FPS
 from d2m.motion.features import SmplMotion
-from d2m.motion.readers.physics import from_z_up, limb_speed_m_s, refuse_impossible_speed, up_axis, upright
+from d2m.motion.readers.physics import from_z_up, impossible, refuse_impossible, up_axis, upright
 from d2m.motion.readers.recording import (
     Hints,
     Recording,
@@ -61,9 +61,9 @@ def read_aistpp(path: Path, content: Any, hints: Hints) -> Recording:
         said = ("Z up, as asked" if hints.up else "Z up, as the body shows", *(rates or ("30 fps, as EDGE writes",)))
         return Recording(from_z_up(motion), fps, "edge", (*said, *forms), up="z")
     fps, rates = frame_rate(path, content, hints, float(MOTION_FPS))
-    if not rates and limb_speed_m_s(motion, fps) > _FAST_M_S:
-        fps, rates = _EDGE_FPS, ("30 fps, as at 60 the limbs would be faster than a dancer's",)
-    refuse_impossible_speed(path, motion, fps, hints)
+    if not rates and (what := impossible(motion, fps, _FAST_M_S)):
+        fps, rates = _EDGE_FPS, (f"30 fps, as at 60 {what}",)
+    refuse_impossible(path, motion, fps, hints)
     return Recording(motion, fps, "aistpp", (*rates, *forms))
 
 
@@ -87,7 +87,7 @@ def read_edge(path: Path, content: Any, hints: Hints) -> Recording:
         fps, rates = frame_rate(path, content, hints, _EDGE_FPS)
         up = "y" if is_y_up else "z"
         axes, said = (f"{'Y' if is_y_up else 'Z'} up, {shown}",), rates or ("30 fps, as EDGE writes",)
-    refuse_impossible_speed(path, motion, fps, hints)
+    refuse_impossible(path, motion, fps, hints)
     return Recording(motion, fps, "edge", (*axes, *said, *forms), up=up)
 
 

@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from d2m.core.errors import BadInput
 from d2m.motion.features import SmplMotion
-from d2m.motion.readers.physics import refuse_impossible_speed, upright
+from d2m.motion.readers.physics import refuse_impossible, upright
 from d2m.motion.readers.recording import (
     Hints,
     Recording,
@@ -59,7 +59,7 @@ def read_amass(path: Path, content: Any, hints: Hints) -> Recording:
     trans = translation_of(path, content, _first(content, _TRANSLATION), len(rotations))
     fps, rates = frame_rate(path, content, hints)
     motion, up, axes = upright(path, SmplMotion(rotations, trans), hints, content)
-    refuse_impossible_speed(path, motion, fps, hints)
+    refuse_impossible(path, motion, fps, hints)
     return Recording(motion, fps, "amass", (*rates, *axes, *forms), up=up)
 
 
@@ -86,7 +86,7 @@ def _motion_x(
     motion, up, axes = upright(
         path, SmplMotion(body_of(path, "poses", matrices), values[:, _MOTION_X_TRANSLATION]), hints
     )
-    refuse_impossible_speed(path, motion, fps, hints)
+    refuse_impossible(path, motion, fps, hints)
     return Recording(motion, fps, name, (*rates, *axes), up=up)
 
 

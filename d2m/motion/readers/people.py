@@ -21,7 +21,7 @@ from jaxtyping import Float
 from d2m.core.errors import BadInput
 from d2m.motion.features import SmplMotion, motion_at
 from d2m.motion.readers.amass import body_rotations
-from d2m.motion.readers.physics import from_camera, from_z_up, refuse_impossible_speed
+from d2m.motion.readers.physics import from_camera, from_z_up, refuse_impossible
 from d2m.motion.readers.recording import Hints, Recording, array_of, frame_rate, keys_of
 
 _LONGEST_GAP = 20
@@ -153,9 +153,9 @@ def _recording(path: Path, name: str, tracks: dict[str, _Track], content: Mappin
     else:
         axes = _CAMERA if track.is_camera else f"Y up, as {name.upper()} writes"
     fps, rates = frame_rate(path, content, hints)
-    refuse_impossible_speed(path, motion, fps, hints)
+    refuse_impossible(path, motion, fps, hints)
     filled = (f"{missing:.0%} of the frames filled, in which the person was not seen",) if missing else ()
-    return Recording(motion, fps, name, (*rates, axes, *decisions, *filled, *forms), missing, up)
+    return Recording(motion, fps, name, (*rates, axes, *decisions, *filled, *forms), missing, up=up)
 
 
 def _chosen(path: Path, tracks: dict[str, _Track], hints: Hints) -> str:

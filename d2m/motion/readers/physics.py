@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy.ndimage import gaussian_filter1d
 
 from d2m.core.errors import BadInput
 from d2m.motion.features import SmplMotion
@@ -27,6 +28,10 @@ _UPRIGHT = 0.5
 
 _FIRM_FLOOR_M = 0.15
 """Range of the lowest joint, 10th to 90th percentile, of a dancer who stays on the floor, jumps included."""
+
+_TRUNK = [JOINT_NAMES.index(name) for name in ("pelvis", "left_hip", "right_hip", "spine1", "spine2", "spine3", "neck")]
+_GRAVITY_M_S2, _FASTEST_FALL_G = 9.81, 1.5
+_SMOOTHED_S, _LEAST_FRAMES = 0.04, 10
 
 _FASTEST_M_S = 15.0
 """Speed of the fastest wrist or ankle that no body keeps up half of the time; dancers have 1 to 4 m/s in the median."""
@@ -125,24 +130,34 @@ def upright(
     return (from_z_up(motion) if axis == "z" else motion), axis, (f"{axis.upper()} up, {who}",)
 
 
-def limb_speed_m_s(motion: SmplMotion, fps: float) -> float:
-    """Median over time of the fastest wrist's or ankle's speed in m/s."""
+def impossible(motion: SmplMotion, fps: float, fastest_m_s: float = _FASTEST_M_S) -> str | None:
+    """What nobody can do and the motion, Y up, does at this rate, as a phrase; None where somebody can.
+
+    Hands and feet faster than `fastest_m_s` half of the time, or a trunk that falls faster than gravity lets it for a
+    twentieth of the time: a rate that is n times too high makes speeds n times and falls n * n times what they were.
+    """
     frames = slice(0, _MOST_FRAMES)
-    if len(motion.translation) < 2:
-        return 0.0
-    limbs = joint_positions(motion.rotations[frames], motion.translation[frames])[:, _LIMBS]
-    return float(np.median(np.linalg.norm(np.diff(limbs, axis=0), axis=-1).max(axis=1)) * fps)
+    if len(motion.translation) < _LEAST_FRAMES:
+        return None
+    positions = joint_positions(motion.rotations[frames], motion.translation[frames])
+    limbs = np.linalg.norm(np.diff(positions[:, _LIMBS], axis=0), axis=-1).max(axis=1)
+    if (speed := float(np.median(limbs)) * fps) > fastest_m_s:
+        return f"hands and feet move at {speed:.0f} m/s most of the time, expected less than {fastest_m_s:g}"
+    height = gaussian_filter1d(positions[:, _TRUNK, 1].mean(axis=1), _SMOOTHED_S * fps)
+    fall = -float(np.percentile(np.gradient(np.gradient(height, 1 / fps), 1 / fps), 5)) / _GRAVITY_M_S2
+    if fall > _FASTEST_FALL_G:
+        return f"the body falls {fall:.1f} times as fast as gravity lets it, expected at most once"
+    return None
 
 
-def refuse_impossible_speed(path: Path, motion: SmplMotion, fps: float, hints: Hints) -> None:
+def refuse_impossible(path: Path, motion: SmplMotion, fps: float, hints: Hints) -> None:
     """Stop at a frame rate, or a unit of length, at which nobody can have moved like this.
 
     Raises:
         BadInput: asking for `fps=`, unless the user has said it.
     """
-    speed = limb_speed_m_s(motion, fps)
-    if hints.fps is None and speed > _FASTEST_M_S:
+    if hints.fps is None and (what := impossible(motion, fps)):
         raise BadInput(
-            f"{path}: at {fps:g} frames per second hands and feet move at {speed:.0f} m/s most of the time, expected less "
-            f"than {_FASTEST_M_S:g}; say the true rate with fps= (in d2m: --fps), or export the translation in metres."
+            f"{path}: at {fps:g} frames per second {what}; say the true rate with fps= (in d2m: --fps), or export the "
+            "translation in metres."
         )
