@@ -104,7 +104,7 @@ def read_recording(path: str | Path, hints: Hints = Hints()) -> Recording:  # no
     content = LOADERS[suffix](path)
     rows = [row for row in FORMATS if suffix in row.suffixes]
     for row in rows:
-        if row.recognises(path, content):
+        if _is_of(row, path, content):
             try:
                 return row.read(path, content, hints)
             except UserError:
@@ -118,6 +118,16 @@ def read_recording(path: str | Path, hints: Hints = Hints()) -> Recording:  # no
     raise BadInput(
         f"{path}: found {_described(content)}, expected {layouts}; export the motion in one of these layouts."
     )
+
+
+def _is_of(row: Format, path: Path, content: Any) -> bool:
+    """Whether a row recognises a content, which may be anything; what a row stumbles over is not of its format."""
+    try:
+        return row.recognises(path, content)
+    except UserError:
+        raise
+    except Exception:
+        return False
 
 
 def expect_suffix(path: Path) -> None:
