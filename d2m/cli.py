@@ -145,7 +145,12 @@ def convert_parser() -> argparse.ArgumentParser:
     parser = _Parser("d2m convert", description="Write a motion file in another format.", allow_abbrev=False)
     add = parser.add_argument
     add("source", type=Path, metavar="IN", help="a motion file of any kind that d2m reads")
-    add("out", type=Path, metavar="OUT", help=".npz (AMASS, Z up) or .bvh, at the file's own rate, or .pkl (AIST++, 60 fps)")
+    add(
+        "out",
+        type=Path,
+        metavar="OUT",
+        help=".npz (AMASS, Z up) or .bvh, at the file's own rate, or .pkl (AIST++, 60 fps)",
+    )
     _add_hints(add)
     add("--force", action="store_true", help="overwrite an output that exists")
     return parser
