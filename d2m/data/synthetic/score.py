@@ -116,7 +116,7 @@ class Section:
 
 _TIME = frozenset({"kick", "hat", "open", "ride", "pedal", "rim"})
 SECTIONS = {
-    "intro": Section((0.35, 0.45), frozenset({"chords", "pad"}), _TIME | {"snare", "clap", "shaker"}),
+    "intro": Section((0.35, 0.45), frozenset({"chords", "pad"}), _TIME | {"shaker"}),
     "verse": Section((0.6, 0.65), frozenset({"bass", "chords", "verse lead"})),
     "build": Section((0.6, 0.85), frozenset({"bass", "chords", "pad"})),
     "chorus": Section((0.9, 0.95), frozenset({"bass", "chords", "stabs", "pad", "lead"}), chorus=True),
@@ -129,6 +129,9 @@ _SNARES = ("snare", "clap", "rim")
 _TOMS = ("tom1", "tom2", "tom3")
 _PAN = {"hat": 0.3, "open": 0.3, "pedal": 0.3, "ride": -0.35, "bell": -0.35, "crash": 0.4, "tom1": -0.4, "tom2": 0.0, "tom3": 0.4,
         "tamb": -0.5, "shaker": 0.55, "conga": -0.55, "conga2": -0.3, "cow": 0.45, "clave": 0.5, "rim": 0.15, "clap": -0.08}  # fmt: skip
+
+_PULSE = "9...8...9...8..."
+"""The kick of an intro, before there is a snare."""
 
 _EIGHTHS = ("hat", "open", "ride", "shaker", "tamb")
 """Played softer off the beat the slower the song, so that its eighths do not pass for beats."""
@@ -259,6 +262,8 @@ class _Composer:
             section = SECTIONS[plan.section]
             fill = self._fill(bar, rng)
             for role, pattern in self.groove[section.chorus].items():
+                if plan.section == "intro" and role == "kick":
+                    pattern = _PULSE
                 if section.drums is not None and role not in section.drums:
                     continue
                 for step, digit in enumerate(pattern):
