@@ -84,7 +84,7 @@ def energy_fit(log_mel: Float[np.ndarray, "mel frame"] | None, dance: SeenDance)
 def fits(dance: SeenDance, pieces: Sequence[AudioAnalysis]) -> dict[str, Float[np.ndarray, " piece"]]:
     """How well each piece fits the dance by each of `TERMS`, and by `all`: the sum of the terms, each standardised over the pieces.
 
-    A piece that no classifier of the ten genres was asked about, or that is a bare list of beats, has 0 for what it lacks.
+    Terms that can be told of no piece are left out: bare lists of beats have `beats` alone. A piece that lacks what others have has 0.
     """
     heard = [piece.genre.probabilities if piece.genre else np.zeros(len(GENRES)) for piece in pieces]
     found = {
@@ -92,6 +92,10 @@ def fits(dance: SeenDance, pieces: Sequence[AudioAnalysis]) -> dict[str, Float[n
         "energy": np.array([energy_fit(piece.log_mel, dance) for piece in pieces]),
         "genre": np.array([float(one @ dance.genre) if len(one) == len(GENRES) else 0.0 for one in heard]),
     }
+    if all(piece.log_mel is None for piece in pieces):
+        del found["energy"]
+    if all(piece.genre is None for piece in pieces):
+        del found["genre"]
     standardised = [(term - term.mean()) / term.std() for term in found.values() if term.std() > 1e-9]
     return found | {"all": np.sum(standardised, axis=0) if standardised else np.zeros(len(pieces))}
 
@@ -133,11 +137,11 @@ def matching(
     songs = [dances[clip].song for clip in clips]
     if len(set(songs)) < 2:
         return None
-    ranks: dict[str, list[Rank]] = {term: [] for term in (*TERMS, "all")}
+    ranks: dict[str, list[Rank]] = {}
     for own, clip in enumerate(clips):
         rivals = [number for number, song in enumerate(songs) if song != songs[own]]
         for term, scores in fits(dances[clip], [pieces[name] for name in clips]).items():
-            ranks[term].append(rank_of(scores, own, rivals))
+            ranks.setdefault(term, []).append(rank_of(scores, own, rivals))
     candidates = float(np.mean([rank.candidates for rank in ranks["all"]]))
     rows = {term: _summary(found, songs, resamples, seed) for term, found in ranks.items()}
     chance = {

@@ -275,7 +275,9 @@ def over_all_lines(scores: Mapping[str, Any]) -> str:
 
 def retrieval_line(kind: str, found: Mapping[str, Any]) -> str:
     """Whether dances find their own among the generated or the true pieces, in one sentence."""
-    parts = ", ".join(f"{term} {with_interval(found[term]['auc'])}" for term in ("beats", "energy", "genre", "all"))
+    parts = ", ".join(
+        f"{term} {with_interval(found[term]['auc'])}" for term in ("beats", "energy", "genre", "all") if term in found
+    )
     every, chance = found["all"], found["chance"]
     return (
         f"own piece found among {found['candidates']:.1f} {kind}: AUC by {parts}; rank {every['mean_rank']:.1f} (by chance"

@@ -58,6 +58,12 @@ def test_ties_are_ranked_in_the_middle():
     assert np.isnan(rank_of(np.array([1.0]), 0, []).auc)
 
 
+def test_lists_of_beats_are_ranked_by_beats_alone():
+    found = matching({song: seen(song) for song in "abc"}, {song: AudioAnalysis(beats(song)) for song in "abc"}, 200, 0)
+    assert found is not None and not {"energy", "genre"} & found.keys()
+    assert found["all"]["auc"]["mean"] == 1 and "energy" not in retrieval_line("reference", found)
+
+
 def test_fits_of_nothing_are_zero():
     assert beats_fit(np.zeros(0), seen("a")) == 0 and energy_fit(None, seen("a")) == 0
     assert energy_fit(np.zeros((3, 500)), seen("a")) == 0

@@ -163,3 +163,11 @@ def test_mono_at_8_khz_becomes_stereo_without_a_shift(tmp_path):
     lags = np.correlate(there[:20000], music.waveform[0][:20000], "full")
     assert abs(int(lags.argmax()) - 19999) <= 8
     assert read_song(tmp_path / "a.wav", 44100, until_s=1).seconds == 1
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".flac"])
+def test_packed_files_are_read_at_their_length(tmp_path, suffix):
+    music = drummed(110, 8)
+    read = read_song(music.save(tmp_path / f"a{suffix}"), RATE)
+    assert read.sample_rate == RATE and read.waveform.shape[0] == 2
+    assert read.seconds == pytest.approx(music.seconds, abs=0.1)
