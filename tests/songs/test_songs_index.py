@@ -144,15 +144,15 @@ def test_folder_without_songs_is_refused_in_one_sentence(tmp_path, name):
     assert str(refused.value).count(".") >= 1 and "\n" not in str(refused.value)
 
 
-def test_ten_thousand_files_are_looked_through(tmp_path, monkeypatch):
+def test_thousands_of_files_are_looked_through(tmp_path, monkeypatch):
     monkeypatch.setattr(index_module, "read_song", lambda *_, **__: None)
     song = listen(drummed(110, 16))
     monkeypatch.setattr(index_module, "listen", lambda *_: song)
     for folder in range(10):
         (tmp_path / str(folder)).mkdir()
-        for number in range(1000):
+        for number in range(200):
             (tmp_path / str(folder) / f"{number}.mp3").touch()
-    assert len(index_songs(tmp_path, progress=False).songs) == 10_000
+    assert len(index_songs(tmp_path, progress=False).songs) == 2000
 
 
 def test_mono_at_8_khz_becomes_stereo_without_a_shift(tmp_path):
