@@ -282,7 +282,7 @@ class _Heard:
 def score_autoencoder(
     dmae: DMAE, wavs: Sequence[Path], decoders: Sequence[str] = ("onepass", "diffusion"), steps: int | None = None
 ) -> dict[str, RoundTripRow]:
-    """A row for each decoder and for the floors `other_song` (same genre) and `white_noise`.
+    """A row for each decoder and for the floors `other_song` (same genre, where there is another) and `white_noise`.
 
     Args:
         dmae: in evaluation mode.
@@ -301,7 +301,8 @@ def score_autoencoder(
     makers: dict[str, Callable[[str], Music]] = {
         decoder: lambda name, decoder=decoder: round_trip(originals[name], dmae, decoder, steps) for decoder in decoders
     }
-    makers["other_song"] = lambda name: originals[_other_song(name, list(originals))]
+    if len(originals) > 1:
+        makers["other_song"] = lambda name: originals[_other_song(name, list(originals))]
     makers["white_noise"] = noise
     originals_heard = {name: _Heard.of(music) for name, music in tqdm(originals.items(), desc="analyzing")}
     rows = {}
