@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n $(JOBS) --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check d2m evaluate scripts tests setup.py
@@ -38,6 +38,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml setup.py | $(VENV)/bin/pytho
 	@echo "installing the requirements into $(VENV) (about 1.5 GB with a CPU torch; a few minutes)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -c "from d2m.evaluation.analysis import warm_up; warm_up()"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -1,6 +1,8 @@
 """Shape and type annotations are checked at run time in every test; what several test files need is built here."""
 
+import ast
 import functools
+import gc
 import os
 import pickle
 from collections.abc import Callable
@@ -11,11 +13,20 @@ from typing import Any, get_args
 import jaxtyping
 import numpy as np
 import pytest
-import torch
 from beartype import beartype
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _jaxtyped, _ArrayType = jaxtyping.jaxtyped, type(jaxtyping.Float[np.ndarray, "time"])
+
+
+ALL_CHECKED, ONE_CHECKED_OF = 50, 20
+"""So many calls of a function are checked in each test, and of those after them every so-and-so-many-th."""
+_test = [0]
+
+
+def pytest_runtest_setup() -> None:
+    """Another test begins."""
+    _test[0] += 1
 
 
 def _has_shapes(hint: Any) -> bool:
@@ -42,9 +53,13 @@ def _checked(*found: Any, typechecker: Any = None) -> Any:
             has_shapes = _has_shapes(list(function.__annotations__.values()))
             return _jaxtyped(checked, typechecker=None) if has_shapes else checked
 
+        calls = [0, 0]  # the test that they are of, how many
+
         @functools.wraps(function)
         def called(*args: Any, **kwargs: Any) -> Any:
-            return (function if jaxtyping.config.jaxtyping_disable else checking())(*args, **kwargs)
+            calls[:] = (_test[0], calls[1] + 1 if calls[0] == _test[0] else 1)
+            often = calls[1] > ALL_CHECKED and calls[1] % ONE_CHECKED_OF
+            return (function if often or jaxtyping.config.jaxtyping_disable else checking())(*args, **kwargs)
 
         return called
 
@@ -52,9 +67,46 @@ def _checked(*found: Any, typechecker: Any = None) -> Any:
 
 
 jaxtyping.jaxtyped = _checked
+
+
+def _in_bodies(self: Any, node: ast.AST) -> None:
+    """`generic_visit` of the import hook that does not look for definitions in expressions, where there are none."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            self.visit(child)
+
+
+jaxtyping._import_hook.JaxtypingTransformer.generic_visit = _in_bodies
 jaxtyping.install_import_hook(["d2m"], "beartype.beartype")
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+LONGEST = (
+    "test_web_page", "test_whole_path", "test_textual_inversion", "test_training_resume", "test_data_videos",
+    "test_benchmark", "test_data_aistpp", "test_training_distributed", "test_training_run", "test_views",
+    "test_evaluate_scores", "test_systems_batched", "test_systems_editing", "test_codec_transformer", "test_system",
+    "test_cli", "test_generate", "test_wavenet", "test_training_beats",
+)  # fmt: skip
+"""Files whose tests take long, the longest first: started first, so that no process works on one while the other is done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`LONGEST` first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded now stays loaded: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_threads() -> None:
+    """PyTorch uses two threads at most."""
+    import torch
+
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+
 
 CLIPS = ("gBR_sBM_cAll_d04_mBR0_ch02", "gHO_sBM_cAll_d20_mHO5_ch02")
 CLIP_SECONDS = 8.0

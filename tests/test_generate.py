@@ -1,8 +1,6 @@
 """The façade with the shipped weights: any length, seeds, genres, batches with bad files, and checkpoints that are none."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests_support_runs import script
 
 from d2m.core.aist_names import GENRES
 from d2m.core.checkpoint import load_checkpoint, save_checkpoint, shipped_or_path
@@ -19,8 +18,6 @@ from d2m.metrics.beats import beat_f
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music, generate_all
 from d2m.rhythm.reader import body_points, side_views
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +144,7 @@ def test_not_a_checkpoint(tmp_path: Path) -> None:
 
 def test_script_ends_with_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    command = [sys.executable, "scripts/sample.py", f"dance={tmp_path / 'empty'}", f"out={tmp_path / 'out'}"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    result = script("sample", f"dance={tmp_path / 'empty'}", f"out={tmp_path / 'out'}")
     assert result.returncode == 2
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -22,7 +22,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole_path")
     tree = write_official_tree(folder, (*TRAIN, *VAL, *TEST), seconds=7.0)
     data, run, music = folder / "data", folder / "run", folder / "music"
-    done("prepare", "dataset=aistpp", f"annotations={tree.annotations}", f"videos={tree.videos}", f"out={data}")
+    done(
+        "prepare",
+        "dataset=aistpp",
+        f"annotations={tree.annotations}",
+        f"videos={tree.videos}",
+        f"out={data}",
+        "dataset.prepare.processes=1",
+    )
     done("encode", "dataset=aistpp", "dmae=demo", f"root={data}", "workers=0", "trainer.accelerator=cpu")
     settings = [f"data.root={data}", f"out={run}", "++data.train_split=tuning_train", "++data.validation=tuning_val"]
     small = ["data.batch_size=2", "++data.in_memory=false", "trainer.max_steps=2", "trainer.val_check_interval=2"]

@@ -1,17 +1,26 @@
-"""What the tests of whole training runs share: tiny settings, commands that start real processes, deterministic noise."""
+"""What the tests of whole runs share: tiny settings, scripts in this process and in copies of it, deterministic noise.
+
+A new interpreter takes many seconds of a processor until it has loaded PyTorch and Lightning; a copy of this one takes none.
+"""
 
 import io
+import multiprocessing
 import os
 import runpy
+import socket
 import sys
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import lightning
 import torch
 from jaxtyping import Float
+from lightning_utilities.core.rank_zero import rank_zero_only
 from torch import Tensor, nn
 
 from d2m.audio.pretrained import load_dmae
@@ -47,11 +56,6 @@ def overrides(root: Path, out: Path, *more: str) -> list[str]:
     return ["experiment=demo", f"data.root={root}", f"out={out}", *TINY, *more]
 
 
-def command(launcher: list[str], settings: list[str]) -> list[str]:
-    """A real training process: `python [launcher] scripts/train.py settings`, on one thread."""
-    return [sys.executable, *launcher, str(ROOT / "scripts" / "train.py"), *settings, "threads=1"]
-
-
 @dataclass(frozen=True)
 class Ran:
     """How a script ended, and what it printed; as `subprocess.CompletedProcess`."""
@@ -79,10 +83,48 @@ def script(name: str, *settings: str, threads: int = 1) -> Ran:
     return Ran(code, stdout.getvalue(), stderr.getvalue())
 
 
-def environment() -> dict[str, str]:
-    """For training processes: they find this module, and share few cores."""
-    paths = [str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+def apart(function: Callable[..., Any], *arguments: Any) -> BaseProcess:
+    """Start a function in a copy of this process."""
+    process = multiprocessing.get_context("fork").Process(target=function, args=arguments, daemon=True)
+    process.start()
+    return process
+
+
+@contextmanager
+def copied_workers() -> Iterator[None]:
+    """Within it, `parallel_map` works in copies of this process instead of new interpreters."""
+    copies = multiprocessing.get_context("fork")
+    with mock.patch("d2m.core.parallel.multiprocessing.get_context", lambda _: copies):
+        yield
+
+
+def script_in_ranks(name: str, *settings: str, ranks: int = 2) -> list[Ran]:
+    """`torchrun --nproc_per_node=RANKS scripts/NAME.py SETTINGS` in copies of this process; what those that ended say."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    jobs = [(rank, ranks, port, name, settings) for rank in range(ranks)]
+    done: dict[int, Ran] = {}
+    with multiprocessing.get_context("fork").Pool(
+        ranks
+    ) as pool:  # left early, it ends those that wait for one that failed
+        for rank, ran in pool.imap_unordered(_in_rank, jobs):
+            done[rank] = ran
+            if ran.returncode:
+                break
+    return [done[rank] for rank in sorted(done)]
+
+
+def _in_rank(job: tuple[int, int, int, str, tuple[str, ...]]) -> tuple[int, Ran]:
+    rank, ranks, port, name, settings = job
+    told = {
+        "RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks,
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test",
+        "TORCHELASTIC_USE_AGENT_STORE": False,
+    }  # fmt: skip
+    os.environ.update({key: str(value) for key, value in told.items()})
+    rank_zero_only.rank = rank  # read from there when Lightning is loaded
+    return rank, script(name, *settings)
 
 
 @dataclass(frozen=True)

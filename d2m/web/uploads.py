@@ -134,7 +134,10 @@ _PACKET_BYTES = 188
 """A transport stream has the sync byte `G` at every packet."""
 
 _SHOWN_CHARACTERS = 60
-_OPENING_TIMEOUT_S = 2 * CPU_SECONDS
+_BUSY = 10
+"""A child that waits for others is not hostile: so many seconds may pass for each second of its processor time."""
+
+_OPENING_TIMEOUT_S = _BUSY * CPU_SECONDS
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ def _probe(path: Path, shown: str, max_seconds: float | int) -> float:
     """Length in seconds of the file at `path`, found by a child process, which writes what is kept of it."""
     command = [sys.executable, "-m", "d2m.web.uploads", str(path), str(max_seconds)]
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    encoding_s = 2 * CPU_SECONDS_PER_SECOND * max_seconds if path.suffix in VIDEO_SUFFIXES else 0.0
+    encoding_s = _BUSY * CPU_SECONDS_PER_SECOND * max_seconds if path.suffix in VIDEO_SUFFIXES else 0.0
     timeout_s = _OPENING_TIMEOUT_S + encoding_s
     try:
         done = subprocess.run(

@@ -74,7 +74,11 @@ class TrainingWorkbench:
 
     def _add_stock(self) -> None:
         system = self.setup.system
-        self.stock = StockSystem(system["unet"], system["conditioner"]["encoder"]).to(self.device)
+        with (
+            torch.device("meta") if self.device.type == "meta" else nullcontext()
+        ):  # no numbers for what is only counted
+            stock = StockSystem(system["unet"], system["conditioner"]["encoder"])
+        self.stock = stock.to(self.device)
         self.stock_optimizers = self.stock.optimizers()
         self.steps["stock fp32"] = partial(self._stock_step, None)
         if self.device.type == "cuda":  # as the published script was run: accelerate's fp16

@@ -124,16 +124,39 @@ def test_everything_that_ships_is_built(path: Path) -> None:
 GENERATOR = "d2m.systems.latent_generator.LatentGenerator"
 
 
-def demo_with(path: Path, **config: object) -> Path:
-    """The shipped system under another configuration; None takes a part out."""
-    found = load_checkpoint(WEIGHTS / "demo.safetensors")
-    known = {key: value for key, value in (found.config | config).items() if value is not None}
-    save_file(found.state, path, metadata={"config": json.dumps(known)})
+READER = {
+    "_target_": "d2m.models.motion_reader.MotionReader",
+    "encoder": {
+        "_target_": "d2m.models.encoders.TemporalEncoder",
+        "channels": 16,
+        "dilations": [1],
+        "attention_blocks": 0,
+    },
+}
+NETWORK = {
+    "_target_": "d2m.models.wavenet.WaveNet", "cond_channels": 18, "hop_samples": 80, "channels": 8, "skip": 8,
+    "dilations": [1], "stacks": 1,
+}  # fmt: skip
+SMALL = {"_target_": "d2m.systems.wavenet.WaveNetSystem", "reader": READER, "network": NETWORK, "sample_rate": 4000}
+
+
+def small_with(path: Path, generator: object) -> Path:
+    """A small system that names this generator."""
+    state = registry.build(SMALL, "small").state_dict()
+    save_file(state, path, metadata={"config": json.dumps({"system": SMALL, "generator": generator})})
     return path
 
 
+def test_a_small_system_with_its_own_generator_is_loaded(tmp_path: Path) -> None:
+    generator = {"_target_": registry.GENERATORS["WaveNetSystem"], "_partial_": True}
+    assert Dance2Music.load(small_with(tmp_path / "small.safetensors", generator)).music_generator.sample_rate == 4000
+
+
 def test_old_checkpoints_have_the_generator_of_their_system(tmp_path: Path) -> None:
-    model = Dance2Music.load(demo_with(tmp_path / "old.safetensors", generator=None))
+    found = load_checkpoint(WEIGHTS / "demo.safetensors")
+    config = {key: value for key, value in found.config.items() if key != "generator"}
+    save_file(found.state, tmp_path / "old.safetensors", metadata={"config": json.dumps(config)})
+    model = Dance2Music.load(tmp_path / "old.safetensors")
     assert type(model.music_generator).__qualname__ == "LatentGenerator"
     for name, generator in registry.GENERATORS.items():
         old = {"system": {"_target_": f"d2m.systems.of_long_ago.{name}"}}
@@ -148,7 +171,7 @@ def test_old_checkpoints_have_the_generator_of_their_system(tmp_path: Path) -> N
 def test_attack_by_a_generator(name: str, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     for number, config in enumerate((attacks(marker)[name], attacks(marker)[name] | {"_partial_": True})):
-        path = demo_with(tmp_path / f"file{number}.safetensors", generator=config)
+        path = small_with(tmp_path / f"file{number}.safetensors", config)
         with pytest.raises(BadInput, match="file") as refused:
             Dance2Music.load(path)
         assert not marker.exists() and "\n" not in str(refused.value)
@@ -169,7 +192,7 @@ def test_attack_by_a_generator(name: str, tmp_path: Path) -> None:
 )
 def test_a_generator_that_makes_no_music_is_refused(generator: object, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"file\.safetensors: its generator (is|does not fit)"):
-        Dance2Music.load(demo_with(tmp_path / "file.safetensors", generator=generator))
+        Dance2Music.load(small_with(tmp_path / "file.safetensors", generator))
 
 
 def targets(node: object) -> set[str]:

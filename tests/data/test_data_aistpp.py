@@ -7,8 +7,6 @@ import os
 import pickle
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import pytest
 import soundfile
 from tests_support_official import IGNORED, SECONDS, TEST, TRAIN, UNLISTED, VAL, OfficialTree, write_mp4
 from tests_support_official import write_official_tree as write_tree
-from tests_support_runs import script
+from tests_support_runs import apart, copied_workers, script
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
@@ -28,7 +26,6 @@ from d2m.data.layout import DataSetLayout
 from d2m.data.preparation import FullDisk
 from d2m.motion.dance import Dance
 
-ROOT = Path(__file__).parents[2]
 READY = sorted((*TRAIN, *VAL, *TEST, *UNLISTED))
 
 
@@ -218,7 +215,8 @@ def test_wavs_in_place_of_videos(tree: OfficialTree, prepared: Path, tmp_path: P
 
 def test_worker_processes_make_the_same_files(tree: OfficialTree, prepared: Path, tmp_path: Path) -> None:
     tree.video(TRAIN[0]).write_bytes(b"")
-    preparation = prepare(tree, tmp_path / "out", processes=2)
+    with copied_workers():
+        preparation = prepare(tree, tmp_path / "out", processes=2)
     assert preparation.made == tuple(name for name in READY if name != TRAIN[0])
     for path in files(tmp_path / "out"):
         assert (tmp_path / "out" / path).read_bytes() == (prepared / path).read_bytes()
@@ -253,14 +251,14 @@ def test_a_killed_run_leaves_no_half_file_and_is_resumed(tree: OfficialTree, pre
     blocked.unlink()
     os.mkfifo(blocked)
     settings = ["dataset=aistpp", "dataset.prepare.processes=1", f"videos={tree.videos}", f"out={out}"]
-    command = [sys.executable, "scripts/prepare.py", f"annotations={tree.annotations}", *settings]
-    run = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    run = apart(script, "prepare", f"annotations={tree.annotations}", *settings)
     deadline = time.monotonic() + 120
     while len(list(out.glob("motions/*.pkl"))) < len(READY) - 1 and time.monotonic() < deadline:
-        assert run.poll() is None
+        assert run.is_alive()
         time.sleep(0.05)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    run.kill()
+    run.join()
+    assert run.exitcode == -signal.SIGKILL
     for path in files(out):
         assert (out / path).read_bytes() == (prepared / path).read_bytes()
     assert not (out / "splits" / "crossmodal_train.txt").exists(), "an unfinished data set has no lists"

@@ -3,8 +3,6 @@
 import copy
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from lightning import Trainer
+from tests_support_runs import script_in_ranks
 
 from d2m.audio.autoencoder import DMAE
 from d2m.audio.chunked_coding import encode_piece, encode_pieces
@@ -24,7 +23,6 @@ from d2m.data.layout import DataSetLayout
 from d2m.data.manifest import LatentManifest
 from d2m.motion.dance import Dance
 
-REPOSITORY = Path(__file__).parents[2]
 BREAK, HOUSE = "gBR_sBM_cAll_d04_mBR0_ch02", "gHO_sBM_cAll_d20_mHO5_ch02"
 
 
@@ -239,15 +237,11 @@ def test_scale_is_the_training_splits(layout: DataSetLayout) -> None:
 
 def test_two_processes_encode_what_one_does(layout: DataSetLayout, dmae: DMAE, two_clips: Path) -> None:
     encode_latents(DataSetLayout(two_clips), [BREAK, HOUSE], dmae)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     settings = [f"root={layout.root}", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "workers=0"]
-    run = subprocess.run(
-        [*launcher, "scripts/encode.py", "threads=1", *settings],
-        cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr[-3000:]
+    runs = script_in_ranks("encode", "threads=1", *settings)
+    assert [run.returncode for run in runs] == [0, 0], runs[-1].stderr[-3000:]
     # had both ranks had the same part, four would be made, or some found
-    assert run.stdout.strip().endswith("2 sequences encoded, 0 were there already, 0 could not be encoded")
+    assert runs[0].stdout.strip().endswith("2 sequences encoded, 0 were there already, 0 could not be encoded")
     one, two = DataSetLayout(two_clips), layout
     for name in (BREAK, HOUSE):
         np.testing.assert_allclose(np.load(two.latent(name, "demo")), np.load(one.latent(name, "demo")), atol=1e-3)

@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import string
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hydra
 import numpy as np
@@ -29,6 +29,7 @@ from tests_support_dancers import (
     truth,
     write_film,
 )  # fmt: skip
+from tests_support_runs import apart, copied_workers
 
 from d2m.core.aist_names import parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput
@@ -49,7 +50,7 @@ FRAMES = {"size": 32, "fps": 15}
 
 
 def prepare(
-    out: Path, clips: Path, finder: BlockFinder | None = None, frames: object = FRAMES, **settings
+    out: Path, clips: Path, finder: Callable[..., Any] | None = None, frames: object = FRAMES, **settings
 ) -> ClipPreparation:
     return prepare_videos(out, clips, finder=finder or BlockFinder(), frames=frames, **{"processes": 1, **settings})
 
@@ -168,23 +169,23 @@ def test_a_second_run_finds_everything_and_asks_nobody(
     assert changed_ns(out).keys() == before.keys()
 
 
+def prepare_and_die(out: Path, clips: Path) -> None:
+    finder = BlockFinder()
+
+    def find(*job: Any) -> Any:
+        if finder.asked:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return finder(*job)
+
+    prepare(out, clips, find, frames="off")
+
+
 def test_killed_and_run_again(kinetics: Path, tmp_path: Path) -> None:
     """Killed while the second dancer is looked for; what was made is not touched again."""
     out = tmp_path / "out"
-
-    code = (
-        "import os, signal, sys; sys.path[:0] = sys.argv[3:]\n"
-        "from tests_support_dancers import BlockFinder\n"
-        "from d2m.data.video_clips.prepare import prepare_videos\n"
-        "finder = BlockFinder()\n"
-        "def find(*job):\n"
-        "    if finder.asked: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return finder(*job)\n"
-        "prepare_videos(sys.argv[1], sys.argv[2], processes=1, finder=find)\n"
-    )
-    command = [sys.executable, "-c", code, str(out), str(kinetics), str(ROOT), str(ROOT / "tests")]
-    killed = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert killed.returncode == -signal.SIGKILL and unfinished(out), killed.stderr[-2000:]
+    killed = apart(prepare_and_die, out, kinetics)
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL and unfinished(out)
     made_ns = DataSetLayout(out).motion(GOOD[0]).stat().st_mtime_ns
     again = prepare(out, kinetics, frames="off")
     assert again.found == GOOD[:1] and again.made == GOOD[1:] and not unfinished(out)
@@ -299,7 +300,8 @@ def test_mediapipe_finds_a_person_by_the_commands_own_settings(tmp_path: Path, c
 
 
 def test_worker_processes_make_the_same(kinetics: Path, prepared: tuple[Path, ClipPreparation], tmp_path: Path) -> None:
-    preparation = prepare(tmp_path / "out", kinetics, processes=2)
+    with copied_workers():
+        preparation = prepare(tmp_path / "out", kinetics, processes=2)
     assert tuple(preparation.ready) == GOOD and preparation.skipped.keys() == prepared[1].skipped.keys()
     for name in GOOD:
         mine, other = DataSetLayout(tmp_path / "out"), DataSetLayout(prepared[0])

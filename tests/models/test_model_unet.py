@@ -1,14 +1,17 @@
 """The U-Net: published parameter counts, keys, and that it listens to every part of the condition."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import hydra
+import jaxtyping
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from d2m.models.conditioner import Condition
 from d2m.models.unet import ConditionedUNet
+from d2m.training.run import compile_network
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "system"
 
@@ -80,6 +83,18 @@ def test_every_part_of_the_condition_changes_the_answer(unet, part):
 def test_every_parameter_gets_a_gradient(unet):
     unet(torch.randn(2, 4, 32), torch.tensor([0.2, 0.8]), told()).square().sum().backward()
     assert not [name for name, parameter in unet.named_parameters() if parameter.grad is None]
+
+
+def test_it_can_be_compiled_and_answers_the_same(unet):
+    x, sigma, condition = torch.randn(2, 4, 32), torch.tensor([0.2, 0.8]), told()
+    names, expected = list(unet.state_dict()), unet(x, sigma, condition)
+    jaxtyping.config.update("jaxtyping_disable", True)  # the type checker of the tests cannot be traced
+    try:
+        compile_network(SimpleNamespace(unet=unet), {"backend": "eager"})
+        torch.testing.assert_close(unet(x, sigma, condition), expected)
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+    assert list(unet.state_dict()) == names
 
 
 def test_frame_modulation_starts_as_the_identity(unet):

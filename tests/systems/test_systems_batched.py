@@ -14,6 +14,7 @@ from d2m.models.device import DeviceConfig
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music, generate_all
 from d2m.systems.interface import GenerationRequest, LatentRequest
+from d2m.systems.latent_diffusion import GeneratedLatent
 from d2m.systems.latent_generator import LARGEST_BATCH, fitting_batch
 
 LENGTHS = (150, 700, 420, 900)  # motion frames; a window is 356
@@ -33,17 +34,22 @@ def test_plans_side_by_side_never_overlap() -> None:
     assert (joined.total_frames, joined.window_frames, joined.starts) == (21, 4, (0, 3, 6, 10, 14, 17))
 
 
-@pytest.mark.parametrize("batch", [1, 3, 32])
-def test_latents_made_together_are_those_made_alone(model: Dance2Music, batch: int) -> None:
-    clock = model.system.clock
+@pytest.fixture(scope="module")
+def made_alone(model: Dance2Music) -> list[tuple[LatentRequest, GeneratedLatent]]:
+    """Requests, and what each becomes by itself."""
+    clock, few = model.system.clock, replace(model.system.generation, steps=2)
     asked = [
         LatentRequest(torch.from_numpy(d.features), clock.samples_to_latent_frames(model.samples(d)), genre, seed)
         for d, genre, seed in zip(dances(), (3, None, 9, 0), (0, 5, 6, 0), strict=True)
     ]
-    few = replace(model.system.generation, steps=4)
-    together = model.system.generate_latents(asked, replace(few, batch=batch))
-    for one, made in zip(asked, together, strict=True):
-        (alone,) = model.system.generate_latents([one], few)
+    return [(one, model.system.generate_latents([one], few)[0]) for one in asked]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 32])
+def test_latents_made_together_are_those_made_alone(model: Dance2Music, made_alone: list, batch: int) -> None:
+    settings = replace(model.system.generation, steps=2, batch=batch)
+    together = model.system.generate_latents([request for request, _ in made_alone], settings)
+    for (_, alone), made in zip(made_alone, together, strict=True):
         assert made.latent.shape == alone.latent.shape and alone.latent.std() > 0.05
         assert (made.latent - alone.latent).abs().max() < 1e-4 and made.genre == alone.genre
         torch.testing.assert_close(made.genre_probabilities, alone.genre_probabilities)
@@ -67,7 +73,7 @@ def test_a_folder_in_batches_sounds_as_one_by_one(model: Dance2Music, tmp_path: 
         groups.clear()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(model.music_generator, "generate_together", noted)
-            result = generate_all(model, paths, tmp_path / str(batch), seed=1, steps=2, batch=batch)
+            result = generate_all(model, paths, tmp_path / str(batch), seed=1, steps=1, batch=batch)
         assert list(result.wavs) == [path for path in paths if path != bad] and list(result.failed) == [bad]
         assert groups == ([1, 1, 1, 1] if batch is None else [2, 2])  # 1 + 3 windows, then 2 and 4
         heard[batch] = [wav.read_bytes() for wav in result.wavs.values()]
@@ -104,7 +110,13 @@ def test_a_batch_that_is_none(model: Dance2Music, batch: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"genre": "gHO"}, {"guidance": 1.0}, {"batch": 2}, {"tempo_bpm": 90}, {"edit": "SONG"}]
+    "settings",
+    [
+        {"steps": 1},
+        {"steps": 1, "genre": "gHO", "guidance": 1.0},
+        {"steps": 1, "batch": 2, "tempo_bpm": 90},
+        {"edit": "SONG", "steps": 2},
+    ],
 )
 def test_the_motion_encoder_runs_once_on_the_way_from_dance_to_waveform(
     model: Dance2Music, tmp_path: Path, settings: dict
@@ -112,11 +124,11 @@ def test_the_motion_encoder_runs_once_on_the_way_from_dance_to_waveform(
     """Of each window; genre and beats are the rhythm reader's."""
     dance, rows = Dance(swinging_features(700).numpy(), "swinging"), []
     if "edit" in settings:
-        settings = {"edit": str(model(dance, steps=1).save(tmp_path / "song.wav"))}
+        settings = {**settings, "edit": str(model(dance, steps=1).save(tmp_path / "song.wav"))}
     hook = model.system.conditioner.encoder.register_forward_hook(
         lambda module, inputs, output: rows.append(len(output))
     )
-    record = model.generate(dance, steps=2, **settings)[1]
+    record = model.generate(dance, **settings)[1]
     hook.remove()
     frames = model.system.clock.samples_to_latent_frames(model.samples(dance))
     windows = len(model.system.window_plan(frames).starts)

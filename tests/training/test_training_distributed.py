@@ -1,12 +1,11 @@
 """Two processes take the steps that one process takes on the same global batch."""
 
 import csv
-import subprocess
 from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
-from tests_support_runs import ROOT, command, encoded, environment, overrides
+from tests_support_runs import ROOT, encoded, overrides, script_in_ranks
 
 from d2m.training.run import fit
 
@@ -44,21 +43,12 @@ def test_two_gloo_processes_equal_one(two_clips: Path, tmp_path: Path) -> None:
     root = encoded(two_clips)
     one, two = tmp_path / "one", tmp_path / "two"
     settings = [*SETTINGS, "data.batch_size=2", "trainer.strategy=ddp", "trainer.devices=2"]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    processes = subprocess.Popen(
-        command(launcher, with_beats(overrides(root, two, *settings))),
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         config = compose("train", with_beats(overrides(root, one, *SETTINGS, "data.batch_size=4")))
     torch.manual_seed(0)
     fit(config)
-    output, _ = processes.communicate()
-    assert processes.returncode == 0, output[-3000:]
+    for ran in script_in_ranks("train", *with_beats(overrides(root, two, *settings)), "threads=1"):
+        assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     first, second = (torch.load(out / "checkpoints" / "last.ckpt", weights_only=True) for out in (one, two))
     assert first["global_step"] == second["global_step"] == 2
     for name, weight in first["state_dict"].items():

@@ -1,9 +1,8 @@
 """A run that was killed, interrupted or moved on ends with the weights of one that never stopped, bit by bit."""
 
+import os
 import shutil
 import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ import lightning
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from tests_support_runs import ROOT, command, encoded, environment, overrides
+from tests_support_runs import ROOT, apart, encoded, overrides, script
 
 from d2m.training.run import fit
 
@@ -27,6 +26,18 @@ class KeepCopies(lightning.Callback):
         last = self.out / "checkpoints" / "last.ckpt"
         if last.exists():
             shutil.copy(last, self.out / f"{trainer.global_step}.ckpt")
+
+
+class KilledOnce(lightning.Callback):
+    """Where the file `trigger` is, removes it and ends the process as `kill -9` does, in the middle of its eighth step."""
+
+    def __init__(self, trigger: str) -> None:
+        self.trigger = Path(trigger)
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        if trainer.global_step == 7 and self.trigger.exists():
+            self.trigger.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def trained(path: Path) -> dict[str, torch.Tensor]:
@@ -47,13 +58,6 @@ def assert_same(one: Path, other: Path) -> None:
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
-def started(root: Path, out: Path, *more: str) -> subprocess.Popen:
-    with open(out.with_suffix(".log"), "a") as log:
-        return subprocess.Popen(
-            command([], overrides(root, out, *more)), cwd=ROOT, env=environment(), stdout=log, stderr=subprocess.STDOUT
-        )
-
-
 @contextmanager
 def on_one_thread() -> Iterator[None]:
     """As the processes that are started train: sums are the same to the bit."""
@@ -68,21 +72,24 @@ def on_one_thread() -> Iterator[None]:
 def test_a_killed_process_resumed_ends_with_the_same_bits(
     two_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    root, steps = encoded(two_clips), 14
+    root, steps = encoded(two_clips), 10
     settings = ["data.batch_size=2", "+data.steps_per_epoch=5", f"trainer.max_steps={steps}", "seed=7"]
     settings += ["trainer.val_check_interval=3", "trainer.accumulate_grad_batches=2", "checkpoint.every_n_steps=2"]
-    killed = started(root, tmp_path / "killed", *settings)
+    settings += [
+        "+callbacks.kill._target_=test_training_resume.KilledOnce",
+        f"+callbacks.kill.trigger={tmp_path / 'trigger'}",
+    ]
     with on_one_thread(), initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         configs = [compose("train", overrides(root, tmp_path / out, *settings)) for out in ("whole", "killed")]
         lightning.seed_everything(7, workers=True, verbose=False)
         fit(configs[0])
+    (tmp_path / "trigger").touch()
+    killed = apart(script, "train", *overrides(root, tmp_path / "killed", *settings), "threads=1")
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    with on_one_thread():
         last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
-        while not last.exists() and killed.poll() is None:
-            time.sleep(0.01)
-        time.sleep(0.1)
-        killed.send_signal(signal.SIGKILL)
-        assert killed.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-        assert 0 < trained(last)["step"] < steps
+        assert trained(last)["step"] == 6
         fit(configs[1])
     assert "resuming from" in capsys.readouterr().out
     assert trained(last)["step"] == steps

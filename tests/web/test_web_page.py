@@ -1,39 +1,44 @@
 """The page end to end: a real server, a real model, a real browser; and what strangers may not do."""
 
 import json
-import os
 import pickle
 import shutil
 import socket
-import subprocess
-import sys
+import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
+import httpx
 import numpy as np
 import pytest
+from tests_support_runs import apart
 
-pytest.importorskip("gradio", reason="the page needs the extra [web]")
-import httpx
-
+from d2m.cli import main
 from d2m.core.errors import BadConfig
 from d2m.core.music import Music
 from d2m.data.synthetic.dances import choreograph
 from d2m.pipeline import Dance2Music, GenerationRecord
 from d2m.rhythm.grid import BeatGrid
 from d2m.web.jobs import JobQueue, PageSettings
-from d2m.web.page import PageServer
 from d2m.web.uploads import Upload, UploadLimits
+
+if TYPE_CHECKING:
+    from d2m.web.page import PageServer
 
 SECONDS = 3.0
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[PageServer]:
+def server() -> Iterator["PageServer"]:
+    pytest.importorskip("gradio", reason="the page needs the extra [web]")
+    from d2m.web.page import PageServer  # Gradio takes seconds to load: only where it is tested
+
     model = Dance2Music.load("demo", settings={"steps": 3})
     with PageServer.start(port=None, model=model, limits=UploadLimits(max_mb=2, max_seconds=10)) as running:
         yield running
@@ -74,7 +79,7 @@ def film_of_nobody(path: Path) -> Path:
     return path
 
 
-def asked_by_hand(server: PageServer, function: str, data: list[Any], **more: Any) -> str:
+def asked_by_hand(server: "PageServer", function: str, data: list[Any], **more: Any) -> str:
     """Ask as a program would, without a browser; what the page's message says in the end."""
     api, session = f"{server.url}gradio_api/", uuid.uuid4().hex
     number = next(key for key, fn in server.page.blocks.fns.items() if fn.name == function)
@@ -90,7 +95,7 @@ def asked_by_hand(server: PageServer, function: str, data: list[Any], **more: An
     return "the server hung up"
 
 
-def made_by_hand(server: PageServer, name: str, content: bytes, **settings: Any) -> str:
+def made_by_hand(server: "PageServer", name: str, content: bytes, **settings: Any) -> str:
     """Upload and press the button as a program would; what the page's message says in the end."""
     sent = httpx.post(f"{server.url}gradio_api/upload", files={"files": (name, content)}, timeout=60)
     if sent.status_code != 200:
@@ -128,7 +133,7 @@ NOTE_CLICKS = """() => {
 
 
 def test_beats_are_corrected_in_the_browser_heard_as_clicks_and_music_made_again_on_them(
-    server: PageServer, browser: Any, dance: Path, monkeypatch: pytest.MonkeyPatch
+    server: "PageServer", browser: Any, dance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, generate = [], server.page.jobs.model.generate
 
@@ -204,7 +209,7 @@ def test_beats_are_corrected_in_the_browser_heard_as_clicks_and_music_made_again
     page.close()
 
 
-def test_nothing_is_made_again_before_it_was_made(server: PageServer) -> None:
+def test_nothing_is_made_again_before_it_was_made(server: "PageServer") -> None:
     said = asked_by_hand(server, "_again", [None, "", 0, 1, False], event_data={"beats": [0, 1, 2]})
     assert "no music to make again" in said
     assert "no music to make again" in asked_by_hand(server, "_again", [None, "", 0, 1, False])
@@ -215,7 +220,7 @@ def wait_for_result(page: Any) -> None:
     assert page.locator("#d2m-message .d2m-bad").count() == 0, page.locator("#d2m-message").inner_text()
 
 
-def test_upload_to_result_to_download(server: PageServer, browser: Any, dance: Path, tmp_path: Path) -> None:
+def test_upload_to_result_to_download(server: "PageServer", browser: Any, dance: Path, tmp_path: Path) -> None:
     page, hosts, complaints = browser.new_page(), set(), []
     page.on("request", lambda request: hosts.add(httpx.URL(request.url).host))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -252,7 +257,7 @@ def test_upload_to_result_to_download(server: PageServer, browser: Any, dance: P
     page.close()
 
 
-def test_an_example_needs_no_upload(server: PageServer, browser: Any) -> None:
+def test_an_example_needs_no_upload(server: "PageServer", browser: Any) -> None:
     page = browser.new_page(viewport={"width": 400, "height": 800})
     page.goto(server.url)
     page.get_by_role("tab", name="Examples").click()
@@ -268,7 +273,7 @@ def test_an_example_needs_no_upload(server: PageServer, browser: Any) -> None:
 
 
 def test_what_is_no_dance_is_refused_with_a_sentence_on_the_page(
-    server: PageServer, browser: Any, tmp_path: Path
+    server: "PageServer", browser: Any, tmp_path: Path
 ) -> None:
     page = browser.new_page()
     page.goto(server.url)
@@ -281,14 +286,14 @@ def test_what_is_no_dance_is_refused_with_a_sentence_on_the_page(
     page.close()
 
 
-def test_a_film_of_nobody_is_refused(server: PageServer, tmp_path: Path) -> None:
+def test_a_film_of_nobody_is_refused(server: "PageServer", tmp_path: Path) -> None:
     pytest.importorskip("mediapipe", reason="the extra [pose] is not installed")
     said = made_by_hand(server, "street.mp4", film_of_nobody(tmp_path / "street.mp4").read_bytes())
     assert "d2m-bad" in said and "street.mp4" in said and str(server.folder.path) not in said
 
 
 def test_ten_uploads_at_once_get_a_sentence_each_and_the_page_lives_on(
-    server: PageServer, dance: Path, tmp_path: Path
+    server: "PageServer", dance: Path, tmp_path: Path
 ) -> None:
     header = b"\0\0\0\x18ftypisom\0\0\2\0isommp41"
     hostile = {
@@ -322,7 +327,7 @@ def test_ten_uploads_at_once_get_a_sentence_each_and_the_page_lives_on(
     assert "alignment" in made_by_hand(server, "dance.pkl", dance.read_bytes())
 
 
-def test_nothing_outside_its_own_folder_is_served(server: PageServer, dance: Path) -> None:
+def test_nothing_outside_its_own_folder_is_served(server: "PageServer", dance: Path) -> None:
     upload = server.page.jobs.take_in(server.page.dances[0].path)
     assert isinstance(upload, Upload) and upload.path.is_file()
     outside = [
@@ -346,13 +351,13 @@ def test_nothing_outside_its_own_folder_is_served(server: PageServer, dance: Pat
         server.page.jobs.take_in(dance)
 
 
-def test_a_program_cannot_name_other_files_or_addresses_as_its_upload(server: PageServer, dance: Path) -> None:
+def test_a_program_cannot_name_other_files_or_addresses_as_its_upload(server: "PageServer", dance: Path) -> None:
     for path in ("/etc/passwd", str(dance), "https://example.com/dance.pkl", f"{server.folder.served}/../../passwd"):
         said = made_by_hand(server, "dance.pkl", dance.read_bytes(), file={"path": path})
         assert "alignment" not in said and "root:" not in said
 
 
-def test_settings_of_a_program_are_checked(server: PageServer, dance: Path) -> None:
+def test_settings_of_a_program_are_checked(server: "PageServer", dance: Path) -> None:
     content = dance.read_bytes()
     for settings, sentence in (
         ({"takes": 4000}, "greater than maximum"), ({"genre": "gXX"}, "gXX"), ({"tempo": "9e9"}, "Tempo: found"), ({"seed": -1}, "Seed: found"),
@@ -360,7 +365,7 @@ def test_settings_of_a_program_are_checked(server: PageServer, dance: Path) -> N
         assert sentence in made_by_hand(server, "dance.pkl", content, **settings)
 
 
-def test_the_page_asks_nobody_else_for_anything(server: PageServer) -> None:
+def test_the_page_asks_nobody_else_for_anything(server: "PageServer") -> None:
     html = httpx.get(server.url).text
     assert "googleapis" not in html and "cdnjs" not in html
     assert server.url.startswith("http://127.0.0.1:")
@@ -368,8 +373,11 @@ def test_the_page_asks_nobody_else_for_anything(server: PageServer) -> None:
     assert config["analytics_enabled"] is False
 
 
-def test_files_go_with_the_server() -> None:
-    with PageServer.start(port=None, limits=UploadLimits(max_mb=1)) as running:
+def test_files_go_with_the_server(server: "PageServer", monkeypatch: pytest.MonkeyPatch) -> None:
+    from d2m.web.page import _CHOICES, PageServer
+
+    monkeypatch.setattr("d2m.web.page._CHOICES", _CHOICES[:1])
+    with PageServer.start(port=None, model=server.page.jobs.model, limits=UploadLimits(max_mb=1)) as running:
         folder = running.folder.path
         assert folder.is_dir()
         with pytest.raises(BadConfig, match="another port"):
@@ -382,17 +390,27 @@ def test_a_terminated_page_removes_its_files(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "d2m", "serve", "--port", str(port), "--device", "cpu", "--steps", "2"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
-        assert running.stdout is not None and f":{port}" in running.stdout.readline()
-        assert list(tmp_path.glob("d2m-page-*/served/examples/*.pkl"))
-        running.terminate()
-        assert running.stdout.read() == "Stopped.\n" and running.wait() == 0
+    said = tmp_path / "said.txt"
+
+    def serve() -> None:
+        tempfile.tempdir = str(tmp_path)
+        with said.open("w") as file, redirect_stdout(file):
+            main(["serve", "--port", str(port), "--device", "cpu", "--steps", "2"])
+
+    running = apart(serve)
+    while not (said.exists() and f":{port}" in said.read_text()):
+        assert running.is_alive()
+        time.sleep(0.05)
+    assert list(tmp_path.glob("d2m-page-*/served/examples/*.pkl"))
+    running.terminate()
+    running.join()
+    assert running.exitcode == 0 and said.read_text().splitlines()[1:] == ["Stopped."]
     assert not list(tmp_path.glob("d2m-page-*"))
 
 
-def test_steps_and_guidance_of_the_server_reach_the_music(server: PageServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_and_guidance_of_the_server_reach_the_music(
+    server: "PageServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = server.page.jobs.model
     model = Dance2Music(model.system, model.music_generator, model.checkpoint, {"steps": 2, "guidance": 1.0})
     made: list[GenerationRecord] = []

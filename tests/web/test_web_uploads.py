@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from tests_support_runs import apart
 from tests_support_video import write_clip
 
 from d2m.core.errors import BadConfig, BadInput
@@ -168,11 +169,14 @@ def test_folders_of_killed_pages_go_at_the_next_start_and_those_of_running_ones_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    code = (
-        "import os, signal, sys, tempfile; from d2m.web.jobs import PageFolder; tempfile.tempdir = sys.argv[1]; "
-        "(PageFolder().work / 'upload').touch(); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -signal.SIGKILL
+
+    def upload_and_die() -> None:
+        (PageFolder().work / "upload").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    dead = apart(upload_and_die)
+    dead.join()
+    assert dead.exitcode == -signal.SIGKILL
     (killed,) = tmp_path.glob("d2m-page-*/work/upload")
     for name, age_s in (("d2m-page-new", 0), ("d2m-page-old", 3600), ("mine", 3600)):
         (tmp_path / name).mkdir()
