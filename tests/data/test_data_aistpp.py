@@ -280,7 +280,8 @@ def test_motions_and_beats_need_no_music(tree: OfficialTree, prepared: Path, tmp
     """The folder has lists, motions and beats by rule; what needs music says so; a run with videos adds it."""
     out = tmp_path / "out"
     tree.motion(UNLISTED[0]).write_bytes(b"junk")
-    run = script("prepare", "dataset=aistpp", f"annotations={tree.annotations}", f"out={out}")
+    with copied_workers():
+        run = script("prepare", "dataset=aistpp", f"annotations={tree.annotations}", f"out={out}")
     ready = [name for name in READY if name != UNLISTED[0]]
     assert (
         run.returncode == 0 and f"{len(ready)} sequences are ready" in run.stdout and "corrupt motion: 1" in run.stdout

@@ -176,7 +176,7 @@ def test_parts_are_exchanged_and_dropped_independently_in_training_only():
     conditioner = AlignedConditioner(
         encoder, CLOCK, [1, 2], [8, 12], 4, 16, motion_exchange=0.3, motion_dropout=0.2, beat_dropout=0.1
     )
-    rows = 64
+    rows = 32
     features = torch.stack([swinging_features(FRAMES, 0.05 * row) for row in range(rows)])
     motion, beats = MotionWindow(features, features), torch.rand(rows, CLOCK.window_latent_frames)
     shown = []
