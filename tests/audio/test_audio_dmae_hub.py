@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
+import d2m.audio  # isort: skip  # noqa: F401  (torchaudio beside a CPU torch)
 from audio_diffusion_pytorch import DiffusionAE, LTPlugin, UNetV0  # isort: skip
 from audio_encoders_pytorch import ME1d, MelE1d, TanhBottleneck  # isort: skip
 from d2m.audio.pretrained import (
@@ -108,8 +109,15 @@ def test_the_layout_is_the_one_of_the_hub(case):
     assert recognised(hub_state(folder / "pytorch_model.bin")) == name
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin", "weights.pt", "last.ckpt"])
-@pytest.mark.parametrize("prefix", ["model.", "module.model.", "", "autoencoder."])
+@pytest.mark.parametrize(
+    ("file", "prefix"),
+    [
+        ("model.safetensors", "model."),
+        ("pytorch_model.bin", "module.model."),
+        ("weights.pt", ""),
+        ("last.ckpt", "autoencoder."),
+    ],
+)
 def test_every_file_name_and_prefix_is_read(tmp_path, file, prefix):
     stock = hub_model("atc64_v2")
     state = {prefix + key.removeprefix("model."): weight.clone() for key, weight in stock.state_dict().items()}

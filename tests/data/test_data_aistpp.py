@@ -252,7 +252,7 @@ def test_a_killed_run_leaves_no_half_file_and_is_resumed(tree: OfficialTree, pre
     os.mkfifo(blocked)
     settings = ["dataset=aistpp", "dataset.prepare.processes=1", f"videos={tree.videos}", f"out={out}"]
     run = apart(script, "prepare", f"annotations={tree.annotations}", *settings)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while len(list(out.glob("motions/*.pkl"))) < len(READY) - 1 and time.monotonic() < deadline:
         assert run.is_alive()
         time.sleep(0.05)

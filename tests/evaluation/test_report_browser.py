@@ -68,7 +68,7 @@ def run(page: Path, *options: str, address: str = "") -> subprocess.CompletedPro
         "--no-first-run", "--proxy-server=127.0.0.1:9", "--enable-logging=stderr", f"--user-data-dir={page.parent}/profile",
         "--virtual-time-budget=3000", *options, f"{page.as_uri()}{address}",
     ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
 
 
 class Clips(HTMLParser):
