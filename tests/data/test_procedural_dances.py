@@ -112,8 +112,9 @@ def test_genres_do_not_move_alike() -> None:
             np.mean([np.abs(np.diff(each[:, joints] - each[:, :1], axis=0)).sum(-1).mean() * FPS for each in seeds])
         )
 
-    assert busy("gWA", hands) > 1.1 * busy("gMH", hands), "waack lives in the arms, though those of hip-hop swing"
-    assert busy("gHO", feet) > 1.5 * busy("gPO", feet), "house lives in the feet"
+    arms, legs = ({genre: busy(genre, joints) for genre in GENRES} for joints in (hands, feet))
+    assert arms["gWA"] > 1.1 * arms["gMH"], "waack lives in the arms, though those of hip-hop swing with the bounce"
+    assert legs["gHO"] > 1.5 * legs["gPO"], "house lives in the feet"
 
 
 def test_the_beat_is_in_the_motion_but_simple_rules_do_not_give_it_away() -> None:
@@ -146,8 +147,7 @@ def test_every_genre_has_phases_and_a_dance_keeps_to_them() -> None:
     np.testing.assert_allclose(np.std(deviations, axis=0), spreads, rtol=0.5)
 
 
-def test_the_pelvis_sinks_where_real_dancers_of_the_genre_sink(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("d2m.evaluation.dance_statistics.GENRES", ("gHO", "gMH"))
+def test_the_pelvis_sinks_where_real_dancers_of_the_genre_sink() -> None:
     seen = synthetic_dances(6, 26.0, 3)
     house, hip_hop = (phases([d for d in seen if d.genre == genre])["pelvis height"] for genre in ("gHO", "gMH"))
     assert house["1"]["agreement"] > 0.8 and 0.5 < house["1"]["phase_beats"] < 0.75, "highest; real house: 0.68"
