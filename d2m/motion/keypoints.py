@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from d2m.core.timeline import MOTION_FPS
 from d2m.motion.features import SmplMotion, resample_points
 from d2m.motion.joints import motion_of_joints
-from d2m.motion.landmarks import adaptively_smoothed, noise_of, without_spikes
+from d2m.motion.landmarks import LANDMARK_NAMES, adaptively_smoothed, noise_of, without_spikes
 from d2m.motion.smpl import JOINT_NAMES
 
 POINTS = (
@@ -39,10 +39,11 @@ LAYOUTS: Final[dict[int, tuple[str, ...]]] = {
     18: (*_OPENPOSE_BODY, *_OPENPOSE_LEGS, "right_eye", "left_eye", "right_ear", "left_ear"),
     25: (*_OPENPOSE_BODY, "middle_hip", *_OPENPOSE_LEGS, "right_eye", "left_eye", "right_ear", "left_ear"),
     26: COCO,
+    33: LANDMARK_NAMES,
     133: COCO,
     136: COCO,
 }
-"""Count of keypoints → names of the first ones: COCO, OpenPose's two bodies, and Halpe and whole bodies that begin as COCO does."""
+"""Count of keypoints → names of the first ones: COCO, OpenPose's two bodies, MediaPipe, Halpe and whole bodies, which begin as COCO."""
 
 BODY_HEIGHT_M = 1.45
 """From the ankles to the head's joint."""

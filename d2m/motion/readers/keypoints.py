@@ -1,7 +1,7 @@
 """Files of detectors: MediaPipe's 33 landmarks, and keypoints in a picture of COCO, OpenPose, Halpe and whole bodies.
 
-Landmarks go the way of a film's (smoothed, solved for rotations, set on the floor), so that they give what the film gives.
-Keypoints have two dimensions; see `d2m.motion.keypoints`.
+Landmarks go the way of a film's (smoothed, solved for rotations, set on the floor), so that they move as the film's dancer does.
+Keypoints have two dimensions; see `d2m.motion.keypoints`. Of both the beats are read in the picture, where there is one.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from d2m.core.errors import BadInput
 from d2m.core.timeline import MOTION_FPS
 from d2m.motion.inverse_kinematics import TO_Y_UP, motion_of_landmarks
 from d2m.motion.keypoints import BODY_HEIGHT_M, LAYOUTS, POINTS, body_points, in_metres, motion_of_points, smooth_points
-from d2m.motion.landmarks import LANDMARK_NAMES, LANDMARKS, Landmarks, centred, smooth_world
+from d2m.motion.landmarks import LANDMARK_NAMES, LANDMARKS, Landmarks, at_60_fps, centred, smooth_world
 from d2m.motion.readers.detections import Detections, Person, detections_in, one_person, whole_recording
 from d2m.motion.readers.gaps import MOST_MISSING, gaps_said, without_gaps
 from d2m.motion.readers.recording import Hints, Recording, frame_rate
@@ -55,7 +55,7 @@ def _array(values: Any) -> Float[np.ndarray, "..."] | None:
         return None
     if values.ndim == 3:
         values = values[None]
-    if values.ndim != 4 or not 2 <= values.shape[3] <= 4 or values.shape[2] not in (*LAYOUTS, LANDMARKS):
+    if values.ndim != 4 or not 2 <= values.shape[3] <= 4 or values.shape[2] not in LAYOUTS:
         return None
     return values.astype(np.float64)
 
@@ -211,9 +211,13 @@ def read_landmarks(path: Path, content: Any, hints: Hints) -> Recording:
     motion = motion_of_landmarks(smooth, landmarks)
     rate = f"{1 / np.median(np.diff(times_s)):.4g} fps brought to 60, smoothed as a film's landmarks are"
     missing = 1 - landmarks.seen_share
+    points = None
+    if seen.points is not None:
+        pixels = at_60_fps(landmarks, landmarks.image[..., :2] * np.array(size))
+        points = smooth_points(in_metres(body_points(pixels)), MOTION_FPS)
     return Recording(
         motion, float(MOTION_FPS), "mediapipe33", (*said, rate, *seen.said, *decided, *gaps_said(missing)), missing,
-        landmarks=centred(smooth * TO_Y_UP),
+        landmarks=centred(smooth * TO_Y_UP), points=points,
     )  # fmt: skip
 
 
