@@ -156,25 +156,28 @@ def evaluate_rhythm(config: DictConfig) -> None:
     if not dances:
         raise BadInput(f"{config.dances}: no dance can be used (first: {failed[0]})")
     out, songs, content, page = writable_folder(config.out), {one.name: one.song for one in dances}, {}, []
-    if "read" in config.parts:
-        content["read"] = trials.read_trial(load_reader(config.checkpoint), dances, config.seed)
-    moving = [one for one in dances if one.dance is not None]
-    if "obey" in config.parts and moving:
-        model = Dance2Music.load(config.checkpoint)
-        asked = OmegaConf.to_container(config.settings, resolve=True)
-        assert isinstance(asked, dict)
-        content["obey"] = trials.obey_trial(
-            model, moving, config.seed, {str(key): value for key, value in asked.items()}
-        )
-    for part, found in content.items():
+    moving, asked = (
+        [one for one in dances if one.dance is not None],
+        OmegaConf.to_container(config.settings, resolve=True),
+    )
+    assert isinstance(asked, dict)
+    settings = {str(key): value for key, value in asked.items()}
+    with atomic_write(out / "config.yaml") as temporary:
+        temporary.write_text(OmegaConf.to_yaml(config))
+    for part, tried in (("read", dances), ("obey", moving)):
+        if part not in config.parts or not tried:
+            continue
+        if part == "read":
+            found = trials.read_trial(load_reader(config.checkpoint), tried, config.seed)
+        else:
+            found = trials.obey_trial(Dance2Music.load(config.checkpoint), tried, config.seed, settings)
         content[part] = {"summary": trials.summary(found, songs), "dances": found}
         rows = trials.table_rows(content[part]["summary"])
-        page.append(f"{part}, {len(dances if part == 'read' else moving)} dances\n\n{markdown(rows)}")
+        page.append(f"{part}, {len(tried)} dances\n\n{markdown(rows)}")
         print(f"\n{part}\n{columns(rows)}")
-    write_json(out / "rhythm.json", {"checkpoint": config.checkpoint, "failed": failed, **content})
-    for name, text in (("rhythm.md", "\n".join(page)), ("config.yaml", OmegaConf.to_yaml(config))):
-        with atomic_write(out / name) as temporary:
-            temporary.write_text(text)
+        write_json(out / "rhythm.json", {"checkpoint": config.checkpoint, "failed": failed, **content})
+        with atomic_write(out / "rhythm.md") as temporary:
+            temporary.write_text("\n".join(page))
     print(f"\nwritten to {out}")
     if "obey" in config.parts and len(moving) < len(dances):
         failed += [f"{one.name}: holds points only, so no music is made for it." for one in dances if one.dance is None]

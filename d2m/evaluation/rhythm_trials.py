@@ -174,7 +174,7 @@ def read_trial(reader: RhythmReader, dances: Sequence[TriedDance], seed: int = 0
                 "confidence": beats.confidence, "interval_deviation_ms": interval_deviation_ms(at_s),
                 "genre": float(int(read.genre_probabilities.argmax()) == genre_index(parts.genre)) if parts else np.nan,
             }  # fmt: skip
-            found[change][one.name] = scores | _against(one.beats_s, at_s, speed, seconds)
+            found[change][one.name] = _against(one.beats_s, at_s, speed, seconds) | scores
     return found
 
 
