@@ -171,7 +171,7 @@ def evaluate_rhythm(config: DictConfig) -> None:
             found = trials.read_trial(load_reader(config.checkpoint), tried, config.seed)
         else:
             found = trials.obey_trial(Dance2Music.load(config.checkpoint), tried, config.seed, settings)
-        content[part] = {"summary": trials.summary(found, songs), "dances": found}
+        content[part] = {"summary": trials.summary(found, songs), "dances": trials.measured(found)}
         rows = trials.table_rows(content[part]["summary"])
         page.append(f"{part}, {len(tried)} dances\n\n{markdown(rows)}")
         print(f"\n{part}\n{columns(rows)}")

@@ -276,6 +276,17 @@ def summary(found: Mapping[str, Mapping[str, Mapping[str, float]]], songs: Mappi
     return table
 
 
+def measured(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
+    """The same for a JSON file: None in place of NaN."""
+    return {
+        change: {
+            name: {key: None if np.isnan(value) else value for key, value in scores.items()}
+            for name, scores in dances.items()
+        }
+        for change, dances in found.items()
+    }
+
+
 def table_rows(table: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """Rows for a person, the first their head."""
     keys = list(next(iter(table.values())))

@@ -116,7 +116,7 @@ def test_the_command_tries_a_folder_and_says_what_it_left_out(two_clips: Path, t
     rng = np.random.default_rng(0)
     (tmp_path / "dances").mkdir()
     seen = {"keypoints2d": rng.normal(size=(150, 17, 2)), "fps": 30.0, "beats": np.arange(0.1, 5, 0.5)}
-    np.savez(tmp_path / "dances" / f"{NAME}.npz", **seen)
+    np.savez(tmp_path / "dances" / "nobody.npz", **seen)  # of no genre that is known
     np.savez(tmp_path / "dances" / "short.npz", **seen | {"keypoints2d": seen["keypoints2d"][:60]})
     settings = [f"dances={tmp_path / 'dances'}", f"out={tmp_path / 'out'}", "checkpoint=rhythm_reader", "parts=[read]"]
     with pytest.raises(SystemExit) as stopped:
@@ -124,7 +124,8 @@ def test_the_command_tries_a_folder_and_says_what_it_left_out(two_clips: Path, t
     shown = capsys.readouterr()
     assert stopped.value.code == 2 and "short.npz: found 2.0 s, expected at least 4 s" in shown.err
     written = json.loads((tmp_path / "out" / "rhythm.json").read_text())
-    assert set(written["read"]["summary"]) == set(CHANGES) and list(written["read"]["dances"]["mirrored"]) == [NAME]
+    assert set(written["read"]["summary"]) == set(CHANGES) and list(written["read"]["dances"]["mirrored"]) == ["nobody"]
+    assert written["read"]["dances"]["mirrored"]["nobody"]["genre"] is None
     assert "as it is" in shown.out and "| mirrored |" in (tmp_path / "out" / "rhythm.md").read_text()
     assert "most: null" in (tmp_path / "out" / "config.yaml").read_text()
     with pytest.raises(SystemExit):
