@@ -97,9 +97,8 @@ def _mix(score: Score, buses: dict[str, Stereo], rate: int) -> Stereo:
         else:
             groups[group] = bus
     for name in _LOW_CUT_HZ.keys() & groups.keys():
-        groups[name] = sosfilt(butter(2, _LOW_CUT_HZ[name], "high", fs=rate, output="sos"), groups[name]).astype(
-            np.float32
-        )
+        cut = sosfilt(butter(2, _LOW_CUT_HZ[name], "high", fs=rate, output="sos"), groups[name])
+        groups[name] = np.asarray(cut, np.float32)
     if genre.duck and "kick" in groups:
         gain = 1 - np.float32(genre.duck) * _after_kicks(score, groups["kick"].shape[1], rate)
         for name in set(_DUCKED) & groups.keys():
@@ -151,7 +150,7 @@ def _room(rate: int, seconds: float) -> Stereo:
     noise = rng.standard_normal((2, count))
     dull = sosfilt(butter(1, 2500, fs=rate, output="sos"), noise, axis=1)
     wave = 2 * dull * 10 ** (-3 * time_s / seconds) + 0.35 * (noise - dull) * 10 ** (-6 * time_s / seconds)
-    wave = sosfilt(butter(2, 200, "high", fs=rate, output="sos"), wave, axis=1)
+    wave = np.asarray(sosfilt(butter(2, 200, "high", fs=rate, output="sos"), wave, axis=1))
     wave[:, : round(0.008 * rate)] *= 0.1  # the walls are over a metre away
     return (wave / np.sqrt(np.sum(np.square(wave), axis=1, keepdims=True))).astype(np.float32)
 

@@ -360,9 +360,9 @@ class Sampler:
             source = np.concatenate([sample.wave[:first], np.tile(sample.wave[first:stop], rounds)])
             source = source[: int(count * ratio) + 2]
         made, taken = _lengths(max(int(len(source) / ratio), _SHORTEST) + 256, ratio)
-        spectrum = rfft(source, taken)
+        spectrum = np.asarray(rfft(source, taken))
         bins = min(len(spectrum), made // 2 + 1)
-        wave = irfft(spectrum[:bins], made) * (made / taken)
+        wave = np.asarray(irfft(spectrum[:bins], made)) * (made / taken)
         return wave[: min(count, int(len(source) / ratio))].astype(np.float32)
 
     def _shaped(
@@ -371,7 +371,7 @@ class Sampler:
         """A sample with its zone's filter, volume envelope and attenuation."""
         cutoff_hz = 8.176 * 2 ** ((zone[FILTER_CENTS] + bright_cents) / 1200)
         if zone[FILTER_CENTS] < 13500 and cutoff_hz < 0.45 * self.rate:
-            wave = sosfilt(butter(2, cutoff_hz, fs=self.rate, output="sos"), wave).astype(np.float32)
+            wave = np.asarray(sosfilt(butter(2, cutoff_hz, fs=self.rate, output="sos"), wave), np.float32)
         time_s = np.arange(len(wave), dtype=np.float32) / self.rate
         attack_s, held_s = _seconds(zone[ATTACK]), _seconds(zone[ATTACK]) + _seconds(zone[HOLD])
         sustain_db = min(max(zone[SUSTAIN], 0), 1000) / 10
