@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -96,8 +96,9 @@ def clip_parser() -> argparse.ArgumentParser:
     add("--poster", type=Path, metavar="FILE", help="also a picture for a README: .png (four moments) or .gif (a loop)")
     _add_hints(add)
     add("--landmarks", type=Path, metavar="FILE",
-        help="keep what was seen in the film in this .npz, or use it if it exists: a second run is faster")  # fmt: skip
-    add("--pose-model", type=Path, metavar="FILE", help="MediaPipe .task file; default: the model in its package")
+        help="keep what was seen in the film in this .npz, or use it if it exists; default: in a cache folder")  # fmt: skip
+    add("--pose-model", type=Path, metavar="FILE",
+        help="MediaPipe .task file, or an RTMPose network (.onnx); default: the model in MediaPipe's package")  # fmt: skip
     _add_generation_options(add)
     add("--force", action="store_true", help="overwrite outputs that exist")
     add("--quiet", action="store_true", help="no progress bars")
@@ -192,6 +193,12 @@ def _guidance(text: str) -> float:
     return scale
 
 
+def _person(text: str) -> int | str:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is nobody, expected a number from 1, or all")
+    return text if text == "all" else int(text)
+
+
 def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**63:
         raise argparse.ArgumentTypeError(f"'{text}' is no seed, expected a whole number from 0")
@@ -233,13 +240,23 @@ def _film(options: argparse.Namespace) -> None:
     outs = _outputs(options)
     # Imported from here on, so that --help and most mistakes answer at once.
     _check_model(_checkpoint(options))
-    from d2m.clip_pipeline import ClipRequest, make_clip, write_clip_poster, write_take
+    from d2m.clip_pipeline import ClipRequest, is_dance_file, make_clip, write_clip_poster, write_take
     from d2m.motion.readers import Hints
+    from d2m.video.landmark_cache import landmark_file
 
+    is_film, is_group = not is_dance_file(options.clip), options.person == "all"
+    if is_group and not is_film:
+        raise BadConfig(
+            "--person all: a motion file is one person's dance; give the number of one of the people in it."
+        )
+    person = None if is_group else options.person
+    landmarks = options.landmarks
+    if landmarks is None and is_film:
+        landmarks = landmark_file(options.clip, options.pose_model, person)
     request = ClipRequest(
         options.clip, options.genre, options.seed, options.tempo, options.takes, options.overlay,
-        options.landmarks, options.pose_model, beats=options.beats, shift_beats=options.shift,
-        hints=Hints(options.fps, options.up, options.person),
+        landmarks, options.pose_model, beats=options.beats, shift_beats=options.shift,
+        hints=Hints(options.fps, options.up, person), group=is_group,
     )  # fmt: skip
     with _Bars(options.quiet) as bars:
         model = _model(options)
@@ -252,15 +269,34 @@ def _film(options: argparse.Namespace) -> None:
         bars.show("writing", 1.0)
     for decision in clip.dance.decisions:
         print(f"{options.clip}: {decision}")
-    if clip.seen_share is not None and clip.segment_error_m is not None:
-        print(
-            f"seen: the dancer in {clip.seen_share:.0%} of the frames; bones off by {100 * clip.segment_error_m:.1f} cm"
-        )
+    for sentence in _seen(clip, person):
+        print(sentence)
     if clip.takes[0].warning:
         print(clip.takes[0].warning)
     _print_takes(clip.takes, outs, options.tempo)
     if options.poster:
         print(f"poster: {options.poster}")
+
+
+def _seen(clip: Any, person: int | None) -> Iterator[str]:
+    """What a film showed, and what it did not."""
+    if clip.landmarks is None:
+        return
+    off = f"; bones off by {100 * clip.segment_error_m:.1f} cm" if math.isfinite(clip.segment_error_m) else ""
+    yield f"seen: the dancer in {clip.seen_share:.0%} of the frames{off}"
+    people = int(clip.landmarks.people[:, 1].max(initial=1))
+    if people > 1:
+        followed = "all were followed" if clip.group_beats is not None else f"number {person or 1} was followed"
+        yield (
+            f"people: {people} were seen, {followed}; --person N follows another, --person all everybody, and --overlay "
+            "shows the numbers in the film's first seconds"
+        )
+    if clip.landmarks.cuts_s:
+        yield f"cuts: {', '.join(f'{cut_s:.2f}' for cut_s in clip.landmarks.cuts_s)} s; every shot was read by itself"
+    for part, name in (("ankle", "feet"), ("wrist", "hands")):
+        share = clip.landmarks.outside_share(part)
+        if share > 0.2:
+            yield f"out of the picture: the {name} in {share:.0%} of the frames; the beats were read from what is in it"
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -364,7 +400,7 @@ class _Bars:
             if self.bar is not None:
                 self.bar.close()
             self.stage = stage
-            form = "{desc:<10} {percentage:3.0f}%|{bar:30}| {elapsed}"
+            form = "{desc:<10} {percentage:3.0f}%|{bar:30}| {elapsed}, {remaining} left"
             self.bar = tqdm(total=1.0, desc=stage, bar_format=form, disable=self.disable)
         self.bar.n = min(max(share, 0.0), 1.0)
         self.bar.refresh()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from d2m.core.errors import BadConfig
@@ -31,9 +32,11 @@ from d2m.render.plots import dance_pictures, write_poster
 from d2m.render.skeleton import render_dance
 from d2m.rhythm.choice import BeatChoice
 from d2m.rhythm.grid import BeatGrid
+from d2m.rhythm.tracking import track_beats
 from d2m.systems.interface import MusicGenerator
+from d2m.video.modality import modality_of
 from d2m.video.reader import frames
-from d2m.video.video_dance import dance_of_video
+from d2m.video.video_dance import dance_of_video, dances_of_group
 
 OUTPUT_SUFFIXES = (".mp4", ".wav")
 
@@ -59,7 +62,8 @@ class ClipRequest:
         model_file: pose model for a video; None: MediaPipe's own.
         max_seconds: read no more of a video than this.
         beats, shift_beats: see `Dance2Music.generate`; None: the dance's own beats.
-        hints: what the user says of a motion file.
+        hints: what the user says of a motion file; `person` also of a film, see `d2m.video.video_dance.dance_of_video`.
+        group: whether the beats are those of everybody in a film, and not of the dancer alone.
     """
 
     source: Path
@@ -74,6 +78,7 @@ class ClipRequest:
     beats: BeatGrid | str | Path | None = None
     shift_beats: float | int = 0
     hints: Hints = Hints()  # noqa: RUF009 (frozen)
+    group: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ class Clip:
         source: the file.
         landmarks: what was seen in a video; None for a dance file.
         seen_share, segment_error_m: how well a video was read (see `d2m.video.video_dance.VideoDance`).
+        group_beats: those of everybody in a film, where they were asked for.
     """
 
     dance: Dance
@@ -128,6 +134,7 @@ class Clip:
     landmarks: Landmarks | None = None
     seen_share: float | None = None
     segment_error_m: float | None = None
+    group_beats: BeatGrid | None = None
 
 
 def make_clip(request: ClipRequest, model: Dance2Music, progress: Report | None = None) -> Clip:
@@ -171,18 +178,28 @@ def _watched(request: ClipRequest, music_generator: MusicGenerator, report: Call
     if is_dance_file(request.source):
         dance = load_dance(request.source, music_generator.modality, request.hints)
         return Clip(dance, [], kinematic_beats_s(dance.features), request.source)
-    seen = dance_of_video(
-        request.source,
-        landmarks=request.landmarks,
-        model_file=request.model_file,
-        max_seconds=request.max_seconds,
-        progress=report,
-    )
+    asked = (request.landmarks, request.model_file, request.max_seconds, report)
+    if request.group:
+        seen, *others = dances_of_group(request.source, *asked)
+        beats = _of_all([seen.dance, *(other.dance for other in others)], music_generator) if others else None
+    else:
+        seen, beats = dance_of_video(request.source, None, *asked, request.hints.person), None
     dance, beats_s = seen.dance, kinematic_beats_s(seen.dance.features)
     if music_generator.modality == "frames":
         small = SmallFrames(music_generator.picture_size)
         dance = replace(dance, pictures=small.read(request.source, dance.seconds))
-    return Clip(dance, [], beats_s, request.source, seen.landmarks, seen.seen_share, seen.segment_error_m)
+    return Clip(dance, [], beats_s, request.source, seen.landmarks, seen.seen_share, seen.segment_error_m, beats)
+
+
+def _of_all(dances: list[Dance], music_generator: MusicGenerator) -> BeatGrid | None:
+    """The beats of several dancers: tracked on the median of what is read in each; None where the system reads none."""
+    read = [music_generator.read(torch.from_numpy(modality_of(dance, music_generator.modality))) for dance in dances]
+    beats = [one.beats for one in read if one is not None]
+    if not beats:
+        return None
+    frames = min(len(one.activation) for one in beats)
+    median = np.median([one.activation[:frames] for one in beats], axis=0)
+    return track_beats(median, beats[0].frame_rate).grid
 
 
 def _composed(clip: Clip, request: ClipRequest, number: int, model: Dance2Music, report: Report) -> Take:
@@ -193,7 +210,8 @@ def _composed(clip: Clip, request: ClipRequest, number: int, model: Dance2Music,
             yield step
 
     seed = request.seed + number
-    asked = (request.tempo_bpm, request.beats, request.shift_beats)
+    beats = clip.group_beats if request.beats is None and request.tempo_bpm is None else request.beats
+    asked = (request.tempo_bpm, beats, request.shift_beats)
     music, record = model.generate(clip.dance, seed, request.genre, counted, *asked)
     return Take(
         record.seed, music, 0.0, np.zeros(0), record.genre, record.genre_probability, record.dance_tempo_bpm, record.beats,

@@ -5,6 +5,7 @@ import functools
 import gc
 import os
 import pickle
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
@@ -16,6 +17,7 @@ import pytest
 from beartype import beartype
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["D2M_CACHE"] = tempfile.mkdtemp(prefix="d2m-tests-")
 _jaxtyped, _ArrayType = jaxtyping.jaxtyped, type(jaxtyping.Float[np.ndarray, "time"])
 
 

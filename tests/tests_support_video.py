@@ -51,16 +51,18 @@ def write_clip(
     clockwise_deg: int = 0,
     has_sound: bool = False,
     is_mirrored: bool = False,
+    codec: str | None = None,
 ) -> Path:
     """Write a real clip whose frames are shown at `times_s`; the container is that of the suffix.
 
     Args:
         clockwise_deg: what the display matrix tells players to turn the stored pictures by.
         is_mirrored: whether it also tells them to mirror, as front cameras do.
+        codec: None: one that is usual in such files.
     """
     ticks = 90_000
     with av.open(str(path), "w") as container:
-        codec = {".webm": "libvpx", ".avi": "mpeg4"}.get(path.suffix, "libx264")
+        codec = codec or {".webm": "libvpx", ".avi": "mpeg4"}.get(path.suffix, "libx264")
         stream = container.add_stream(codec, rate=30)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"

@@ -34,6 +34,7 @@ def sample(config: DictConfig) -> None:
     """Make music for every dance that `dance=` names; status 2 when some dance failed."""
     from d2m.core.aist_names import GENRES
     from d2m.motion.dance import list_dances
+    from d2m.motion.readers import SUFFIXES, read_recording
 
     require_settings(
         config,
@@ -44,6 +45,9 @@ def sample(config: DictConfig) -> None:
         raise BadConfig(f"genre={config.genre}: unknown; expected one of {', '.join(GENRES)}.")
     hints = _hints(config)
     beats, paths = _beats_asked(config), list_dances(config.dance)
+    # a single file, of a kind that is not read: no model is loaded to say so
+    if paths[0].suffix.lower() not in SUFFIXES:
+        read_recording(paths[0], hints)
 
     import torch
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -41,6 +42,7 @@ def run_checked(function: Callable[[DictConfig], None], name: str, folder: Path)
             check(config, name, HydraConfig.get().overrides.task, folder)
             function(config)
 
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, in place of printing them with its own advice
     try:
@@ -51,6 +53,26 @@ def run_checked(function: Callable[[DictConfig], None], name: str, folder: Path)
                 raise BadConfig(sentence(error, name, folder)) from error
     finally:
         os.environ.pop("HYDRA_FULL_ERROR") if before is None else os.environ.update(HYDRA_FULL_ERROR=before)
+
+
+def quoted(argument: str) -> str:
+    """`KEY=VALUE` with quotes around the value where it is the name of a file that Hydra's grammar would take apart, such as
+    `a=b, c [1].pkl`."""
+    key, equals, value = argument.partition("=")
+    if not equals or not value or argument.startswith("-") or value[0] in "'\"":
+        return argument
+    try:
+        parsed = OverridesParser.create().parse_override(argument)
+        if isinstance(parsed.value(), str) and not parsed.is_sweep_override():
+            return argument
+    except (HydraException, OmegaConfBaseException):
+        parsed = None
+    path = Path(value)
+    is_name = path.exists() or (parsed is None and value[0] not in "[{(" and path.parent.is_dir())
+    if not is_name or not set(value) & set("=,[]{}()'\"\\ :"):
+        return argument
+    ending = len(value) - len(value.rstrip("\\"))  # only these and quotes are escaped
+    return f"{key}='" + value.replace("'", "\\'") + "\\" * ending + "'"
 
 
 def check(config: DictConfig, name: str, overrides: Sequence[str], folder: Path) -> None:

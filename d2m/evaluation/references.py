@@ -1,6 +1,7 @@
 """References: what is true of a clip, which files belong together, and how much of a clip is scored."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -106,6 +107,8 @@ def song_of(name: str) -> str:
 
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+_OTHER_SOUNDS = (".m4a", ".aac", ".m4b", ".wma", ".opus", ".mka", ".aif", ".aiff", ".caf")
+"""Sounds that are not read here."""
 DANCE_SUFFIXES = (".pkl", ".npz", ".npy")
 _SEED = re.compile(r"_seed(\d+)$")
 
@@ -178,6 +181,20 @@ def files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return {stem: found[stem] for stem in sorted(found) if not stem.startswith(".")}
 
 
+def _refuse_other_sounds(folder: Path, known: Collection[str]) -> None:
+    """Nothing is passed over in silence.
+
+    Raises:
+        BadInput: when there is a sound in another format, whose name is not `known` by a file that is read.
+    """
+    others = [path for stem, path in files_by_stem(folder, _OTHER_SOUNDS).items() if stem not in known]
+    if others:
+        raise BadInput(
+            f"{others[0]}: found a {others[0].suffix.lower()} file, expected {', '.join(AUDIO_SUFFIXES)}; convert it (ffmpeg -i "
+            f"{others[0].name} {others[0].stem}.wav)" + (f", and {len(others) - 1} more." if len(others) > 1 else ".")
+        )
+
+
 def find_references(folder: Path, beats: Path | None = None, true_beats: bool = True) -> dict[str, ReferenceFiles]:
     """References in `folder`, which holds sounds, beat lists or both, or is the root of a data set with `wavs/`.
 
@@ -197,6 +214,7 @@ def find_references(folder: Path, beats: Path | None = None, true_beats: bool = 
     if parts and not files_by_stem(folder, (*AUDIO_SUFFIXES, ".txt")):
         folder = folder / parts[0]
     audio, motions = files_by_stem(folder, AUDIO_SUFFIXES), files_by_stem(folder, DANCE_SUFFIXES)
+    _refuse_other_sounds(folder, {*audio, *files_by_stem(folder, (".txt",))})
     lists: dict[str, Path] = {}
     if beats is None and (folder.parent / "beats").is_dir() and folder.name != "beats":
         beats_beside = files_by_stem(folder.parent / "beats", (".txt",))
@@ -228,6 +246,7 @@ def find_pairs(
         BadInput: when a folder is missing, holds nothing usable, or nothing has a partner.
     """
     sounds = files_by_stem(generated, AUDIO_SUFFIXES)
+    _refuse_other_sounds(generated, sounds)
     if not sounds:
         raise BadInput(f"{generated}: found no audio files, expected generated wavs; name another folder.")
     dance_files = files_by_stem(dances, DANCE_SUFFIXES) if dances is not None else {}

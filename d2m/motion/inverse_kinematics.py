@@ -8,6 +8,7 @@ much as the bend is clear, and evenly through time.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -272,6 +273,9 @@ _DRIFT_S = 0.7
 _PICTURE_S = 0.18
 """Smoothing of places in the picture."""
 
+_MOSTLY = 0.5
+"""Share of the frames with no ankle in the picture, above which feet are not looked at."""
+
 _JUMP_S = 0.8
 _JUMP_M = 0.05
 """Jumps are shorter than this; what rises less than this is noise."""
@@ -290,11 +294,15 @@ def pelvis_path(
     joints = joint_positions(rotations, np.zeros((len(rotations), 3)))
     soles = joints[:, _SOLES]
     heights = soles[..., 1] - _SOLE_HEIGHTS_M
-    place, jump = _in_picture(world, landmarks)
-    path = _planted(soles, heights)
-    path = path - np.asarray(gaussian_filter1d(path, _DRIFT_S * MOTION_FPS, axis=0))
-    path[:, 0] += gaussian_filter1d(place, _DRIFT_S * MOTION_FPS)
+    place, jump = _in_picture(landmarks)
+    path, slow = _planted(soles, heights), partial(gaussian_filter1d, sigma=_DRIFT_S * MOTION_FPS, axis=0)
+    path, slow_place = path - slow(path), slow(place)
+    path[:, 0] += slow_place[:, 0]
     path[:, 1] = smoothed(-heights.min(axis=1), 0.1) + jump
+    if (
+        landmarks.outside_share("ankle") > _MOSTLY
+    ):  # no foot is seen to stand: the picture tells how the hips rise and fall
+        path[:, 1] = path[:, 1].mean() + place[:, 1] - slow_place[:, 1]
     path[:, [0, 2]] -= path[:, [0, 2]].mean(axis=0)
     return path
 
@@ -310,23 +318,30 @@ def _planted(
     return np.concatenate([np.zeros((1, 3)), -(between * steps).sum(axis=1).cumsum(axis=0)])
 
 
-def _in_picture(
-    world: Float[np.ndarray, "time 33 3"], landmarks: Landmarks
-) -> tuple[Float[np.ndarray, " time"], Float[np.ndarray, " time"]]:
-    """How far to the right the hips are, and how high above the floor the lower foot is in a jump; metres.
+def _in_picture(landmarks: Landmarks) -> tuple[Float[np.ndarray, "time 2"], Float[np.ndarray, " time"]]:
+    """Where the hips are to the right and up, and how high above the floor the lower foot is in a jump; metres, without steps
+    at cuts.
 
     The scale is that of a distant camera (weak perspective): the factor that best takes world landmarks to the picture's.
     """
-    pixels = smoothed(at_60_fps(landmarks, landmarks.image[..., :2]) * np.array(landmarks.size), _PICTURE_S)
+    pixels = at_60_fps(landmarks, landmarks.image[..., :2]) * np.array(landmarks.size)
+    lengths = at_60_fps(landmarks, landmarks.world)[..., :2]
+    place, jump, last = np.zeros((len(pixels), 2)), np.zeros(len(pixels)), np.zeros(2)
     hips = [_L["left_hip"], _L["right_hip"]]
-    middle = pixels[:, hips].mean(axis=1)
-    offsets, lengths = pixels - middle[:, None], world[..., :2]
-    scale = (offsets * lengths).sum(axis=(1, 2)) / np.maximum((lengths**2).sum(axis=(1, 2)), 1e-6)
-    scale = np.maximum(gaussian_filter1d(scale, MOTION_FPS), 1e-3)
     feet = [_L[f"{side}_{part}"] for side in ("left", "right") for part in ("heel", "foot_index")]
-    low = pixels[:, feet, 1].max(axis=1) / scale
-    rise = grey_closing(low, round(_JUMP_S * MOTION_FPS)) - low
-    return middle[:, 0] / scale, smoothed(np.maximum(rise - _JUMP_M, 0.0), 0.1)
+    for _, shot in landmarks.shots():
+        places = smoothed(pixels[shot], _PICTURE_S)
+        middle = places[:, hips].mean(axis=1)
+        offsets = places - middle[:, None]
+        scale = (offsets * lengths[shot]).sum(axis=(1, 2)) / np.maximum((lengths[shot] ** 2).sum(axis=(1, 2)), 1e-6)
+        scale = np.maximum(gaussian_filter1d(scale, MOTION_FPS), 1e-3)
+        low = places[:, feet, 1].max(axis=1) / scale
+        rise = grey_closing(low, round(_JUMP_S * MOTION_FPS)) - low
+        jump[shot] = smoothed(np.maximum(rise - _JUMP_M, 0.0), 0.1)
+        here = middle / scale[:, None] * (1, -1)
+        place[shot] = here + (last - here[0] if shot.start else 0.0)
+        last = place[shot][-1]
+    return place, jump
 
 
 def motion_of_landmarks(world: Float[np.ndarray, "time 33 3"], landmarks: Landmarks) -> SmplMotion:

@@ -82,7 +82,9 @@ def smooth_points(points: Float[np.ndarray, "time 13 2"], fps: float | int) -> F
     """Points in metres at 60 fps: slips of single frames mended, and smoothed as a film's landmarks are."""
     frames = round(len(points) * MOTION_FPS / fps)
     noise = noise_of(points) * np.sqrt(MOTION_FPS / fps)
-    return adaptively_smoothed(resample_points(without_spikes(points), fps, frames), noise)
+    return adaptively_smoothed(
+        resample_points(without_spikes(points, np.arange(len(points)) / fps), fps, frames), noise
+    )
 
 
 def motion_of_points(points: Float[np.ndarray, "time 13 2"]) -> SmplMotion:

@@ -4,11 +4,12 @@ Finding them is the slow step from video to music, so they can be kept in a file
 """
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.interpolate import Akima1DInterpolator
 from scipy.signal import savgol_coeffs, savgol_filter
 
 from d2m.core.errors import BadInput
@@ -29,6 +30,9 @@ _HIPS = [LANDMARK_NAMES.index("left_hip"), LANDMARK_NAMES.index("right_hip")]
 
 _VERSION = 1
 
+_GUESSED = 0.5
+"""A landmark out of the picture that a detector calls less visible than this is its guess."""
+
 
 @dataclass(frozen=True)
 class Landmarks:
@@ -40,6 +44,9 @@ class Landmarks:
         times_s: of the frames after the first picture, rising, not necessarily even.
         seen: whether a person was found; elsewhere `image` and `world` are 0.
         size: width and height of the upright picture in pixels.
+        cuts_s: times of frames that are the first of another shot.
+        people: who was found in the film's beginning, a row for each sighting: seconds, number (1 is who is followed unless
+            somebody else is asked for), x and y of the head in the picture, 0 to 1.
     """
 
     image: Float[np.ndarray, "frame 33 3"]
@@ -47,6 +54,8 @@ class Landmarks:
     times_s: Float[np.ndarray, " frame"]
     seen: Bool[np.ndarray, " frame"]
     size: tuple[int, int]
+    cuts_s: tuple[float, ...] = ()
+    people: Float[np.ndarray, "sighting 4"] = field(default_factory=lambda: np.zeros((0, 4)))
 
     @property
     def seen_share(self) -> float:
@@ -63,7 +72,37 @@ class Landmarks:
     def until(self, seconds: float | int) -> "Landmarks":
         """The frames before `seconds`."""
         keep = self.times_s < seconds
-        return Landmarks(self.image[keep], self.world[keep], self.times_s[keep], self.seen[keep], self.size)
+        arrays = (self.image[keep], self.world[keep], self.times_s[keep], self.seen[keep])
+        return Landmarks(*arrays, self.size, tuple(cut_s for cut_s in self.cuts_s if cut_s < seconds), self.people)
+
+    def shots(self) -> list[tuple[slice, slice]]:
+        """Frames from one cut to the next, and the moments at 60 fps that they stand for; shots in which nobody was seen
+        belong to the one before."""
+        count = seconds_to_motion_frames(self.seconds)
+        starts = [0]
+        for cut_s in self.cuts_s:
+            start = int(np.searchsorted(self.times_s, cut_s - 1e-6))
+            if self.seen[starts[-1] : start].any() and self.seen[start:].any():
+                starts.append(start)
+        moments = [0, *(int(np.ceil(self.times_s[start] * MOTION_FPS - 1e-6)) for start in starts[1:]), count]
+        ends = [*starts[1:], len(self.times_s)]
+        return [
+            (slice(start, end), slice(first, last))
+            for start, end, first, last in zip(starts, ends, moments[:-1], moments[1:], strict=True)
+            if last > first
+        ]
+
+    def outside(self) -> Bool[np.ndarray, "frame 33"]:
+        """Whether a landmark is out of the picture, so that it was guessed."""
+        x, y, visibility = np.moveaxis(self.image, -1, 0)
+        is_out = (np.minimum(x, y) < 0) | (np.maximum(x, y) > 1)
+        return is_out & (visibility < _GUESSED) & self.seen[:, None]
+
+    def outside_share(self, part: str) -> float:
+        """Share of the frames in which all of `part`, such as `ankle` or `wrist`, is out of the picture."""
+        of_part = [index for index, name in enumerate(LANDMARK_NAMES) if name.endswith(part)]
+        outside = self.outside()[self.seen]
+        return float(outside[:, of_part].all(axis=1).mean()) if len(outside) else 0.0
 
     def save(self, path: str | Path) -> Path:
         """Write an `.npz` (float32; times float64), whole or not at all."""
@@ -77,6 +116,8 @@ class Landmarks:
                 times_s=self.times_s.astype(np.float64),
                 seen=self.seen,
                 size=np.array(self.size, np.int64),
+                cuts_s=np.array(self.cuts_s, np.float64),
+                people=self.people.astype(np.float64),
             )
         return path
 
@@ -93,6 +134,7 @@ class Landmarks:
         try:
             with np.load(path, allow_pickle=False) as content:
                 stored = {key: content[key] for key in ("image", "world", "times_s", "seen", "size")}
+                stored |= {key: content[key] for key in ("cuts_s", "people") if key in content}  # not in older files
                 version = int(content["d2m_landmarks"])
         except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise BadInput(
@@ -107,7 +149,10 @@ def _checked(path: Path, version: int, stored: dict[str, np.ndarray]) -> Landmar
     problem = ""
     if version != _VERSION:
         problem = f"version {version}, expected {_VERSION}"
-    for key, shape in {**shapes, "size": (2,)}.items():
+    cuts_s, people = stored.get("cuts_s", np.zeros(0)), stored.get("people", np.zeros((0, 4)))
+    shapes |= {"size": (2,), "cuts_s": (cuts_s.size,), "people": (len(np.atleast_1d(people)), 4)}
+    stored |= {"cuts_s": cuts_s, "people": people}
+    for key, shape in shapes.items():
         kind = {"seen": "b", "size": "iu"}.get(key, "f")
         if stored[key].shape != shape or stored[key].dtype.kind not in kind:
             problem = problem or f"'{key}' of shape {stored[key].shape} and type {stored[key].dtype}, expected {shape}"
@@ -118,7 +163,8 @@ def _checked(path: Path, version: int, stored: dict[str, np.ndarray]) -> Landmar
     if problem:
         raise BadInput(f"{path}: found {problem}; remove it to have the landmarks found again.")
     width, height = (int(side) for side in stored["size"])
-    return Landmarks(stored["image"], stored["world"], times_s, stored["seen"], (width, height))
+    arrays = (stored["image"], stored["world"], times_s, stored["seen"])
+    return Landmarks(*arrays, (width, height), tuple(float(cut_s) for cut_s in cuts_s), people)
 
 
 # Landmarks from frames with gaps and uneven times to a smooth path at 60 fps, without shifting anything in time.
@@ -140,26 +186,48 @@ of one length 0.51; from 1 on accents were lost."""
 _ORDER = 2
 _NOISE_FLOOR_M = 0.001
 
+_MOST_NOISE_M = 0.015
+"""Detectors are not worse than this. At few frames a second fast motion looks like noise, and must not be smoothed away."""
+
 _SPIKE_M = 0.15
-"""A landmark this far off the middle of its neighbours in time, and farther than they are from each other, is a slip."""
+"""A landmark this far off the middle of its neighbours in time, and farther than they are from each other, is a slip …"""
+
+_FASTEST_M_S2 = 100.0
+"""… unless a hand that changes its speed so quickly comes there in the time between them."""
+
+_SHORTEST_S = 0.2
+"""A landmark that is in the picture for less than this of a shot is taken to stand still in it."""
+
+_JOIN_S = 0.3
+"""Over this time the pose before a cut passes into the one after it."""
 
 
 def at_60_fps(
     landmarks: Landmarks, values: Float[np.ndarray, "frame point axis"]
 ) -> Float[np.ndarray, "time point axis"]:
-    """`values` of the frames that were seen, on the straight line between them, at i / 60 s; held at both ends."""
-    count = seconds_to_motion_frames(landmarks.seconds)
-    wanted_s = np.arange(count) / MOTION_FPS
-    known_s, known = landmarks.times_s[landmarks.seen], values[landmarks.seen]
-    after = np.clip(np.searchsorted(known_s, wanted_s), 1, max(1, len(known_s) - 1))
-    before, after = after - 1, np.minimum(after, len(known_s) - 1)
-    span_s = np.maximum(known_s[after] - known_s[before], 1e-9)
-    share = np.clip((wanted_s - known_s[before]) / span_s, 0, 1)[:, None, None]
-    return (1 - share) * known[before] + share * known[after]
+    """`values` of the frames that were seen at i / 60 s, on Akima's curve (1970) through them, of each shot by itself; held
+    at both ends.
+
+    On straight lines the speed would change at every frame, and the frame rate be heard as a rhythm.
+    """
+    made = np.zeros((seconds_to_motion_frames(landmarks.seconds), *values.shape[1:]))
+    for of_frames, of_moments in landmarks.shots():
+        seen = landmarks.seen[of_frames]
+        known_s, known = landmarks.times_s[of_frames][seen], values[of_frames][seen]
+        made[of_moments] = _curve(known_s, known, np.arange(of_moments.start, of_moments.stop) / MOTION_FPS)
+    return made
+
+
+def _curve(
+    known_s: Float[np.ndarray, " known"], known: Float[np.ndarray, " known *rest"], wanted_s: Float[np.ndarray, " time"]
+) -> Float[np.ndarray, " time *rest"]:
+    if len(known_s) < 2:
+        return np.repeat(known[:1], len(wanted_s), axis=0)
+    return np.asarray(Akima1DInterpolator(known_s, known, axis=0)(np.clip(wanted_s, known_s[0], known_s[-1])))
 
 
 def without_spikes(
-    values: Float[np.ndarray, "frame point axis"], spike: float = _SPIKE_M
+    values: Float[np.ndarray, "frame point axis"], times_s: Float[np.ndarray, " frame"]
 ) -> Float[np.ndarray, "frame point axis"]:
     """Slips of a single frame put on the line between their neighbours."""
     if len(values) < 3:
@@ -167,8 +235,10 @@ def without_spikes(
     between = (values[:-2] + values[2:]) / 2
     off = np.linalg.norm(values[1:-1] - between, axis=-1)
     apart = np.linalg.norm(values[2:] - values[:-2], axis=-1)
+    reached = _FASTEST_M_S2 / 2 * (np.diff(times_s)[:-1] * np.diff(times_s)[1:])[:, None]
     improved = values.copy()
-    improved[1:-1] = np.where(((off > spike) & (off > apart))[..., None], between, values[1:-1])
+    is_spike = (off > np.maximum(_SPIKE_M, reached)) & (off > apart)
+    improved[1:-1] = np.where(is_spike[..., None], between, values[1:-1])
     return improved
 
 
@@ -220,12 +290,57 @@ def noise_of(values: Float[np.ndarray, "frame point axis"]) -> Float[np.ndarray,
 
 
 def smooth_world(landmarks: Landmarks) -> Float[np.ndarray, "time 33 3"]:
-    """World landmarks at 60 fps: slips improved, frames with nobody bridged, then smoothed; metres, MediaPipe's axes."""
-    world = landmarks.world.copy()
-    world[landmarks.seen] = without_spikes(world[landmarks.seen])
+    """World landmarks at 60 fps: slips improved, frames with nobody bridged, then smoothed; metres, MediaPipe's axes.
+
+    A landmark that leaves the picture is bridged as if it had not been seen, and stands still where it never enters it, so
+    that a detector's guesses do not move. Every shot is smoothed by itself; where the next one begins the dancer is turned
+    as before the cut: another camera was chosen, nobody has jumped.
+    """
+    world, outside = landmarks.world.copy(), landmarks.outside()
+    shots = landmarks.shots()
+    for of_frames, _ in shots:
+        seen = landmarks.seen[of_frames]
+        times_s = landmarks.times_s[of_frames][seen]
+        shot = _bridged(world[of_frames][seen], times_s, outside[of_frames][seen])
+        world[of_frames][seen] = without_spikes(shot, times_s)
     seen_fps = landmarks.seen.sum() / max(landmarks.seconds, 1e-6)
-    noise = noise_of(world[landmarks.seen]) * np.sqrt(MOTION_FPS / max(seen_fps, 1.0))
-    return adaptively_smoothed(at_60_fps(landmarks, world), noise)
+    noise = np.minimum(noise_of(world[landmarks.seen]), _MOST_NOISE_M) * np.sqrt(MOTION_FPS / max(seen_fps, 1.0))
+    made = at_60_fps(landmarks, world)
+    for _, of_moments in shots:
+        made[of_moments] = adaptively_smoothed(made[of_moments], noise)
+    for _, of_moments in shots[1:]:
+        _join(made, of_moments.start)
+    return made
+
+
+def _bridged(
+    world: Float[np.ndarray, "frame 33 3"], times_s: Float[np.ndarray, " frame"], outside: Bool[np.ndarray, "frame 33"]
+) -> Float[np.ndarray, "frame 33 3"]:
+    """Landmarks of a shot, on the straight line where they are out of the picture; still where they never are in it."""
+    bridged = world.copy()
+    for point in np.flatnonzero(outside.any(axis=0)):
+        known = ~outside[:, point]
+        if known.sum() < 2 or known.mean() * (times_s[-1] - times_s[0]) < _SHORTEST_S:
+            bridged[:, point] = np.median(world[:, point], axis=0)
+            continue
+        for axis in range(3):
+            bridged[:, point, axis] = np.interp(times_s, times_s[known], world[known, point, axis])
+    return bridged
+
+
+def _join(world: Float[np.ndarray, "time 33 3"], start: int) -> None:
+    """Turn all that comes after a cut about the upright axis as the dancer stood before it, and let the rest of the
+    difference pass within `_JOIN_S`."""
+    before, after = world[start - 1], world[start]
+    flat_before, flat_after = before[:, 0] + 1j * before[:, 2], after[:, 0] + 1j * after[:, 2]
+    turn = (flat_before * flat_after.conj()).sum()
+    turned = (world[start:, :, 0] + 1j * world[start:, :, 2]) * turn / max(abs(turn), 1e-9)
+    world[start:, :, 0], world[start:, :, 2] = turned.real, turned.imag
+    jump = (world[start] - before) / 2
+    reach = min(round(_JOIN_S * MOTION_FPS / 2), start, len(world) - start)
+    fade = 0.5 + 0.5 * np.cos(np.pi * np.arange(reach) / reach)
+    world[start : start + reach] -= fade[:, None, None] * jump
+    world[start - reach : start] += fade[::-1, None, None] * jump
 
 
 def centred(points: Float[np.ndarray, "time 33 3"]) -> Float[np.ndarray, "time 33 3"]:

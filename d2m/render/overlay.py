@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from d2m.motion.landmarks import LANDMARK_NAMES, Landmarks
 from d2m.video.reader import Frame
@@ -24,6 +24,7 @@ _FINE_HEIGHT = 1000
 """Smaller pictures get a skeleton that is drawn twice as large and shrunk: smooth lines."""
 _RING_S = 0.3
 _LEAST_VISIBLE = 0.4
+_NUMBER_S = 0.3
 _LONGEST_GAP_S = 0.2
 """Where nobody was seen for longer, nothing is drawn."""
 
@@ -54,6 +55,9 @@ class Overlay:
 
     def __init__(self, landmarks: Landmarks, beats_s: Sequence[float | int] | Float[np.ndarray, " beat"] = ()) -> None:
         self.beats_s = np.asarray(beats_s, dtype=np.float64)
+        self.cuts_s = np.array(landmarks.cuts_s, dtype=np.float64)
+        several = len(np.unique(landmarks.people[:, 1])) > 1
+        self.people = landmarks.people if several else landmarks.people[:0]
         self.times_s = landmarks.times_s[landmarks.seen]
         self.image = landmarks.image[landmarks.seen]
 
@@ -61,7 +65,7 @@ class Overlay:
         """The landmarks at a moment, on the straight line between the frames before and after; None where none was seen."""
         after = int(np.searchsorted(self.times_s, time_s))
         near = [i for i in (after - 1, after) if 0 <= i < len(self.times_s)]
-        near = [i for i in near if abs(self.times_s[i] - time_s) <= _LONGEST_GAP_S]
+        near = [i for i in near if abs(self.times_s[i] - time_s) <= _LONGEST_GAP_S and not self._is_cut(i, time_s)]
         if not near:
             return None
         first, last = near[0], near[-1]
@@ -69,10 +73,33 @@ class Overlay:
         share = (time_s - self.times_s[first]) / span_s if span_s > 0 else 0.0
         return self.image[first] + (self.image[last] - self.image[first]) * float(np.clip(share, 0, 1))
 
+    def _is_cut(self, index: int, time_s: float | int) -> bool:
+        """Whether a cut lies between a frame that was seen and a moment."""
+        shots = np.searchsorted(self.cuts_s, [self.times_s[index] + 1e-6, float(time_s) + 1e-6])
+        return bool(shots[0] != shots[1])
+
+    def _numbered(
+        self, picture: UInt8[np.ndarray, "height width 3"], time_s: float | int
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """The picture with the number of everybody who was found about this time, above the head."""
+        near = self.people[np.abs(self.people[:, 0] - time_s) <= _NUMBER_S]
+        if not len(near):
+            return picture
+        image, (height, width) = Image.fromarray(picture), picture.shape[:2]
+        brush, size = ImageDraw.Draw(image), max(12, height // 14)
+        for number in np.unique(near[:, 1]):
+            own = near[near[:, 1] == number]
+            _, _, x, y = own[np.abs(own[:, 0] - time_s).argmin()]
+            at = (float(x) * width, max(0.0, float(y) * height - 0.4 * size))
+            brush.text(at, f"{number:.0f}", fill=_BEAT, stroke_width=2, stroke_fill=_EDGE, anchor="mb",
+                       font=ImageFont.load_default(size))  # fmt: skip
+        return np.asarray(image)
+
     def draw(
         self, picture: UInt8[np.ndarray, "height width 3"], time_s: float | int
     ) -> UInt8[np.ndarray, "height width 3"]:
         """The picture with the skeleton over it; only the part around the dancer is touched."""
+        picture = self._numbered(picture, time_s)
         seen = self.landmarks_at(time_s)
         if seen is None:
             return picture

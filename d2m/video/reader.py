@@ -8,6 +8,7 @@ A file may come from a stranger. It is opened as a plain local file, and only as
 itself: playlists (HLS, DASH, concat, SDP …) could make the reader open other files or addresses.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ _READ_ELSEWHERE = frozenset(
     ]
 )
 """Demuxers of FFmpeg that open other files, devices or addresses, and the one that takes any text for a picture."""
+
+_MOST_REORDERED = 16
+"""Pictures that a decoder of h264 or hevc may hold back."""
 
 _CUT_OFF_SHARE = 0.1
 _CUT_OFF_S = 1.0
@@ -136,7 +140,9 @@ def frames(
 ) -> Iterator[Frame]:
     """The pictures of a video in the order in which they are shown, upright RGB, each with its time.
 
-    A picture that cannot be decoded is passed over; the times of the others do not move.
+    A picture that cannot be decoded is passed over; the times of the others do not move. Decoders hand pictures out in the
+    order in which they are shown, so where time stamps do not rise in it (AVI has none of its own, and FFmpeg counts
+    packets in the order of decoding), the order tells the times.
 
     Args:
         path: any container and codec that FFmpeg decodes.
@@ -147,16 +153,16 @@ def frames(
         BadInput: see `read_info`; also when the file ends well before the length that it declares.
     """
     path = Path(path)
+    has_times = _has_times(path)
     with _opened(path) as container:
         stream = _picture_stream(path, container)
         declared_s, _ = _declared(stream)
         turn: _Turn | None = None
-        origin_s, last_s = 0.0, -math.inf
+        clock, last_s = _Clock(stream, has_times), 0.0
         for decoded in _decoded(container, stream):
-            if turn is None:
-                turn, origin_s = _turn_of(decoded), _time_s(decoded, stream, 0.0)
-            time_s = _time_s(decoded, stream, last_s + origin_s) - origin_s
-            if time_s <= last_s:
+            turn = turn or _turn_of(decoded)
+            time_s = clock.time_s(decoded)
+            if time_s is None:
                 continue
             if max_seconds is not None and time_s >= float(max_seconds):
                 return
@@ -246,12 +252,44 @@ def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[av.V
         return  # the file breaks off; `frames` compares with the length that it declares
 
 
-def _time_s(frame: av.VideoFrame, stream: av.VideoStream, previous_s: float) -> float:
-    """Time stamp in the container's seconds; one mean frame after the previous where there is none."""
-    if frame.time is not None:
-        return float(frame.time)
-    rate = stream.average_rate or stream.guessed_rate
-    return previous_s + (1 / float(rate) if rate else 1 / 30) if math.isfinite(previous_s) else 0.0
+class _Clock:
+    """Seconds of pictures after the first one, rising, as a decoder hands the pictures out.
+
+    Args:
+        stream: that they are of.
+        has_times: whether its time stamps rise; else the times at which the pictures are decoded, which are as far apart,
+            or else its rate, tell when they are shown.
+    """
+
+    def __init__(self, stream: av.VideoStream, has_times: bool) -> None:
+        rate = stream.average_rate or stream.guessed_rate
+        self.between_s = 1 / float(rate) if rate else 1 / 30
+        self.unit_s, self.has_times = float(stream.time_base or 1 / 90_000), has_times
+        self._offset_s, self._last_s, self._last_stamp_s = 0.0, -math.inf, -math.inf
+
+    def time_s(self, frame: av.VideoFrame) -> float | None:
+        """When it is shown; None for a second picture of the same moment."""
+        stamp = frame.pts if self.has_times else frame.dts
+        stamp_s = self._last_stamp_s + self.between_s if stamp is None else stamp * self.unit_s
+        if math.isinf(stamp_s):  # of the first picture, which has none
+            stamp_s = 0.0
+        if math.isinf(self._last_s):
+            self._offset_s = stamp_s
+        elif stamp_s == self._last_stamp_s and self.has_times:
+            return None
+        elif stamp_s <= self._last_stamp_s:  # they begin anew, as where two recordings were joined
+            self._offset_s = stamp_s - (self._last_s + self.between_s)
+        self._last_s, self._last_stamp_s = stamp_s - self._offset_s, stamp_s
+        return self._last_s
+
+
+def _has_times(path: Path) -> bool:
+    """Whether the time stamps of the first pictures rise, as far as pictures are shown in another order than stored."""
+    with _opened(path) as container:
+        decoded = itertools.islice(_decoded(container, _picture_stream(path, container)), _MOST_REORDERED + 1)
+        stamps = [frame.pts for frame in decoded]
+    known = [stamp for stamp in stamps if stamp is not None]
+    return all(earlier <= later for earlier, later in itertools.pairwise(known))
 
 
 def _turn_of(frame: av.VideoFrame) -> _Turn:

@@ -171,7 +171,7 @@ class Upload:
 
 
 def shown_name_of(name: str) -> str:
-    """The last part of a user's file name, printable and short; only for showing."""
+    """The last part of a user's file name, printable and short, with its ending; only for showing."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     printable = "".join(character for character in last if character.isprintable()).strip()
     if len(printable) > _SHOWN_CHARACTERS:  # the ending says what it is

@@ -81,3 +81,39 @@ def test_what_takes_any_key_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
     assert composed(monkeypatch, "sample", "dance=a", "out=b", "+volume=2").volume == 2
     callback = "+callbacks.stop={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss}"
     assert composed(monkeypatch, "train", "experiment=demo", callback).callbacks.stop.monitor == "val/loss"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a=b.npz", "my, dance.npz", "take [2].npz", "{x}.npz", "it's (1).npz", 'so "called".npz', "a b.npz", "ü~1.npz",
+     "[x], y.npz", "back\\slash\\"],
+)  # fmt: skip
+def test_a_file_of_any_name_is_a_value(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / name).write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    for written in (name, str(tmp_path / name)):
+        config = composed(monkeypatch, "sample", f"dance={written}", "out=music = new, (2)")
+        assert (config.dance, config.out) == (written, "music = new, (2)")
+
+
+def test_what_is_no_file_is_read_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = composed(monkeypatch, "sample", "dance='a b.npz'", "out=b", "seed=3", "genre=null", "+sampler=ddim")
+    assert (config.dance, config.seed, config.genre, config.sampler) == ("a b.npz", 3, None, "ddim")
+
+
+def test_a_file_that_is_no_dance_is_refused_before_a_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from d2m.commands.generation import sample
+    from d2m.pipeline import Dance2Music
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a model is loaded")
+
+    monkeypatch.setattr(Dance2Music, "load", refuse)
+    (tmp_path / "walk.fbx").write_bytes(b"x")
+    monkeypatch.setattr(sys, "argv", ["d2m sample", f"dance={tmp_path / 'walk.fbx'}", f"out={tmp_path / 'music'}"])
+    with pytest.raises(SystemExit) as ended:
+        run_checked(sample, "sample", CONFIGS)
+    assert ended.value.code == 2 and "found a '.fbx' file" in capsys.readouterr().err

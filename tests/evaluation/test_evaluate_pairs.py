@@ -97,3 +97,17 @@ def test_beat_lists_in_milliseconds_are_refused(tmp_path, times):
 def test_bad_beat_lists_name_the_file(tmp_path, text):
     with pytest.raises(BadInput, match="a.txt"):
         load_beats_s(write_beats(tmp_path / "a.txt", text))
+
+
+def test_a_sound_of_another_format_is_named_and_not_passed_over(tmp_path):
+    touch_wav(tmp_path / "generated" / "song_seed0.wav")
+    touch_wav(tmp_path / "reference" / "other.wav")
+    (tmp_path / "reference" / "song.m4a").write_bytes(b"")
+    with pytest.raises(BadInput, match=r"song\.m4a: found a \.m4a file, expected \.wav.*ffmpeg -i song\.m4a song\.wav"):
+        find_references(tmp_path / "reference")
+    touch_wav(tmp_path / "reference" / "song.wav")  # the same, converted
+    references = find_references(tmp_path / "reference")
+    assert set(references) == {"song", "other"}
+    (tmp_path / "generated" / "more.M4A").write_bytes(b"")
+    with pytest.raises(BadInput, match=r"more\.M4A: found a \.m4a file"):
+        find_pairs(tmp_path / "generated", references)

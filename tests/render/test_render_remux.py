@@ -60,6 +60,17 @@ def log_as_imported():
     logging.getLogger("d2m.render.mux").disabled = False
 
 
+def test_no_picture_of_an_avi_with_b_pictures_is_lost(tmp_path, caplog):
+    source = write_film(tmp_path / "b.avi", uneven=False, has_sound=False)
+    with caplog.at_level(logging.WARNING):
+        out = film_with_music(source, clicks(), tmp_path / "out.mp4")
+    assert "encoded again" in caplog.text
+    times_s, pictures = decoded(out)
+    np.testing.assert_allclose(times_s, np.arange(60) / 30, atol=1e-3)
+    green = [picture.to_ndarray(format="rgb24")[-5, -5, 1].astype(int) for picture in pictures]
+    assert np.corrcoef(green, np.arange(60))[0, 1] > 0.999 and (np.diff(green) > 0).mean() > 0.9
+
+
 @pytest.mark.parametrize(("name", "codec"), [("a.webm", "libvpx-vp9"), ("a.avi", "mpeg4"), ("a.ts", "libx264")])
 def test_what_an_mp4_cannot_hold_is_encoded_again(tmp_path, caplog, name, codec):
     source = write_film(tmp_path / name, codec, uneven=name != "a.avi")

@@ -12,7 +12,8 @@ from d2m.data.synthetic.songs import Song, render_song
 from d2m.motion.dance import Dance
 from d2m.motion.features import joint_positions_of, rotations_to_features
 from d2m.motion.landmarks import Landmarks
-from d2m.video.video_dance import dance_of_landmarks, dance_of_video
+from d2m.video.reader import Frame
+from d2m.video.video_dance import _MAX_FPS, _at_most, dance_of_landmarks, dance_of_video
 
 SECONDS = 4.0
 
@@ -129,3 +130,11 @@ def test_a_drawing_shows_nobody(filmed: tuple[Path, Path], tmp_path: Path) -> No
     with pytest.raises(BadInput, match="of the frames, expected at least 50%"):
         dance_of_video(filmed[0], landmarks=saved, max_seconds=1.2)
     assert Landmarks.load(saved).seen_share < 0.5  # the slow step is not repeated when the same clip comes again
+
+
+@pytest.mark.parametrize(("fps", "kept"), [(59.94, 240), (60, 240), (120, 240), (240, 240), (30, 120)])
+def test_no_frame_of_60_a_second_is_passed_over_for_its_rounded_time(fps: float, kept: int) -> None:
+    """Matroska rounds times to milliseconds, so that some frames of a film of 60 a second are 16 ms apart."""
+    picture, times_s = np.zeros((2, 2, 3), np.uint8), np.round(np.arange(4 * fps) / fps, 3)
+    found = list(_at_most(_MAX_FPS, iter([Frame(picture, float(time_s)) for time_s in times_s])))
+    assert abs(len(found) - kept) <= 8

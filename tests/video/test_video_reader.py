@@ -84,6 +84,26 @@ def test_other_containers(tmp_path: Path, suffix: str) -> None:
     assert np.allclose([frame.time_s for frame in found], TIMES_S, atol=2e-3)
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".ts", ".mov"])
+def test_pictures_that_are_stored_in_another_order_than_shown(tmp_path: Path, suffix: str) -> None:
+    """x264's B pictures: AVI knows no time at which a picture is shown."""
+    pictures = [marked(96, 64, 2 * number) for number in range(90)]
+    path = write_clip(tmp_path / f"b{suffix}", pictures, np.arange(90) / 30, codec="libx264")
+    found = list(frames(path))
+    assert len(found) == 90 and np.allclose([frame.time_s for frame in found], np.arange(90) / 30, atol=2e-3)
+    blue = np.array([frame.picture[-5, 5, 2] for frame in found], float)
+    assert np.corrcoef(blue, np.arange(90))[0, 1] > 0.999
+    assert len(list(frames(path, max_seconds=1.5))) == 45
+
+
+def test_two_recordings_that_were_joined(tmp_path: Path) -> None:
+    """A transport stream whose clock begins anew in the middle, as cameras and `cat` leave them."""
+    part = write_clip(tmp_path / "part.ts", [marked(96, 64)] * 45, TIMES_S).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(part + part)
+    times_s = [frame.time_s for frame in frames(tmp_path / "joined.ts")]
+    assert len(times_s) > 80 and np.allclose(np.diff(times_s), 1 / 30, atol=0.05) and times_s[-1] > 2.7
+
+
 def test_later_start_does_not_shift_the_time(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "late.mkv", [marked(96, 64)] * 45, TIMES_S + 0.7)
     assert np.allclose([frame.time_s for frame in frames(path)], TIMES_S, atol=2e-3)

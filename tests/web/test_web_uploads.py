@@ -214,6 +214,8 @@ def test_shown_names_are_printable_and_short() -> None:
     assert shown_name_of("a\x00b\x1b[31m\n\u202e.mp4") == "ab[31m.mp4"
     assert shown_name_of("") == shown_name_of("../") == "your file"
     assert len(shown_name_of("x" * 500)) == 60
+    long = shown_name_of("a" * 226 + ".mp4")  # as long as a file system takes
+    assert len(long) == 60 and long.endswith("a….mp4") and shown_name_of("b" * 300 + ".NPZ").endswith(".NPZ")
 
 
 def test_text_called_mp4(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from d2m.data.preparation import (
 )
 from d2m.data.video_clips.clip import CUTS_PREFIX, FilmJob, FindDance, Reason, find_dance, prepare_film
 from d2m.data.video_clips.clip_list import SPLITS, WantedClip, downloaded, limited, require_downloader, wanted_clips
-from d2m.video.pose import PoseDetector
+from d2m.video.pose import open_detector
 
 _COLUMNS = ("name", "class", "split", "genre", "seconds", "source")
 
@@ -147,7 +147,7 @@ def prepare_videos(
     found = [clip.name for clip in wanted if is_made(layout, clip.name) and has_frames(layout.root, clip.name, small)]
     todo = [clip for clip in wanted if clip.name not in set(found)]
     _require_extras(
-        layout.root, todo, None if finder else partial(PoseDetector, Path(model_file) if model_file else None)
+        layout.root, todo, None if finder else partial(open_detector, Path(model_file) if model_file else None)
     )
     finder = finder or partial(find_dance, model_file=Path(model_file) if model_file else None)
     with full_disk_stops(layout.root):
