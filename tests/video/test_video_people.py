@@ -271,6 +271,7 @@ def test_where_landmarks_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     kept = landmark_file(film)
     assert kept is not None and kept.parent == tmp_path / "cache" / "landmarks"
     assert landmark_file(film.rename(tmp_path / "b.mp4")) == kept != landmark_file(tmp_path / "b.mp4", person=2)
+    assert landmark_file(tmp_path / "b.mp4", tmp_path / "missing.onnx") != kept  # the detector says that it is missing
     (tmp_path / "b.mp4").write_bytes(b"another")
     assert landmark_file(tmp_path / "b.mp4") != kept
     (tmp_path / "file").write_bytes(b"")

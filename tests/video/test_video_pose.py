@@ -103,7 +103,6 @@ def watch():
     assert find_landmarks(frames, (640, 400)).seen[:2].all()
 
 if __name__ == "__main__":
-    watch()
     child = multiprocessing.get_context("spawn").Process(target=watch)
     child.start()
     child.join()
@@ -113,7 +112,7 @@ if __name__ == "__main__":
 
 
 def test_mediapipe_writes_nothing_to_the_terminal(tmp_path: Path) -> None:
-    """Neither from this process nor from a child, while somebody is found, lost, and found again."""
+    """Nor from a child process, while somebody is found, lost, and found again."""
     pytest.importorskip("mediapipe")
     (tmp_path / "watches.py").write_text(_WATCHES.format(tests=str(Path(__file__).parents[1])))
     done = subprocess.run([sys.executable, "watches.py"], capture_output=True, text=True, check=False, cwd=tmp_path)
