@@ -230,6 +230,6 @@ def _at_most(fps: float, pictures: Iterator[Frame]) -> Iterator[Frame]:
     """About `fps` frames a second; one that comes a little early, as in files that round their times, is kept."""
     next_s = 0.0
     for frame in pictures:
-        if frame.time_s >= next_s - 0.25 / fps:
+        if frame.time_s >= next_s - 0.1 / fps:
             next_s = max(next_s, frame.time_s - 0.5 / fps) + 1 / fps
             yield frame
