@@ -61,7 +61,7 @@ class OnnxDetector(AbstractContextManager):
     """
 
     def __init__(self, model_file: Path, session: Any = None, is_still: bool = False) -> None:
-        self._session = _session(model_file) if session is None else session
+        self._session: Any = _session(model_file) if session is None else session
         self._is_still = is_still
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = list(inputs[0].shape) if len(inputs) == 1 else []
@@ -94,14 +94,15 @@ class OnnxDetector(AbstractContextManager):
         """The person followed, or the only one."""
         height, width = picture.shape[:2]
         box = self._box or (0.0, 0.0, float(width), float(height))
-        for _ in range(1 if self._box else _LOOKS):
-            points, likely = self._keypoints(picture, box)
+        points, likely = self._keypoints(picture, box)
+        for _ in range(0 if self._box else _LOOKS - 1):
             if likely[5:17].mean() < _SURE:
-                self.reset()
-                return []
-            known = points[likely >= _SURE]
-            box = (*known.min(axis=0).tolist(), *known.max(axis=0).tolist())
-        self._box = None if self._is_still else box
+                break
+            points, likely = self._keypoints(picture, _around(points, likely))
+        if likely[5:17].mean() < _SURE:
+            self.reset()
+            return []
+        self._box = None if self._is_still else _around(points, likely)
         return [Detection(_landmarks(points / (width, height), likely), np.zeros((LANDMARKS, 3)))]
 
     def _keypoints(
@@ -149,7 +150,7 @@ def _session(model_file: Path) -> Any:
     if not model_file.is_file():
         raise BadConfig(f"{model_file}: no such file, expected a pose network (.onnx); check the path.")
     try:
-        import onnxruntime
+        import onnxruntime  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise BadInput(
             f"onnxruntime: not installed, expected for {model_file.name}; run: pip install 'd2m[onnx]'."
