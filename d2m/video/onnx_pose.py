@@ -133,6 +133,15 @@ class OnnxDetector(AbstractContextManager):
         return corner + found / (self._width, self._height) * extent, likely.astype(np.float64)
 
 
+def _around(
+    points: Float[np.ndarray, "point 2"], likely: Float[np.ndarray, " point"]
+) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the keypoints that are likely."""
+    known = points[likely >= _SURE]
+    (left, top), (right, bottom) = known.min(axis=0).tolist(), known.max(axis=0).tolist()
+    return left, top, right, bottom
+
+
 def _landmarks(points: Float[np.ndarray, "point 2"], likely: Float[np.ndarray, " point"]) -> Float[np.ndarray, "33 3"]:
     """MediaPipe's landmarks, those that the network lacks at the keypoint next to them."""
     number = {name: index for index, name in enumerate(_COCO)} | _FEET[len(points)]
