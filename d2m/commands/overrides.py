@@ -63,13 +63,11 @@ def quoted(argument: str) -> str:
         return argument
     try:
         parsed = OverridesParser.create().parse_override(argument)
-        if isinstance(parsed.value(), str) and not parsed.is_sweep_override():
+        if not parsed.is_sweep_override() and not isinstance(parsed.value(), list | dict):
             return argument
     except (HydraException, OmegaConfBaseException):
-        parsed = None
-    path = Path(value)
-    is_name = path.exists() or (parsed is None and value[0] not in "[{(" and path.parent.is_dir())
-    if not is_name or not set(value) & set("=,[]{}()'\"\\ :"):
+        pass
+    if not Path(value).exists() and not (key == "out" and value[0] not in "[{("):  # what is written is not there yet
         return argument
     ending = len(value) - len(value.rstrip("\\"))  # only these and quotes are escaped
     return f"{key}='" + value.replace("'", "\\'") + "\\" * ending + "'"
