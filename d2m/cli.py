@@ -94,7 +94,7 @@ def clip_parser() -> argparse.ArgumentParser:
     add("--takes", type=_takes, default=1, metavar="N", help="make N pieces, seeds SEED to SEED+N-1, best first")
     add("--overlay", action="store_true", help="draw the skeleton over the film")
     add("--poster", type=Path, metavar="FILE", help="also a picture for a README: .png (four moments) or .gif (a loop)")
-    _add_hints(add)
+    _add_hints(add, is_film=True)
     add("--landmarks", type=Path, metavar="FILE",
         help="keep what was seen in the film in this .npz, or use it if it exists; default: in a cache folder")  # fmt: skip
     add("--pose-model", type=Path, metavar="FILE",
@@ -157,13 +157,15 @@ def convert_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_hints(add: Callable[..., object]) -> None:
-    """Options that say what a motion file does not."""
+def _add_hints(add: Callable[..., object], is_film: bool = False) -> None:
+    """Options that say what a motion file does not, and who is followed in a film."""
     add(
         "--fps", type=float, metavar="N", help="of a motion file that does not tell its frame rate, or tells it wrongly"
     )
     add("--up", metavar="AXIS", help="of a motion file: the axis that points up in it, y or z")
-    add("--person", type=int, metavar="N", help="of a motion file with several people: whose dance it is")
+    of_film = "of several people: who is followed, or all for the rhythm of everybody in a film (default: the dancer)"
+    of_file = "of a motion file with several people: whose dance it is"
+    add("--person", type=_person if is_film else int, metavar="N", help=of_film if is_film else of_file)
 
 
 def _add_generation_options(add: Callable[..., object]) -> None:
