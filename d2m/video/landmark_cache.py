@@ -42,9 +42,8 @@ def landmark_file(film: Path, model_file: Path | None = None, person: int | None
     folder = cache_folder()
     if folder is None:
         return None
-    told = hashlib.sha256(
-        f"{_MADE_BY} {person} {model_file and _fingerprint(model_file)} {_fingerprint(film)}".encode()
-    )
+    model = _fingerprint(model_file) if model_file is not None and model_file.is_file() else model_file
+    told = hashlib.sha256(f"{_MADE_BY} {person} {model} {_fingerprint(film)}".encode())
     found = folder / f"{told.hexdigest()[:32]}.npz"
     with suppress(OSError):
         others = sorted(
