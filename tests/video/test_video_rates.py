@@ -54,9 +54,9 @@ def at_60(dance: Dance, reader: RhythmReader) -> BeatReading:
     return read(reader, filmed(fine, np.arange(0, SECONDS, 1 / 60)))
 
 
-@pytest.mark.parametrize("fps", [10, 23.976, "uneven", "encoded again"])
+@pytest.mark.parametrize(("fps", "limit_s"), [(10, 0.03), (23.976, 0.02), ("uneven", 0.02), ("encoded again", 0.02)])
 def test_beats_do_not_move_with_the_frame_rate(
-    dance: Dance, reader: RhythmReader, at_60: BeatReading, fps: float | str
+    dance: Dance, reader: RhythmReader, at_60: BeatReading, fps: float | str, limit_s: float
 ) -> None:
     seed = 1 if fps == "encoded again" else 0  # a detector's errors are others in other pixels
     fine = landmarks_of(dance.features, fps=FINE_FPS, noise_m=0.003, seed=seed)
@@ -64,7 +64,7 @@ def test_beats_do_not_move_with_the_frame_rate(
     found = read(reader, filmed(fine, times_s))
     assert at_60.confidence > 0.3
     moved_s = np.abs(found.grid.within(SECONDS)[:, None] - at_60.grid.beats_s).min(axis=1)
-    assert moved_s.max() < 0.02 and abs(found.grid.bpm / at_60.grid.bpm - 1) < 0.02
+    assert moved_s.max() < limit_s and abs(found.grid.bpm / at_60.grid.bpm - 1) < 0.02
 
 
 def test_a_frame_rate_is_no_rhythm() -> None:
