@@ -162,9 +162,10 @@ def test_a_person_is_found_and_followed_through_a_blank() -> None:
 def test_somebody_else_is_not_taken_for_the_dancer() -> None:
     pytest.importorskip("mediapipe")
     photo, frames = portrait(240), []
+    rows, columns = np.indices((300, 1000))
+    tiled = (rows // 50 + columns // 50) % 2 == 0  # a wall, by which it is seen that this is no cut
     for number in range(8):
-        picture = np.full((300, 1000, 3), 90, np.uint8)
-        picture[:, ::50], picture[::50] = 240, 20  # a wall, by which it is seen that this is no cut
+        picture = np.where(tiled[..., None], 240, 20).astype(np.uint8).repeat(3, axis=2)
         left = 20 if number < 4 else 780  # one leaves, and another comes in far away
         picture[30:270, left : left + photo.shape[1]] = photo
         frames.append(Frame(picture, number / 30))
