@@ -163,7 +163,7 @@ def test_somebody_else_is_not_taken_for_the_dancer() -> None:
     pytest.importorskip("mediapipe")
     photo, frames = portrait(240), []
     rows, columns = np.indices((300, 1000))
-    tiled = (rows // 50 + columns // 50) % 2 == 0  # a wall, by which it is seen that this is no cut
+    tiled = (rows // 100 + columns // 100) % 2 == 0  # a wall, by which it is seen that this is no cut
     for number in range(8):
         picture = np.where(tiled[..., None], 240, 20).astype(np.uint8).repeat(3, axis=2)
         left = 20 if number < 4 else 780  # one leaves, and another comes in far away
