@@ -479,7 +479,7 @@ def score_folders(
     references = find_references(Path(reference), Path(beats) if beats else None, true_beats)
     pairing = find_pairs(Path(generated), references, *(Path(f) if f else None for f in (dances, roundtrip)))
     songs = training_songs(Path(training)) if training else {}
-    reader = load_reader(retrieval).eval() if retrieval else None
+    reader = load_reader(retrieval) if retrieval else None
     audio_analyzer, noted = analyzer or make_analyzer(trackers, tracker_settings, workers, genre_classifier, progress)
     evaluator = Evaluator(pairing, audio_analyzer)
     evaluated = evaluator.evaluate(Path(roundtrip) if roundtrip else None, seed)

@@ -160,7 +160,7 @@ class RhythmReader(nn.Module):
 
 
 def load_reader(name_or_path: str) -> RhythmReader:
-    """The reader of a checkpoint: of one that was trained alone, or that a system carries.
+    """The reader of a checkpoint: of one that was trained alone, or that a system carries; in evaluation mode.
 
     Args:
         name_or_path: of a shipped checkpoint, or a file.
@@ -174,4 +174,4 @@ def load_reader(name_or_path: str) -> RhythmReader:
     reader = getattr(system, "reader", None)
     if not isinstance(reader, RhythmReader):
         raise BadConfig(f"{found.path}: holds no rhythm reader; give a checkpoint of experiment=rhythm_reader.")
-    return reader
+    return reader.eval()

@@ -67,7 +67,7 @@ class RetrievalGenerator(MusicGenerator):
     ) -> None:
         without_autoencoder(autoencoder, "retrieval")
         self.system = system
-        self.reader = load_reader(str(made_with.get("reader", "rhythm_reader"))).eval().requires_grad_(False)
+        self.reader = load_reader(str(made_with.get("reader", "rhythm_reader"))).requires_grad_(False)
         self._indices: dict[str, SongIndex] = {}
 
     def check(self, settings: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ def dance() -> Dance:
 
 @pytest.fixture(scope="module")
 def reader() -> RhythmReader:
-    return load_reader("demo").eval()
+    return load_reader("demo")
 
 
 def filmed(fine: Landmarks, times_s: np.ndarray) -> Landmarks:
