@@ -25,7 +25,7 @@ Music for a dance. Film somebody dancing, and get the film back with music that 
   d2m dance.mp4 --genre gHO --seed 7  house music, another piece
   d2m dance.mp4 --shift 0.5           its beats half a beat later, where they were misread
   d2m dance.mp4 -o out.mp4 --takes 4  four pieces: the best is out.mp4, the others out_take2.mp4 to out_take4.mp4
-  d2m dance.mp4 --songs ~/music       your own songs in place of new music: the passage that fits, put on the dancer's beats
+  d2m dance.mp4 --songs ~/music       your own songs in place of new music: the passage that fits, on the dance's beats
   d2m dance.pkl -o out.mp4            a motion file (AIST++, EDGE, AMASS, …): a stick figure dances
   d2m inspect FILE …                  what motion files are: format, frame rate, length, axis (--help: more)
   d2m convert dance.pt dance.npz      a motion file as another: AMASS .npz, AIST++ .pkl, .bvh

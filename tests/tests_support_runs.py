@@ -1,6 +1,7 @@
-"""What the tests of whole runs share: tiny settings, scripts in this process and in copies of it, deterministic noise.
+"""What the tests of whole runs share: tiny settings, scripts in this process and in others, deterministic noise.
 
-A new interpreter takes many seconds of a processor until it has loaded PyTorch and Lightning; a copy of this one takes none.
+A new interpreter takes many seconds of a processor until it has loaded PyTorch and Lightning. Other processes are copies of one
+that has loaded them and done nothing else; a copy of this process could wait for ever for a thread that it does not have.
 """
 
 import io
@@ -83,31 +84,32 @@ def script(name: str, *settings: str, threads: int = 1) -> Ran:
     return Ran(code, stdout.getvalue(), stderr.getvalue())
 
 
+COPIES = multiprocessing.get_context("forkserver")
+COPIES.set_forkserver_preload(["d2m.training.run", "d2m.pipeline", "d2m.data.datamodule", "d2m.data.encode"])
+
+
 def apart(function: Callable[..., Any], *arguments: Any) -> BaseProcess:
-    """Start a function in a copy of this process."""
-    process = multiprocessing.get_context("fork").Process(target=function, args=arguments, daemon=True)
+    """Start a function of a module in another process."""
+    process = COPIES.Process(target=function, args=arguments, daemon=True)
     process.start()
     return process
 
 
 @contextmanager
 def copied_workers() -> Iterator[None]:
-    """Within it, `parallel_map` works in copies of this process instead of new interpreters."""
-    copies = multiprocessing.get_context("fork")
-    with mock.patch("d2m.core.parallel.multiprocessing.get_context", lambda _: copies):
+    """Within it, `parallel_map` works in copies of a process that has loaded everything instead of new interpreters."""
+    with mock.patch("d2m.core.parallel.multiprocessing.get_context", lambda _: COPIES):
         yield
 
 
 def script_in_ranks(name: str, *settings: str, ranks: int = 2) -> list[Ran]:
-    """`torchrun --nproc_per_node=RANKS scripts/NAME.py SETTINGS` in copies of this process; what those that ended say."""
+    """`torchrun --nproc_per_node=RANKS scripts/NAME.py SETTINGS` without its launcher; what those that ended say."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     jobs = [(rank, ranks, port, name, settings) for rank in range(ranks)]
     done: dict[int, Ran] = {}
-    with multiprocessing.get_context("fork").Pool(
-        ranks
-    ) as pool:  # left early, it ends those that wait for one that failed
+    with COPIES.Pool(ranks) as pool:  # left early, it ends those that wait for one that failed
         for rank, ran in pool.imap_unordered(_in_rank, jobs):
             done[rank] = ran
             if ran.returncode:

@@ -390,19 +390,19 @@ def test_files_go_with_the_server(server: "PageServer", monkeypatch: pytest.Monk
     assert not folder.exists()
 
 
+def serve(temporary: Path, said: Path, port: int) -> None:
+    tempfile.tempdir = str(temporary)
+    with said.open("w") as file, redirect_stdout(file):
+        main(["serve", "--port", str(port), "--device", "cpu", "--steps", "2"])
+
+
 def test_a_terminated_page_removes_its_files(tmp_path: Path) -> None:
     """`kill PID`, as service managers do, with device and steps chosen."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     said = tmp_path / "said.txt"
-
-    def serve() -> None:
-        tempfile.tempdir = str(tmp_path)
-        with said.open("w") as file, redirect_stdout(file):
-            main(["serve", "--port", str(port), "--device", "cpu", "--steps", "2"])
-
-    running = apart(serve)
+    running = apart(serve, tmp_path, said, port)
     while not (said.exists() and f":{port}" in said.read_text()):
         assert running.is_alive()
         time.sleep(0.05)

@@ -165,16 +165,17 @@ def test_a_film_is_opened_once_by_two_at_a_time(tmp_path: Path, monkeypatch: pyt
         folder.close()
 
 
+def upload_and_die(temporary: str) -> None:
+    tempfile.tempdir = temporary
+    (PageFolder().work / "upload").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_folders_of_killed_pages_go_at_the_next_start_and_those_of_running_ones_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-
-    def upload_and_die() -> None:
-        (PageFolder().work / "upload").touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    dead = apart(upload_and_die)
+    dead = apart(upload_and_die, str(tmp_path))
     dead.join()
     assert dead.exitcode == -signal.SIGKILL
     (killed,) = tmp_path.glob("d2m-page-*/work/upload")
