@@ -58,7 +58,7 @@ def test_a_film_has_the_landmarks_that_were_seen() -> None:
     assert np.abs(modality_of(exact, "landmarks") - truth).mean() < 0.005
     noisy = seen_landmarks(landmarks_of(dance().features, noise_m=0.02, dropped=0.1), 250)
     assert noisy.shape == (250, 33, 3) and np.array_equal(noisy[240], noisy[249])
-    assert np.abs(noisy[:240] - truth).mean() < 0.0125  # smoothed as if it were 1.5 cm: 2 cm of noise have a mean size of 1.6 cm
+    assert np.abs(noisy[:240] - truth).mean() < 0.0125  # 2 cm of noise have a mean size of 1.6 cm
     assert np.abs(noisy[:, [L["left_hip"], L["right_hip"]]].mean(axis=1)).max() < 1e-6
 
 
