@@ -70,10 +70,6 @@ class Timeline:
         """Motion frame nearest to the start of latent frame number `frames`."""
         return seconds_to_motion_frames(self.latent_frames_to_seconds(frames))
 
-    def motion_frames_to_samples(self, frames: int) -> int:
-        """Count of samples that lasts exactly as long as `frames` motion frames, to the nearest sample."""
-        return round(frames * self.sample_rate / MOTION_FPS)
-
     def samples_to_latent_frames(self, samples: int) -> int:
         """Latent frames needed to cover `samples` samples."""
         return -(-samples // self.latent_hop_samples)

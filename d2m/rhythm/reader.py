@@ -37,8 +37,6 @@ _SMOOTHING_S = 0.025
 _SPEED_M_S, _CHANGE_M_S2 = 1.0, 10.0
 """Divisors of velocities and of their changes."""
 
-POINT_CHANNELS = len(POINTS) * 6 + 3
-
 
 def body_points(features: Float[Tensor, "batch time 219"]) -> Float[Tensor, "batch time 13 3"]:
     """The points in metres, Y up, of dances at 60 fps."""

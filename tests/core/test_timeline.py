@@ -18,4 +18,4 @@ def test_latent_and_motion_frames_meet() -> None:
         second = clock.latent_frames_to_seconds(frame)
         assert abs(motion_frames_to_seconds(clock.latent_frames_to_motion_frames(frame)) - second) <= 0.5 / 60 + 1e-9
     assert clock.samples_to_latent_frames(513) == 2
-    assert seconds_to_motion_frames(2.0) == 120 and clock.motion_frames_to_samples(60) == 22050
+    assert seconds_to_motion_frames(2.0) == 120
