@@ -4,14 +4,18 @@ A new interpreter takes many seconds of a processor until it has loaded PyTorch 
 that has loaded them and done nothing else; a copy of this process could wait for ever for a thread that it does not have.
 """
 
+import faulthandler
 import io
 import multiprocessing
 import os
+import pickle
 import runpy
+import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -87,38 +91,58 @@ def script(name: str, *settings: str, threads: int = 1) -> Ran:
 COPIES = multiprocessing.get_context("forkserver")
 COPIES.set_forkserver_preload(["d2m.training.run", "d2m.pipeline", "d2m.data.datamodule", "d2m.data.encode"])
 
+ENDS_WITHIN_S = 400
+"""No process of a test takes longer, also on a busy machine; what does waits for something that will not come."""
+
 
 def apart(function: Callable[..., Any], *arguments: Any) -> BaseProcess:
     """Start a function of a module in another process."""
-    process = COPIES.Process(target=function, args=arguments, daemon=True)
+    process = COPIES.Process(target=_traceable, args=(function, *arguments), daemon=True)
     process.start()
     return process
 
 
-@contextmanager
-def copied_workers() -> Iterator[None]:
-    """Within it, `parallel_map` works in copies of a process that has loaded everything instead of new interpreters."""
-    with mock.patch("d2m.core.parallel.multiprocessing.get_context", lambda _: COPIES):
-        yield
+def _traceable(function: Callable[..., Any], *arguments: Any) -> None:
+    faulthandler.register(signal.SIGUSR1)
+    function(*arguments)
 
 
-def script_in_ranks(name: str, *settings: str, ranks: int = 2) -> list[Ran]:
-    """`torchrun --nproc_per_node=RANKS scripts/NAME.py SETTINGS` without its launcher; what those that ended say."""
+def ended(process: BaseProcess, within_s: float = ENDS_WITHIN_S) -> int:
+    """Wait for a process that was started with `apart`: its exit code.
+
+    Raises:
+        TimeoutError: when it does not end, after it has said where it waits; it is killed.
+    """
+    process.join(within_s)
+    if process.exitcode is None:
+        os.kill(process.pid or 0, signal.SIGUSR1)
+        process.join(2)
+        process.kill()
+        process.join()
+        raise TimeoutError(f"process {process.pid} has not ended within {within_s:.0f} s")
+    return process.exitcode
+
+
+def script_in_ranks(folder: Path, name: str, *settings: str, ranks: int = 2) -> list[Ran]:
+    """`torchrun --nproc_per_node=RANKS scripts/NAME.py SETTINGS` without its launcher; what they say, through files in `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    jobs = [(rank, ranks, port, name, settings) for rank in range(ranks)]
-    done: dict[int, Ran] = {}
-    with COPIES.Pool(ranks) as pool:  # left early, it ends those that wait for one that failed
-        for rank, ran in pool.imap_unordered(_in_rank, jobs):
-            done[rank] = ran
-            if ran.returncode:
-                break
-    return [done[rank] for rank in sorted(done)]
+    files = [folder / f"rank{rank}.pkl" for rank in range(ranks)]
+    running = [apart(_in_rank, file, rank, ranks, port, name, settings) for rank, file in enumerate(files)]
+    deadline_s = time.monotonic() + ENDS_WITHIN_S
+    try:
+        while any(process.is_alive() for process in running) and not any(process.exitcode for process in running):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+    finally:
+        for process in running:  # where one has failed, the others wait for it
+            process.kill()
+            process.join()
+    return [pickle.loads(file.read_bytes()) for file in files if file.exists()]
 
 
-def _in_rank(job: tuple[int, int, int, str, tuple[str, ...]]) -> tuple[int, Ran]:
-    rank, ranks, port, name, settings = job
+def _in_rank(file: Path, rank: int, ranks: int, port: int, name: str, settings: tuple[str, ...]) -> None:
     told = {
         "RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks,
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test",
@@ -126,7 +150,9 @@ def _in_rank(job: tuple[int, int, int, str, tuple[str, ...]]) -> tuple[int, Ran]
     }  # fmt: skip
     os.environ.update({key: str(value) for key, value in told.items()})
     rank_zero_only.rank = rank  # read from there when Lightning is loaded
-    return rank, script(name, *settings)
+    ran = script(name, *settings)
+    file.write_bytes(pickle.dumps(ran))
+    sys.exit(ran.returncode)
 
 
 @dataclass(frozen=True)

@@ -187,13 +187,16 @@ def warm_up(trackers: Sequence[Tracker] = (LibrosaTracker(),), say: bool = True)
 
 
 def pool_context(trackers: Sequence[Tracker]) -> BaseContext:
-    """How processes are started: on Linux as copies of this one, whose compiled tracker they inherit.
+    """How processes are started: on Linux as copies of one that has loaded this module and done nothing.
 
-    Networks (`beat_this`) do not survive a copy: their threads stay behind. Elsewhere, and for them, processes start
-    anew, and each one compiles for seconds.
+    A copy of a process that has worked waits for ever for threads that it does not have. Networks (`beat_this`) survive no copy:
+    for them, and elsewhere, processes start anew.
     """
-    copies = sys.platform == "linux" and all(isinstance(tracker, LibrosaTracker) for tracker in trackers)
-    return get_context("fork" if copies else "spawn")
+    if sys.platform != "linux" or not all(isinstance(tracker, LibrosaTracker) for tracker in trackers):
+        return get_context("spawn")
+    copies = get_context("forkserver")
+    copies.set_forkserver_preload([__name__])
+    return copies
 
 
 def _analyze_or_error(passage: Passage, trackers: Sequence[Tracker]) -> AudioAnalysis | BadInput:

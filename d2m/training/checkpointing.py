@@ -176,8 +176,8 @@ class LastCheckpoint(Checkpoint):
             )
         raise SystemExit(128 + (self.stop.signal or 15))
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Signals mean again what they meant before."""
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Signals mean again what they meant before: here, as Lightning restores its own before it calls `teardown`."""
         if self.stop:
             self.stop.restore()
 

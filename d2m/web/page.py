@@ -8,12 +8,11 @@ import os
 import pickle
 import signal
 import sys
-import threading
+import time
 import traceback
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import gradio as gr
@@ -444,20 +443,15 @@ def serve(
     Raises:
         BadConfig: when the port is taken.
     """
-    signal.signal(signal.SIGTERM, _interrupt)  # before there are files: what ends the page always removes them
+    terminated: list[int] = []  # an exception of the handler is lost where it falls into a finaliser
+    signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))  # before there are files
     with PageServer.start(host, port, model, limits) as server:
         try:
             print(f"The page is at {server.url} (stop it with Ctrl-C).", flush=True)
             if host not in ("127.0.0.1", "localhost", "::1"):
                 print("Everybody who can reach this computer can use it.", flush=True)
-            never = threading.Event()
-            while not never.wait(0.5):  # a signal that another thread got is handled when this one wakes
-                pass
+            while not terminated:  # a signal that another thread got is handled when this one wakes
+                time.sleep(0.2)
+            print("Stopped.")
         except KeyboardInterrupt:
             print("Stopped.")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End as Ctrl-C does, once: a second signal does not disturb the removal."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from tests_support_official import IGNORED, SECONDS, TEST, TRAIN, UNLISTED, VAL, OfficialTree, write_mp4
 from tests_support_official import write_official_tree as write_tree
-from tests_support_runs import apart, copied_workers, script
+from tests_support_runs import apart, ended, script
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
@@ -215,8 +215,7 @@ def test_wavs_in_place_of_videos(tree: OfficialTree, prepared: Path, tmp_path: P
 
 def test_worker_processes_make_the_same_files(tree: OfficialTree, prepared: Path, tmp_path: Path) -> None:
     tree.video(TRAIN[0]).write_bytes(b"")
-    with copied_workers():
-        preparation = prepare(tree, tmp_path / "out", processes=2)
+    preparation = prepare(tree, tmp_path / "out", processes=2)
     assert preparation.made == tuple(name for name in READY if name != TRAIN[0])
     for path in files(tmp_path / "out"):
         assert (tmp_path / "out" / path).read_bytes() == (prepared / path).read_bytes()
@@ -257,8 +256,7 @@ def test_a_killed_run_leaves_no_half_file_and_is_resumed(tree: OfficialTree, pre
         assert run.is_alive()
         time.sleep(0.05)
     run.kill()
-    run.join()
-    assert run.exitcode == -signal.SIGKILL
+    assert ended(run) == -signal.SIGKILL
     for path in files(out):
         assert (out / path).read_bytes() == (prepared / path).read_bytes()
     assert not (out / "splits" / "crossmodal_train.txt").exists(), "an unfinished data set has no lists"
@@ -280,8 +278,8 @@ def test_motions_and_beats_need_no_music(tree: OfficialTree, prepared: Path, tmp
     """The folder has lists, motions and beats by rule; what needs music says so; a run with videos adds it."""
     out = tmp_path / "out"
     tree.motion(UNLISTED[0]).write_bytes(b"junk")
-    with copied_workers():
-        run = script("prepare", "dataset=aistpp", f"annotations={tree.annotations}", f"out={out}")
+    settings = ["dataset=aistpp", "dataset.prepare.processes=1", f"annotations={tree.annotations}", f"out={out}"]
+    run = script("prepare", *settings)
     ready = [name for name in READY if name != UNLISTED[0]]
     assert (
         run.returncode == 0 and f"{len(ready)} sequences are ready" in run.stdout and "corrupt motion: 1" in run.stdout

@@ -235,10 +235,10 @@ def test_scale_is_the_training_splits(layout: DataSetLayout) -> None:
     assert MAX_SCALE_SEQUENCES == 2000
 
 
-def test_two_processes_encode_what_one_does(layout: DataSetLayout, dmae: DMAE, two_clips: Path) -> None:
+def test_two_processes_encode_what_one_does(layout: DataSetLayout, dmae: DMAE, two_clips: Path, tmp_path: Path) -> None:
     encode_latents(DataSetLayout(two_clips), [BREAK, HOUSE], dmae)
     settings = [f"root={layout.root}", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "workers=0"]
-    runs = script_in_ranks("encode", "threads=1", *settings)
+    runs = script_in_ranks(tmp_path, "encode", "threads=1", *settings)
     assert [run.returncode for run in runs] == [0, 0], runs[-1].stderr[-3000:]
     # had both ranks had the same part, four would be made, or some found
     assert runs[0].stdout.strip().endswith("2 sequences encoded, 0 were there already, 0 could not be encoded")

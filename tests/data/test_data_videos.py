@@ -29,7 +29,7 @@ from tests_support_dancers import (
     truth,
     write_film,
 )  # fmt: skip
-from tests_support_runs import apart, copied_workers
+from tests_support_runs import apart, ended
 
 from d2m.core.aist_names import parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput
@@ -184,8 +184,7 @@ def test_killed_and_run_again(kinetics: Path, tmp_path: Path) -> None:
     """Killed while the second dancer is looked for; what was made is not touched again."""
     out = tmp_path / "out"
     killed = apart(prepare_and_die, out, kinetics)
-    killed.join()
-    assert killed.exitcode == -signal.SIGKILL and unfinished(out)
+    assert ended(killed) == -signal.SIGKILL and unfinished(out)
     made_ns = DataSetLayout(out).motion(GOOD[0]).stat().st_mtime_ns
     again = prepare(out, kinetics, frames="off")
     assert again.found == GOOD[:1] and again.made == GOOD[1:] and not unfinished(out)
@@ -300,8 +299,7 @@ def test_mediapipe_finds_a_person_by_the_commands_own_settings(tmp_path: Path, c
 
 
 def test_worker_processes_make_the_same(kinetics: Path, prepared: tuple[Path, ClipPreparation], tmp_path: Path) -> None:
-    with copied_workers():
-        preparation = prepare(tmp_path / "out", kinetics, processes=2)
+    preparation = prepare(tmp_path / "out", kinetics, processes=2)
     assert tuple(preparation.ready) == GOOD and preparation.skipped.keys() == prepared[1].skipped.keys()
     for name in GOOD:
         mine, other = DataSetLayout(tmp_path / "out"), DataSetLayout(prepared[0])

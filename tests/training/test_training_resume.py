@@ -11,7 +11,7 @@ import lightning
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from tests_support_runs import ROOT, apart, encoded, overrides, script
+from tests_support_runs import ROOT, apart, encoded, ended, overrides, script
 
 from d2m.training.run import fit
 
@@ -85,8 +85,7 @@ def test_a_killed_process_resumed_ends_with_the_same_bits(
         fit(configs[0])
     (tmp_path / "trigger").touch()
     killed = apart(script, "train", *overrides(root, tmp_path / "killed", *settings), "threads=1")
-    killed.join()
-    assert killed.exitcode == -signal.SIGKILL
+    assert ended(killed) == -signal.SIGKILL
     with on_one_thread():
         last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
         assert trained(last)["step"] == 6

@@ -161,6 +161,7 @@ def test_a_run_asked_to_stop_finishes_its_step_and_can_go_on(root: Path, tmp_pat
     last = tmp_path / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 2
     fit(config_for("demo", root, tmp_path, *common))
+    assert signal.getsignal(signal.SIGTERM) is before, "a process that has trained can be terminated"
     assert torch.load(last, weights_only=True)["global_step"] == 4
 
 

@@ -17,7 +17,7 @@ import av
 import httpx
 import numpy as np
 import pytest
-from tests_support_runs import apart
+from tests_support_runs import ENDS_WITHIN_S, apart, ended
 
 from d2m.cli import main
 from d2m.core.errors import BadConfig
@@ -403,13 +403,13 @@ def test_a_terminated_page_removes_its_files(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     said = tmp_path / "said.txt"
     running = apart(serve, tmp_path, said, port)
+    deadline_s = time.monotonic() + ENDS_WITHIN_S
     while not (said.exists() and f":{port}" in said.read_text()):
-        assert running.is_alive()
+        assert running.is_alive() and time.monotonic() < deadline_s
         time.sleep(0.05)
     assert list(tmp_path.glob("d2m-page-*/served/examples/*.pkl"))
     running.terminate()
-    running.join()
-    assert running.exitcode == 0 and said.read_text().splitlines()[1:] == ["Stopped."]
+    assert ended(running) == 0 and said.read_text().splitlines()[1:] == ["Stopped."]
     assert not list(tmp_path.glob("d2m-page-*"))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests_support_runs import apart
+from tests_support_runs import apart, ended
 from tests_support_video import write_clip
 
 from d2m.core.errors import BadConfig, BadInput
@@ -176,8 +176,7 @@ def test_folders_of_killed_pages_go_at_the_next_start_and_those_of_running_ones_
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     dead = apart(upload_and_die, str(tmp_path))
-    dead.join()
-    assert dead.exitcode == -signal.SIGKILL
+    assert ended(dead) == -signal.SIGKILL
     (killed,) = tmp_path.glob("d2m-page-*/work/upload")
     for name, age_s in (("d2m-page-new", 0), ("d2m-page-old", 3600), ("mine", 3600)):
         (tmp_path / name).mkdir()
