@@ -62,13 +62,13 @@ def count_windows(samples: int, clock: Timeline) -> int:
     return len(list(_spans(clock.samples_to_latent_frames(samples), clock.window_latent_frames)))
 
 
-def encode_piece(dmae: DMAE, waveform: Float[Tensor, "channel sample"]) -> Float[Tensor, "latent_channel frame"]:
+def encode_in_chunks(dmae: DMAE, waveform: Float[Tensor, "channel sample"]) -> Float[Tensor, "latent_channel frame"]:
     """Latent of a piece of any length."""
-    return encode_pieces(dmae, [waveform], batch_size=1)[0]
+    return encode_all_in_chunks(dmae, [waveform], batch_size=1)[0]
 
 
 @torch.no_grad()
-def encode_pieces(
+def encode_all_in_chunks(
     dmae: DMAE, waveforms: Sequence[Float[Tensor, "channel _"]], batch_size: int = 8
 ) -> list[Float[Tensor, "latent_channel _"]]:
     """Latents of pieces of any lengths, in float32 on the CPU; windows of several pieces share a batch.
@@ -105,7 +105,7 @@ def _windows(waveform: Tensor, latent: Tensor, clock: Timeline) -> Iterator[_Win
 
 
 @torch.no_grad()
-def decode_piece(
+def decode_in_chunks(
     dmae: DMAE,
     latent: Float[Tensor, "latent_channel frame"],
     decoder: str = "onepass",

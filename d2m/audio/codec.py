@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from d2m.audio.chunked_coding import decode_piece, encode_pieces
+from d2m.audio.chunked_coding import decode_in_chunks, encode_all_in_chunks
 from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.checkpoint import WEIGHTS, build, load_checkpoint, load_into, save_checkpoint, shipped_or_path
 from d2m.core.errors import BadConfig, BadInput
@@ -270,7 +270,7 @@ class DmaeCodec(Codec):
 
     def encode(self, waveform: Float[Tensor, "batch 1 sample"]) -> Int[Tensor, "batch codebook frame"]:
         """Codes of pieces of any length, in windows of the autoencoder's training length."""
-        return self.codes_of(torch.stack(encode_pieces(self.dmae, list(waveform))))
+        return self.codes_of(torch.stack(encode_all_in_chunks(self.dmae, list(waveform))))
 
     def codes_of(self, latent: Float[Tensor, "batch latent_channel frame"]) -> Int[Tensor, "batch codebook frame"]:
         """Codes of the autoencoder's latents."""
@@ -284,7 +284,7 @@ class DmaeCodec(Codec):
         self, codes: Int[Tensor, "batch codebook frame"], seed: int = 0
     ) -> Float[Tensor, "batch channel sample"]:
         """Waveforms by the one-pass decoder; `seed` fixes the noise that it makes textures of."""
-        pieces = [decode_piece(self.dmae, latent, "onepass", seed=seed) for latent in self.latent_of(codes)]
+        pieces = [decode_in_chunks(self.dmae, latent, "onepass", seed=seed) for latent in self.latent_of(codes)]
         return torch.stack(pieces)
 
     def fingerprint(self) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from d2m.audio.autoencoder import DMAE
-from d2m.audio.chunked_coding import encode_pieces
+from d2m.audio.chunked_coding import encode_all_in_chunks
 from d2m.audio.codec import Codec, CodecFacts, DmaeCodec, save_dmae_codec
 from d2m.audio.pretrained import weights_sha256
 from d2m.core.errors import BadConfig, BadInput, UserError
@@ -346,7 +346,7 @@ def encode_latents(
     _claim_latents(target, dmae)
 
     def encode(waveforms: Sequence[Tensor]) -> list[np.ndarray]:
-        return [latent.numpy().astype(np.float16) for latent in encode_pieces(dmae, waveforms, batch_size)]
+        return [latent.numpy().astype(np.float16) for latent in encode_all_in_chunks(dmae, waveforms, batch_size)]
 
     module = Encoding(dmae, encode, target, batch_size)
     return _encode_all(module, names, lambda: _finish_latents(target, dmae), trainer, workers)
@@ -373,7 +373,7 @@ def _stored_differently(target: Target, dmae: DMAE) -> str:
     for name in target.stored():
         try:
             shape = array_shape(target.encoded(name))
-            new = encode_pieces(dmae, [torch.from_numpy(target.music(name).waveform)])[0].numpy()
+            new = encode_all_in_chunks(dmae, [torch.from_numpy(target.music(name).waveform)])[0].numpy()
         except UserError:
             continue
         if shape != new.shape:

@@ -10,17 +10,17 @@ from d2m.core.aist_names import parse_sequence_name
 from d2m.evaluation.analysis import AudioAnalysis
 from d2m.evaluation.genre_classifier import kl_divergence
 from d2m.evaluation.records import GivenBeats
-from d2m.evaluation.references import JudgedLength, Reference, song_of
+from d2m.evaluation.references import Reference, ScoredLength, song_of
 from d2m.metrics.alignment import alignment
 from d2m.metrics.audio_quality import log_mel_frames, log_mel_l1
 from d2m.metrics.beats import (
     TOLERANCES_S,
     beat_drift,
     beat_scores,
+    compare_tempo,
     continuity,
     fit_tempo_bpm,
     interval_deviation_ms,
-    judge_tempo,
     onset_f,
 )
 from d2m.metrics.protocols import ProtocolScores, score_protocols
@@ -51,7 +51,7 @@ class ClipScore:
     protocols: ProtocolScores
     seed: int | None = None
     predicted_genre: str | None = None
-    length: JudgedLength | None = None
+    length: ScoredLength | None = None
     notes: list[str] = field(default_factory=list)
     given: GivenBeats | None = None
 
@@ -71,7 +71,7 @@ def score_clip(
     clip: str = "",
     seed: int | None = None,
     predicted_genre: str | None = None,
-    length: JudgedLength | None = None,
+    length: ScoredLength | None = None,
     notes: list[str] | None = None,
 ) -> ClipScore:
     """Score an analysis against its reference; every system, baseline and topline goes through here."""
@@ -118,7 +118,7 @@ def beat_metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, flo
 def _tempo_metrics(reference: Reference, tempo_bpm: float | int | None) -> dict[str, float]:
     if reference.tempo_bpm is None:
         return {}
-    verdict = judge_tempo(reference.tempo_bpm, tempo_bpm)
+    verdict = compare_tempo(reference.tempo_bpm, tempo_bpm)
     return {
         "tempo_within_2_percent": float(verdict.within),
         "tempo_octave_errors": float(verdict.octave_error),

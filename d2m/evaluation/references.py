@@ -287,7 +287,7 @@ LENGTH_SLACK_S = 0.05
 
 
 @dataclass(frozen=True)
-class JudgedLength:
+class ScoredLength:
     """What is judged of one clip.
 
     Args:
@@ -327,12 +327,12 @@ def _list_seconds(beats_s: Float[np.ndarray, " beat"], generated_seconds: float)
     return generated_seconds if last_s < generated_seconds <= last_s + 2 * interval_s else last_s + interval_s
 
 
-def judge_length(
+def scored_length(
     generated: Path,
     reference: Path | None,
     beats_s: Float[np.ndarray, " beat"] | None,
     dance_seconds: float | int | None = None,
-) -> JudgedLength:
+) -> ScoredLength:
     """Length judged of a generated file.
 
     Args:
@@ -362,7 +362,7 @@ def judge_length(
             f"generated at {made.samplerate} Hz in {_channels(made.channels)}, reference at {known.samplerate} Hz in"
             f" {_channels(known.channels)}: beats and spectra of both are heard at 22050 Hz in mono."
         )
-    return JudgedLength(seconds, generated_s, reference_s, notes, other)
+    return ScoredLength(seconds, generated_s, reference_s, notes, other)
 
 
 def _channels(count: int) -> str:

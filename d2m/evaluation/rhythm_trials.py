@@ -23,7 +23,7 @@ from d2m.core.timeline import MOTION_FPS
 from d2m.data.rhythm_windows import LIMBS, interpolated, load_recording, without_limb
 from d2m.evaluation.tables import printed, with_interval
 from d2m.metrics.beat_tracker import LibrosaTracker, Tracker
-from d2m.metrics.beats import beat_drift, beat_f, fit_tempo_bpm, interval_deviation_ms, judge_tempo, load_beats_s
+from d2m.metrics.beats import beat_drift, beat_f, compare_tempo, fit_tempo_bpm, interval_deviation_ms, load_beats_s
 from d2m.metrics.intervals import bootstrap_mean
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
@@ -187,7 +187,7 @@ def _against(
     true_s, own = true_s[true_s < seconds], fit_tempo_bpm(true_s)
     return {
         "beat_f": beat_f(true_s, at_s, TOLERANCE_S),
-        "tempo": float("nan") if own is None else float(judge_tempo(own, fit_tempo_bpm(at_s)).within),
+        "tempo": float("nan") if own is None else float(compare_tempo(own, fit_tempo_bpm(at_s)).within),
         "drift_ms_per_second": beat_drift(true_s, at_s).ms_per_second,
     }
 

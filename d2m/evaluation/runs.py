@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from d2m.audio.autoencoder import DMAE
-from d2m.audio.chunked_coding import decode_piece, encode_piece
+from d2m.audio.chunked_coding import decode_in_chunks, encode_in_chunks
 from d2m.audio.pretrained import load_dmae
 from d2m.core.aist_names import parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput
@@ -57,7 +57,7 @@ def round_trip(music: Music, dmae: DMAE, decoder: str | None = None, steps: int 
     if decoder not in DECODERS:
         raise BadConfig(f"unknown decoder '{decoder}'; expected one of {', '.join(DECODERS)}.")
     music = music.resampled(dmae.clock.sample_rate)
-    waveform = decode_piece(dmae, encode_music(dmae, music), decoder, steps, seed)
+    waveform = decode_in_chunks(dmae, encode_music(dmae, music), decoder, steps, seed)
     return Music(np.ascontiguousarray(waveform[:, : music.waveform.shape[1]].numpy()), dmae.clock.sample_rate)
 
 
@@ -66,7 +66,7 @@ def encode_music(dmae: DMAE, music: Music) -> Float[Tensor, "latent_channel fram
     music = music.resampled(dmae.clock.sample_rate)
     shape = (dmae.in_channels, music.waveform.shape[1])
     mixed = music.mono().waveform if dmae.in_channels == 1 else np.resize(music.waveform, shape)
-    return encode_piece(dmae, torch.from_numpy(np.ascontiguousarray(mixed, dtype=np.float32)))
+    return encode_in_chunks(dmae, torch.from_numpy(np.ascontiguousarray(mixed, dtype=np.float32)))
 
 
 def round_trip_folder(
@@ -340,7 +340,7 @@ def decode_speed(dmae: DMAE, music: Music, decoder: str, steps: int | None = Non
         taken = []
         for _ in range(2):
             started = time.process_time()
-            decode_piece(dmae, latent, decoder, steps)
+            decode_in_chunks(dmae, latent, decoder, steps)
             taken.append(time.process_time() - started)
     finally:
         torch.set_num_threads(threads)

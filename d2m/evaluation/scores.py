@@ -33,14 +33,14 @@ from d2m.evaluation.references import (
     AUDIO_SUFFIXES,
     LENGTH_SLACK_S,
     RULED_S,
-    JudgedLength,
     Pair,
     Pairing,
     Reference,
+    ScoredLength,
     files_by_stem,
     find_pairs,
     find_references,
-    judge_length,
+    scored_length,
 )
 from d2m.evaluation.set_metrics import (
     SetMetrics,
@@ -150,7 +150,7 @@ class Evaluator:
             BadInput: when there are none.
         """
         self._read_motion_beats()
-        lengths: dict[str, JudgedLength] = {}
+        lengths: dict[str, ScoredLength] = {}
         for pair in self.pairing.pairs:
             try:
                 lengths[pair.clip] = self._length(pair)
@@ -170,15 +170,15 @@ class Evaluator:
             raise BadInput(f"none of {len(self.pairing.pairs)} pairs can be scored: {reasons}")
         return scores
 
-    def _length(self, pair: Pair) -> JudgedLength:
+    def _length(self, pair: Pair) -> ScoredLength:
         motion_beats = self._motion_beats.get(pair.dance) if pair.dance else None
         if pair.dance in self._bad_dances and not (pair.reference.audio or pair.reference.beats):
             raise BadInput(self._bad_dances[pair.dance])
         dance_s = motion_beats.seconds if motion_beats else None
         beats_s = pair.reference.beats_s(pair.name, dance_s or RULED_S)
-        return judge_length(pair.generated, pair.reference.audio, beats_s, dance_s)
+        return scored_length(pair.generated, pair.reference.audio, beats_s, dance_s)
 
-    def _pair_score(self, pair: Pair, length: JudgedLength) -> ClipScore:
+    def _pair_score(self, pair: Pair, length: ScoredLength) -> ClipScore:
         audio, beats = pair.reference.audio, pair.reference.beats
         analysis = self.analyzer(_passage(audio, length.seconds)) if audio else None
         true_beats_s = pair.reference.beats_s(pair.name, length.seconds)

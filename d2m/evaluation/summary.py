@@ -14,7 +14,7 @@ from d2m.evaluation.clip_scores import RANDOM_SONGS, ClipScore, beat_metrics
 from d2m.evaluation.references import Reference
 from d2m.metrics.alignment import SIGMA_S
 from d2m.metrics.beat_tracker import tracker_spread
-from d2m.metrics.beats import ONSET_TOLERANCE_S, TEMPO_TOLERANCE, TOLERANCES_S, fit_tempo_bpm, judge_tempo
+from d2m.metrics.beats import ONSET_TOLERANCE_S, TEMPO_TOLERANCE, TOLERANCES_S, compare_tempo, fit_tempo_bpm
 from d2m.metrics.intervals import CONFIDENCE, bootstrap_mean
 from d2m.metrics.protocols import D2MD_TOLERANCE_S, PROTOCOLS, summarize_clips
 from d2m.metrics.registry import HEADLINE, METRICS
@@ -243,7 +243,7 @@ def _metrics(reference: Reference, analysis: AudioAnalysis) -> dict[str, float]:
     metrics = beat_metrics(reference, analysis)
     if reference.tempo_bpm is not None:
         metrics["tempo_within_2_percent"] = float(
-            judge_tempo(reference.tempo_bpm, fit_tempo_bpm(analysis.beats_s)).within
+            compare_tempo(reference.tempo_bpm, fit_tempo_bpm(analysis.beats_s)).within
         )
     return metrics
 

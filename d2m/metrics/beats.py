@@ -367,7 +367,7 @@ def interval_deviation_ms(beats_s: Float[np.ndarray, " beat"]) -> float:
     return float(1000 * np.std(np.diff(kept_s) / np.diff(numbers))) if len(kept_s) > 2 else float("nan")
 
 
-def judge_tempo(
+def compare_tempo(
     reference_bpm: float | int, estimated_bpm: float | int | None, tolerance: float | int = TEMPO_TOLERANCE
 ) -> TempoVerdict:
     """Compare an estimated tempo (None: none could be told, which is wrong) with the reference.

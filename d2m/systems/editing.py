@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from d2m.audio.autoencoder import DMAE
-from d2m.audio.chunked_coding import encode_piece
+from d2m.audio.chunked_coding import encode_in_chunks
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
 from d2m.diffusion.inversion import inverted, levels_up_to
@@ -111,7 +111,7 @@ def fitted_song(song: Music, dmae: DMAE, samples: int) -> FittedSong:
     else:
         waveform = waveform.repeat(1, -(-samples // found))[:, :samples]
         how = f"the whole song, begun again after its {seconds:.1f} s" if wanted - seconds >= 0.05 else WHOLE_SONG
-    return FittedSong(encode_piece(dmae, waveform.contiguous())[:, :frames], how)
+    return FittedSong(encode_in_chunks(dmae, waveform.contiguous())[:, :frames], how)
 
 
 @torch.no_grad()

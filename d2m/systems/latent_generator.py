@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from d2m.audio.autoencoder import DMAE
-from d2m.audio.chunked_coding import decode_piece
+from d2m.audio.chunked_coding import decode_in_chunks
 from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.errors import BadConfig
 from d2m.core.timeline import MOTION_FPS
@@ -231,4 +231,6 @@ class LatentGenerator(MusicGenerator):
     ) -> Float[Tensor, "_ sample"]:
         """The sound of a latent."""
         with torch.no_grad(), self.device_config.running():
-            return decode_piece(self.dmae, latent.float(), settings.decoder or "onepass", settings.decoder_steps, seed)
+            return decode_in_chunks(
+                self.dmae, latent.float(), settings.decoder or "onepass", settings.decoder_steps, seed
+            )

@@ -60,7 +60,7 @@ class StereoAutoencoderTraining(AutoencoderTraining):
         self.adversarial_weight, self.feature_weight = adversarial_weight, feature_weight
         if discriminator is not None:  # its optimiser is no business of Lightning's, which would count its steps
             rate = {"lr": self.learning_rate / 2, "betas": (0.8, 0.99), "weight_decay": 1e-3}
-            self.judge = torch.optim.AdamW(discriminator.parameters(), **rate)
+            self.discriminator_optimizer = torch.optim.AdamW(discriminator.parameters(), **rate)
 
     def further_losses(
         self, latent: Float[Tensor, "batch channel frame"], decoded: Tensor, waveform: Float[Tensor, "batch 2 sample"]
@@ -81,15 +81,15 @@ class StereoAutoencoderTraining(AutoencoderTraining):
     def _teach(self, discriminator: nn.Module, decoded: Tensor, recorded: Tensor) -> None:
         """A step of the discriminator's own optimiser."""
         loss = verdict_loss(discriminator(recorded), discriminator(decoded))
-        self.judge.zero_grad()
+        self.discriminator_optimizer.zero_grad()
         loss.backward()
-        self.judge.step()
+        self.discriminator_optimizer.step()
         self.log("train/verdict", loss.detach())
 
     def configure_optimizers(self) -> Any:
         """AdamW over all but the discriminator: a linear warm-up, a constant rate and, where asked for, a linear fall."""
-        judged = {id(p) for p in self.discriminator.parameters()} if self.discriminator else set()
-        parameters = [p for p in self.parameters() if p.requires_grad and id(p) not in judged]
+        of_discriminator = {id(p) for p in self.discriminator.parameters()} if self.discriminator else set()
+        parameters = [p for p in self.parameters() if p.requires_grad and id(p) not in of_discriminator]
         optimizer = torch.optim.AdamW(parameters, self.learning_rate, betas=(0.9, 0.98), weight_decay=1e-2)
         total = int(self.trainer.estimated_stepping_batches)
 
@@ -103,9 +103,9 @@ class StereoAutoencoderTraining(AutoencoderTraining):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The state of the discriminator's optimiser too."""
         if self.discriminator is not None:
-            checkpoint["judge"] = self.judge.state_dict()
+            checkpoint["discriminator_optimizer"] = self.discriminator_optimizer.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The same."""
         if self.discriminator is not None:
-            self.judge.load_state_dict(checkpoint["judge"])
+            self.discriminator_optimizer.load_state_dict(checkpoint["discriminator_optimizer"])

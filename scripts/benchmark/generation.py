@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmark.measure import IMPOSSIBLE, Measured, counted_flops, in_turns, peak_memory_alone_mb, total
 from benchmark.stock import StockSystem
 from d2m.audio.autoencoder import DMAE
-from d2m.audio.chunked_coding import count_windows, decode_piece
+from d2m.audio.chunked_coding import count_windows, decode_in_chunks
 from d2m.core.errors import BadConfig
 from d2m.core.timeline import MOTION_FPS, seconds_to_motion_frames
 from d2m.diffusion.samplers import Denoiser
@@ -257,7 +257,7 @@ class OurGeneration(Generation):
         latent, steps = self.latent(self.recipe.steps).clamp(-1, 1), self.recipe.decoder_steps
         with self.device_config.running():
             if self.windows > 1:
-                return decode_piece(self.dmae, latent[0], "diffusion" if steps else "onepass", steps or 1)[None]
+                return decode_in_chunks(self.dmae, latent[0], "diffusion" if steps else "onepass", steps or 1)[None]
             return self.dmae.decode(latent, steps) if steps else self.dmae.decode_onepass(latent)
 
 

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from d2m.audio.autoencoder import DMAE
-from d2m.audio.chunked_coding import count_windows, decode_piece, encode_piece
+from d2m.audio.chunked_coding import count_windows, decode_in_chunks, encode_in_chunks
 from d2m.audio.pretrained import folded, load_dmae, save_dmae, unfolded
 from d2m.core.errors import BadConfig
 from d2m.core.music import Music
@@ -56,15 +56,15 @@ def tiny() -> DMAE:
 
 @pytest.mark.parametrize("samples", [512, 700, 131072, 200000])
 def test_lengths_are_exact(tiny: DMAE, samples: int) -> None:
-    latent = encode_piece(tiny, torch.randn(1, samples) * 0.1)
+    latent = encode_in_chunks(tiny, torch.randn(1, samples) * 0.1)
     assert latent.shape == (32, -(-samples // 512)) and float(latent.abs().max()) < 1
     for decoder in ("onepass", "diffusion"):
-        assert decode_piece(tiny, latent, decoder, steps=1).shape == (1, latent.shape[1] * 512)
+        assert decode_in_chunks(tiny, latent, decoder, steps=1).shape == (1, latent.shape[1] * 512)
 
 
 def test_decoders_repeat_with_a_seed(tiny: DMAE) -> None:
     latent = torch.rand(32, 40) - 0.5
-    first, again, other = (decode_piece(tiny, latent, "diffusion", steps=2, seed=s) for s in (1, 1, 2))
+    first, again, other = (decode_in_chunks(tiny, latent, "diffusion", steps=2, seed=s) for s in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
@@ -102,7 +102,7 @@ def test_shipped_autoencoder_keeps_rhythm_and_timbre(shipped_wavs: list[Path]) -
 def test_shipped_latents_are_healthy(shipped_wavs: list[Path]) -> None:
     dmae = load_dmae("demo")
     pieces = [Music.load(path).mono().resampled(22050).waveform for path in shipped_wavs]
-    latent = torch.cat([encode_piece(dmae, torch.from_numpy(np.ascontiguousarray(p))) for p in pieces], dim=1)
+    latent = torch.cat([encode_in_chunks(dmae, torch.from_numpy(np.ascontiguousarray(p))) for p in pieces], dim=1)
     health = latent_health(latent[None])
     assert health["saturated"] < 0.05 and health["dimensions"] >= 12
 

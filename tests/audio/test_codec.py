@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from d2m.audio.chunked_coding import decode_piece, encode_piece
+from d2m.audio.chunked_coding import decode_in_chunks, encode_in_chunks
 from d2m.audio.codec import DmaeCodec, EncodecCodec, ResidualQuantiser, load_codec, load_dmae_codec, save_dmae_codec
 from d2m.core.checkpoint import WEIGHTS, shipped_or_path
 from d2m.core.errors import BadConfig, BadInput
@@ -78,7 +78,7 @@ def test_the_shipped_codec_keeps_the_music(demo: DmaeCodec, song: Music) -> None
     assert codes.shape == (1, 4, frames) and int(codes.max()) < 1024
     sound = demo.decode(codes, seed=0)
     assert sound.shape == (1, 1, frames * 512)
-    plain = decode_piece(demo.dmae, encode_piece(demo.dmae, wave))
+    plain = decode_in_chunks(demo.dmae, encode_in_chunks(demo.dmae, wave))
     truth = log_mel(song)
 
     def distance(waveform: torch.Tensor) -> float:
@@ -94,7 +94,7 @@ def test_the_shipped_codec_keeps_the_music(demo: DmaeCodec, song: Music) -> None
 
 def test_codes_of_a_latent_are_those_of_its_sound(demo: DmaeCodec, song: Music) -> None:
     wave = torch.from_numpy(song.waveform)
-    assert torch.equal(demo.codes_of(encode_piece(demo.dmae, wave)[None]), demo.encode(wave[None]))
+    assert torch.equal(demo.codes_of(encode_in_chunks(demo.dmae, wave)[None]), demo.encode(wave[None]))
 
 
 def test_the_shipped_file_is_small_and_no_system() -> None:

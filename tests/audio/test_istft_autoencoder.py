@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 
 from d2m.audio.autoencoder import DMAE
-from d2m.audio.chunked_coding import decode_piece, encode_piece
+from d2m.audio.chunked_coding import decode_in_chunks, encode_in_chunks
 from d2m.audio.discriminator import SpectrumDiscriminator, persuasion_losses, verdict_loss
 from d2m.audio.istft_autoencoder import SpectralDecoder, SpectralEncoder, framed_spectrum, overlap_add, synthesised
 from d2m.audio.pretrained import load_dmae, save_dmae, weights_sha256
@@ -62,18 +62,18 @@ def test_frames_that_do_not_lie_over_each_other_are_refused() -> None:
 
 @pytest.mark.parametrize("samples", [1, 1024, 5000, 270_000])
 def test_lengths_are_exact(tiny: DMAE, samples: int) -> None:
-    latent = encode_piece(tiny, torch.randn(2, samples) * 0.1)
+    latent = encode_in_chunks(tiny, torch.randn(2, samples) * 0.1)
     assert latent.shape == (64, -(-samples // 1024)) and float(latent.abs().max()) < 1
-    assert decode_piece(tiny, latent).shape == (2, latent.shape[1] * 1024)
+    assert decode_in_chunks(tiny, latent).shape == (2, latent.shape[1] * 1024)
     assert round_trip(Music(np.zeros((1, samples), np.float32), RATE), tiny).waveform.shape == (2, samples)
 
 
 def test_windows_of_a_long_piece_give_what_the_whole_would(tiny: DMAE) -> None:
     wave = torch.randn(2, 400 * 1024, generator=torch.Generator().manual_seed(1)) * 0.1
-    latent = encode_piece(tiny, wave)
+    latent = encode_in_chunks(tiny, wave)
     assert torch.allclose(latent, tiny.encode(wave[None])[0], atol=1e-4)
     whole = tiny.decode_onepass(latent[None])[0]
-    assert torch.allclose(decode_piece(tiny, latent)[:, : 180 * 1024], whole[:, : 180 * 1024], atol=1e-4)
+    assert torch.allclose(decode_in_chunks(tiny, latent)[:, : 180 * 1024], whole[:, : 180 * 1024], atol=1e-4)
 
 
 def test_size_and_clock() -> None:

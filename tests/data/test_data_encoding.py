@@ -13,7 +13,7 @@ from lightning import Trainer
 from tests_support_runs import script_in_ranks
 
 from d2m.audio.autoencoder import DMAE
-from d2m.audio.chunked_coding import encode_piece, encode_pieces
+from d2m.audio.chunked_coding import encode_all_in_chunks, encode_in_chunks
 from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
@@ -58,10 +58,10 @@ def test_batches_of_several_pieces_equal_single_pieces(dmae: DMAE) -> None:
     torch.manual_seed(0)
     window = dmae.clock.window_samples
     pieces = [0.1 * torch.randn(1, samples) for samples in (window, window // 2, 2 * window + 77, window + 1)]
-    batched = encode_pieces(dmae, pieces, batch_size=3)
+    batched = encode_all_in_chunks(dmae, pieces, batch_size=3)
     for piece, latent in zip(pieces, batched, strict=True):
         assert latent.shape == (32, dmae.clock.samples_to_latent_frames(piece.shape[1]))
-        assert torch.allclose(latent, encode_piece(dmae, piece), atol=1e-5)
+        assert torch.allclose(latent, encode_in_chunks(dmae, piece), atol=1e-5)
     for number in (0, 1):  # no longer than a window: the encoder's own answer
         assert torch.allclose(batched[number], dmae.encode(pieces[number][None])[0], atol=1e-5)
 
@@ -75,7 +75,7 @@ def test_what_a_data_set_holds_afterwards(encode: Callable, layout: DataSetLayou
         waveform = torch.from_numpy(Music.load(layout.wav(name)).mono().resampled(22050).waveform)
         latents.append(np.load(layout.latent(name, "demo")))
         assert latents[-1].dtype == np.float16
-        assert np.allclose(latents[-1], encode_piece(dmae, waveform).numpy(), atol=1e-3)  # half precision
+        assert np.allclose(latents[-1], encode_in_chunks(dmae, waveform).numpy(), atol=1e-3)  # half precision
         rhythm = np.load(layout.rhythm(name, "demo"))
         assert rhythm.dtype == np.float16 and rhythm.shape == (2, latents[-1].shape[1])
         features = np.load(layout.features(name))

@@ -8,9 +8,9 @@ from d2m.metrics.beats import (
     TOLERANCES_S,
     beat_f,
     beat_scores,
+    compare_tempo,
     fit_tempo_bpm,
     interval_deviation_ms,
-    judge_tempo,
     onset_f,
 )
 from d2m.metrics.intervals import bootstrap_mean
@@ -85,17 +85,17 @@ def test_tempo_is_not_bent_by_the_last_two_beats():
 
 def test_tempo_of_too_few_beats_is_none_and_wrong():
     assert fit_tempo_bpm(BEATS_S[:2]) is None
-    assert judge_tempo(120, None) == judge_tempo(120, 100)
-    assert not judge_tempo(120, None).within
+    assert compare_tempo(120, None) == compare_tempo(120, 100)
+    assert not compare_tempo(120, None).within
 
 
 def test_tempo_verdict_keeps_octaves_apart():
-    assert judge_tempo(120, 122).within and not judge_tempo(120, 123).within
+    assert compare_tempo(120, 122).within and not compare_tempo(120, 123).within
     for bpm in (60.0, 240.0, 61.0):
-        assert judge_tempo(120, bpm).octave_error and not judge_tempo(120, bpm).within
-    assert not judge_tempo(120, 90).octave_error
+        assert compare_tempo(120, bpm).octave_error and not compare_tempo(120, bpm).within
+    assert not compare_tempo(120, 90).octave_error
     with pytest.raises(ValueError):
-        judge_tempo(0, 120)
+        compare_tempo(0, 120)
 
 
 def test_alignment_reads_density_both_ways():
@@ -161,8 +161,8 @@ def test_times_that_are_no_beats_have_no_tempo():
 
 def test_related_tempi_are_those_of_the_metrical_levels():
     for factor in (1, 2, 1 / 2, 3, 1 / 3, 3 / 2, 2 / 3):
-        assert judge_tempo(120, 120 * factor * 1.039).related and not judge_tempo(120, 120 * factor * 1.045).related
-    assert not judge_tempo(120, 150).related and not judge_tempo(120, None).related
+        assert compare_tempo(120, 120 * factor * 1.039).related and not compare_tempo(120, 120 * factor * 1.045).related
+    assert not compare_tempo(120, 150).related and not compare_tempo(120, None).related
 
 
 def test_interval_deviation_is_that_of_the_beats_and_not_of_missed_or_stray_ones():

@@ -13,9 +13,9 @@ from d2m.metrics.beats import (
     beat_drift,
     beat_f,
     beat_scores,
+    compare_tempo,
     continuity,
     fit_tempo_bpm,
-    judge_tempo,
     onset_f,
 )
 from d2m.metrics.protocols import ProtocolEvents, d2md, d2mgan, inversion, loris, score_protocols, summarize_clips
@@ -110,8 +110,8 @@ def test_the_order_of_clips_changes_nothing(pairs, random):
 def test_tempo_and_its_octaves(beats_s):
     bpm = fit_tempo_bpm(beats_s)
     assert bpm is not None and bpm == pytest.approx(60 / np.diff(beats_s).mean(), rel=1e-6)
-    assert judge_tempo(bpm, bpm * 1.019).within and not judge_tempo(bpm, bpm * 1.021).within
-    assert judge_tempo(bpm, 2 * bpm).octave_error and judge_tempo(bpm, bpm / 2).octave_error
+    assert compare_tempo(bpm, bpm * 1.019).within and not compare_tempo(bpm, bpm * 1.021).within
+    assert compare_tempo(bpm, 2 * bpm).octave_error and compare_tempo(bpm, bpm / 2).octave_error
 
 
 @quick

@@ -65,9 +65,9 @@ def test_the_whole_way(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         )
     )  # fmt: skip
     content = torch.load(end / "checkpoints" / "last.ckpt", weights_only=True)
-    assert content["global_step"] == 2 and len(content["judge"]["state"]) > 0
-    judged = {id(p) for p in system.discriminator.parameters()}
-    assert not judged & {id(p) for group in system.optimizers().param_groups for p in group["params"]}
+    assert content["global_step"] == 2 and len(content["discriminator_optimizer"]["state"]) > 0
+    of_discriminator = {id(p) for p in system.discriminator.parameters()}
+    assert not of_discriminator & {id(p) for group in system.optimizers().param_groups for p in group["params"]}
     logged = (end / "csv" / "version_0" / "metrics.csv").read_text().splitlines()[0]
     assert "val/onepass" in logged and "val/saturated" in logged
     export(composed(f"run={end}", f"out={tmp_path / 'stereo.safetensors'}", config="export"))

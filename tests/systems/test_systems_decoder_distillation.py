@@ -12,7 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from d2m.audio.chunked_coding import decode_piece
+from d2m.audio.chunked_coding import decode_in_chunks
 from d2m.audio.pretrained import load_dmae, save_dmae
 from d2m.core.errors import BadConfig
 from d2m.diffusion import processes as schedule
@@ -125,10 +125,10 @@ def test_a_run_is_exported_and_decodes_with_few_steps(tmp_path, data, teacher, m
     latent = before.encode(0.1 * torch.randn(1, 1, 16 * 512))[0]
     calls = []
     hook = student.autoencoder.net.register_forward_pre_hook(lambda *_: calls.append(1))
-    few = decode_piece(student, latent, "diffusion")
+    few = decode_in_chunks(student, latent, "diffusion")
     assert len(calls) == 2 and few.shape == (1, 16 * 512)
-    torch.testing.assert_close(few, decode_piece(student, latent, "diffusion", steps=2))
-    decode_piece(student, latent, "diffusion", steps=5)
+    torch.testing.assert_close(few, decode_in_chunks(student, latent, "diffusion", steps=2))
+    decode_in_chunks(student, latent, "diffusion", steps=5)
     assert len(calls) == 2 + 2 + 5
     hook.remove()
 
