@@ -29,6 +29,9 @@ from d2m.rhythm.reader import MIRRORED_POINTS, POINTS, READER_FPS, body_points
 BUMP_S = 0.04
 """Standard deviation of the bump around a beat that the reader learns: about a frame of it."""
 
+UNKNOWN_BEAT = -1.0
+"""In a curve: beyond the dance's end, where nothing is to be learned."""
+
 _SHORTEST_S = 4.0
 LIMBS = {
     "left arm": (3, 5), "right arm": (4, 6), "left foot": (9, 11), "right foot": (10, 12), "arms": (3, 4, 5, 6),
@@ -110,14 +113,17 @@ def augmented_window(
 ) -> tuple[Float[np.ndarray, "time 13 2"], Float[np.ndarray, " frame"]]:
     """A random window as some camera would see it, and its beats' curve.
 
-    Played 0.75 to 1.3 times faster, filmed from any side by a camera near or far, low or high, mirrored, wider or narrower,
+    Where a dance is shorter, the window goes on with its last frame, and the curve with -1: nothing is known there. Played 0.75 to 1.3 times faster, filmed from any side by a camera near or far, low or high, mirrored, wider or narrower,
     trembling as a detector's points do, a limb frozen as one out of the picture is.
     """
     frames = round(window_s * MOTION_FPS) // 2 * 2
     speed = float(np.exp(rng.uniform(np.log(0.75), np.log(1.3)))) if rng.random() < 0.7 else 1.0
-    speed = min(speed, (len(sequence.points) - 1) / frames)
-    first = rng.uniform(0, len(sequence.points) - 1 - speed * frames)
-    points = interpolated(sequence.points, first + np.arange(frames) * speed)
+    last = len(sequence.points) - 1
+    if last >= frames:
+        speed = min(speed, last / frames)
+    first = rng.uniform(0, max(0.0, last - speed * frames))
+    at = first + np.arange(frames) * speed
+    points = interpolated(sequence.points, np.minimum(at, last))
     if points.shape[-1] == 3:
         points = _filmed(points, rng)
     if rng.random() < 0.5:
@@ -130,7 +136,7 @@ def augmented_window(
     if rng.random() < 0.3:
         points = without_limb(points, tuple(LIMBS.values())[int(rng.integers(len(LIMBS)))])
     beats_s = (sequence.beats_s * MOTION_FPS - first) / speed / MOTION_FPS
-    curve = beat_curve(beats_s, frames // 2, READER_FPS, BUMP_S)
+    curve = np.where(at[::2] <= last, beat_curve(beats_s, frames // 2, READER_FPS, BUMP_S), UNKNOWN_BEAT)
     return points.astype(np.float32), curve.astype(np.float32)
 
 
@@ -213,7 +219,7 @@ class RhythmWindows(Windows):
         recordings: folder of `load_recording`'s files; None: none.
         leave_out: names of recordings that are not to be trained on.
         recordings_share: share of the windows that are cut out of recordings.
-        window_s: length of a training window.
+        window_s: length of a training window; shorter dances, from 4 s on, fill a part of it.
         settings: see `Windows`.
     """
 
@@ -238,15 +244,15 @@ class RhythmWindows(Windows):
         """
         if hasattr(self, "train"):
             return
-        groups, shares = [self._sequences(self.train_split, self.window_s)], [1.0]
+        groups, shares = [self._sequences(self.train_split)], [1.0]
         if self.recordings is not None:
             groups.append(self._recordings(self.recordings))
             shares = [1 - self.recordings_share, self.recordings_share]
         windows = self.batch_size * self.steps_per_epoch
         self.train = AugmentedWindows(groups, shares, windows, self.window_s, self.seed)
-        self.val = self._sequences(self.validation, _SHORTEST_S)
+        self.val = self._sequences(self.validation)
 
-    def _sequences(self, split: str, shortest_s: float | int) -> list[BeatSequence]:
+    def _sequences(self, split: str) -> list[BeatSequence]:
         names, found, failed = self.layout.names(split), list[BeatSequence](), list[str]()
         for name in tqdm(names, desc=f"reading split '{split}'", disable=len(names) < 50):
             try:
@@ -255,10 +261,9 @@ class RhythmWindows(Windows):
             except UserError as error:
                 failed.append(str(error))
                 continue
-            if beats_s is None or len(beats_s) < 2 or dance.seconds < shortest_s:
-                failed.append(
-                    f"{name}: {'shorter than a window' if beats_s is not None else 'its beats are not known'}"
-                )
+            if beats_s is None or len(beats_s) < 2 or dance.seconds < _SHORTEST_S:
+                unknown = beats_s is None or len(beats_s) < 2
+                failed.append(f"{name}: {'its beats are not known' if unknown else f'shorter than {_SHORTEST_S:g} s'}")
                 continue
             points = body_points(torch.from_numpy(dance.features)[None])[0].numpy()
             found.append(BeatSequence(name, points, beats_s, _genre(name)))
@@ -272,7 +277,7 @@ class RhythmWindows(Windows):
 
     def _recordings(self, folder: Path) -> list[BeatSequence]:
         paths = [path for path in sorted(folder.rglob("*.npz")) if path.stem not in self.leave_out]
-        found = [sequence for sequence in map(load_recording, paths) if sequence.seconds > self.window_s / 2]
+        found = [sequence for sequence in map(load_recording, paths) if sequence.seconds >= _SHORTEST_S]
         if not found:
             raise BadInput(
                 f"{folder}: found no recording (.npz) of known beats; leave recordings= out, or name their folder."

@@ -95,6 +95,9 @@ class Conditioned:
 class Conditioner(nn.Module, ABC):
     """Motion and genre → condition. Genre 10 is unknown. The auxiliary heads never see the genre token."""
 
+    takes_beats = True
+    """Whether the condition says where the beats are."""
+
     def forward(
         self, motion: MotionWindow, genre: Int[Tensor, " batch"], beats: Float[Tensor, "batch frame"] | None = None
     ) -> Conditioned:
@@ -249,6 +252,8 @@ class PublishedConditioner(Conditioner):
         clock: of the autoencoder; where it is given, a rhythm head reads the frame tokens at each latent frame's centre, as an
             auxiliary task that the published system does not have. The condition stays as published.
     """
+
+    takes_beats = False
 
     def __init__(
         self,

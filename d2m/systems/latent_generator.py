@@ -114,7 +114,10 @@ class LatentGenerator(MusicGenerator):
         self.dmae.to(device_config.device)
 
     def read(self, motion: Float[Tensor, "time 219"]) -> DanceReading | None:
-        """Genre and beats, by the system's rhythm reader; averaged over the windows of the dance where it has none."""
+        """Genre and beats, by the system's rhythm reader; averaged over the windows of the dance where it has none. None where the
+        condition takes no beats, whatever is read."""
+        if not self.system.conditioner.takes_beats:
+            return None
         if self.system.reader is not None:
             found = self.system.reader.read(motion.to(self.device_config.device))
             return DanceReading(found.genre_probabilities, found.beats())
@@ -129,7 +132,7 @@ class LatentGenerator(MusicGenerator):
 
     def read_seen(self, points: Float[Tensor, "time 13 2"]) -> DanceReading | None:
         """By the system's rhythm reader, which looks at every dance from the side; None where it has none."""
-        if self.system.reader is None:
+        if self.system.reader is None or not self.system.conditioner.takes_beats:
             return None
         found = self.system.reader.read_points(points[None].to(self.device_config.device))
         return DanceReading(found.genre_probabilities, found.beats())

@@ -19,8 +19,8 @@ TOLERANCE_S, SAME_TEMPO = 0.07, 0.02
 class RhythmReading(TrainedSystem):
     """A rhythm reader in training.
 
-    A batch is a dict: `points` [batch time 13 2] at 60 fps, `beats` [batch frame] in [0, 1], `genre` Int[batch]. It is
-    validated on whole dances: `val/read_beat_f`, one-to-one beat F at ±70 ms of the tracked beats, and `val/tempo`, the share of
+    A batch is a dict: `points` [batch time 13 2] at 60 fps, `beats` [batch frame] in [0, 1], or negative where
+    nothing is known, `genre` Int[batch]. It is validated on whole dances: `val/read_beat_f`, one-to-one beat F at ±70 ms of the tracked beats, and `val/tempo`, the share of
     dances whose tempo is right within 2 %.
 
     Args:
@@ -43,7 +43,8 @@ class RhythmReading(TrainedSystem):
     ) -> dict[str, Tensor]:
         """Cross-entropy of beats and genre."""
         logits, genre = self.reader(batch["points"])
-        beats = F.binary_cross_entropy_with_logits(logits.float(), batch["beats"])
+        known = batch["beats"] >= 0
+        beats = F.binary_cross_entropy_with_logits(logits.float()[known], batch["beats"][known])
         parts = {"rhythm": beats, "genre": genre_loss(genre, batch["genre"])}
         weighted = [getattr(self.loss_weights, name) * part for name, part in parts.items()]
         return {**parts, "loss": torch.stack(weighted).sum(), "genre_accuracy": genre_accuracy(genre, batch["genre"])}

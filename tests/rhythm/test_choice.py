@@ -162,8 +162,11 @@ def test_any_shift_covers_the_dance(shift: float) -> None:
     assert grid.beats_s[0] <= 0 and grid.beats_s[-1] >= 10 and len(grid.beats_s) < 30
 
 
-def test_a_system_that_takes_no_beat_makes_music_and_refuses_beats(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reads_rhythm", [False, True])
+def test_a_system_that_takes_no_beat_makes_music_and_refuses_beats(tmp_path: Path, reads_rhythm: bool) -> None:
     config = OmegaConf.load(CONFIGS / "published_small.yaml")
+    if reads_rhythm:  # as experiment=demo_published_rhythm: a head for the loss, whose beats the condition does not hold
+        config.conditioner.clock = config.clock
     config.unet.update(channels=[16] * 4, items=[1] * 4, modulation_features=16)
     path, published = tmp_path / "published.safetensors", hydra.utils.instantiate(config)
     stored = OmegaConf.to_container(config, resolve=True)

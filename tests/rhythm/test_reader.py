@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 from d2m.core.errors import BadInput
-from d2m.data.rhythm_windows import COCO, BeatSequence, augmented_window, load_recording
+from d2m.data.rhythm_windows import COCO, UNKNOWN_BEAT, BeatSequence, augmented_window, load_recording
 from d2m.models.encoders import TemporalEncoder
 from d2m.motion.augmentation import turned
 from d2m.rhythm.reader import POINTS, READER_FPS, RhythmReader, body_points, point_channels, side_views
+from d2m.systems.rhythm_reading import RhythmReading
 
 
 def small_reader() -> RhythmReader:
@@ -60,6 +62,37 @@ def test_a_window_keeps_the_beats_on_the_motion() -> None:
         jumps = np.flatnonzero(heights > 0.2)
         assert len(jumps) >= 8 or heights.max() < 0.1  # the hand may be the one that is not seen
         assert (curve[np.clip(jumps // 2, 0, 299)] > 0.3).mean() > 0.9 if len(jumps) else True
+
+
+@pytest.mark.parametrize("seconds", [4, 7.1, 12])
+def test_a_dance_shorter_than_a_window_is_learned_at_all_speeds_to_its_end_only(seconds: float) -> None:
+    """AIST++'s basic sequences last 16 beats: 7.1 to 12 s."""
+    frames = round(60 * seconds)
+    points = np.zeros((frames, 13, 3), np.float32)
+    points[:, 0, 1] = 1.6 + 0.1 * np.sin(np.arange(frames))  # never stands still
+    sequence = BeatSequence("x", points, np.arange(0.047, seconds, 0.45), 3)
+    lengths = set[int]()
+    for seed in range(30):
+        seen, curve = augmented_window(sequence, 10.0, np.random.default_rng(seed))
+        assert seen.shape == (600, 13, 2) and curve.shape == (300,)
+        known = int((curve >= 0).sum())
+        assert (curve[:known] >= 0).all() and (curve[known:] == UNKNOWN_BEAT).all() and curve[:known].max() > 0.3
+        if seconds > 10:
+            assert known == 300
+        else:
+            lengths.add(known)
+            assert min(300, seconds * 30 / 1.31) <= known <= min(300, seconds * 30 / 0.74)
+    assert seconds > 10 or len(lengths) > 5
+
+
+def test_nothing_is_learned_beyond_a_dances_end() -> None:
+    system = RhythmReading(small_reader())
+    batch = {"points": body_points(dance(240)[None])[..., :2], "genre": torch.tensor([3])}
+    beats = torch.zeros(1, 120)
+    beats[:, 80:] = UNKNOWN_BEAT
+    expected = system.compute_losses(batch | {"beats": beats}, training=False)["rhythm"]
+    logits, _ = system.reader(batch["points"])
+    assert float(expected.detach()) == pytest.approx(float(softplus(logits[:, :80]).mean().detach()), abs=1e-6)
 
 
 def test_recordings_are_read_and_bad_ones_refused(tmp_path) -> None:
