@@ -165,7 +165,9 @@ def test_any_shift_covers_the_dance(shift: float) -> None:
 @pytest.mark.parametrize("reads_rhythm", [False, True])
 def test_a_system_that_takes_no_beat_makes_music_and_refuses_beats(tmp_path: Path, reads_rhythm: bool) -> None:
     config = OmegaConf.load(CONFIGS / "published_small.yaml")
-    if reads_rhythm:  # as experiment=demo_published_rhythm: a head for the loss, whose beats the condition does not hold
+    if (
+        reads_rhythm
+    ):  # as experiment=demo_published_rhythm: a head for the loss, whose beats the condition does not hold
         config.conditioner.clock = config.clock
     config.unet.update(channels=[16] * 4, items=[1] * 4, modulation_features=16)
     path, published = tmp_path / "published.safetensors", hydra.utils.instantiate(config)
