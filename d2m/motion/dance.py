@@ -12,7 +12,7 @@ from d2m.core.aist_names import parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.timeline import MIN_SECONDS, MOTION_FPS, motion_frames_to_seconds
 from d2m.motion.features import SmplMotion, resample_motion, resample_points, rotations_to_features
-from d2m.motion.readers import SUFFIX_LIST, SUFFIXES, Hints, expect_suffix, read_recording
+from d2m.motion.readers import SUFFIX_LIST, SUFFIXES, Hints, Recording, expect_suffix, read_recording
 from d2m.motion.readers.detections import first_frames, is_recording
 from d2m.motion.smpl import axis_angle_to_matrix
 
@@ -64,11 +64,22 @@ class Dance:
             BadConfig: for a hint that cannot be.
         """
         path = Path(path)
-        recording = read_recording(path, Hints(fps, up, person))
-        sequence = parse_sequence_name(path.stem)
-        dance = _at_60_fps(
-            recording.motion, recording.fps, path.stem, sequence.genre if sequence else None, origin=str(path)
-        )
+        return Dance.of_recording(read_recording(path, Hints(fps, up, person)), path.stem, origin=str(path))
+
+    @staticmethod
+    def of_recording(recording: Recording, name: str, origin: str) -> "Dance":
+        """A recording brought to 60 fps; the genre is known where `name` is an AIST++ one.
+
+        Args:
+            recording: of at least 1 s.
+            name: of the dance.
+            origin: the file that an error names.
+
+        Raises:
+            BadInput: when it is shorter than 1 s.
+        """
+        sequence = parse_sequence_name(name)
+        dance = _at_60_fps(recording.motion, recording.fps, name, sequence.genre if sequence else None, origin)
         landmarks = recording.landmarks
         if landmarks is not None:
             landmarks = resample_points(landmarks, recording.fps, len(dance.features))

@@ -10,13 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from d2m.clip_pipeline import Clip, ClipRequest, make_clip, write_take
+from d2m.clip_pipeline import Clip, ClipRequest, is_dance_file, make_clip, write_take
 from d2m.core.aist_names import GENRE_TITLES, GENRES
 from d2m.core.errors import BadConfig, UserError
+from d2m.motion.readers import Hints
+from d2m.motion.readers.recording import LEAST_FPS, MOST_FPS
 from d2m.pipeline import Dance2Music
 from d2m.rhythm.grid import BeatGrid
 from d2m.web.beats import shown_beats
@@ -189,6 +191,17 @@ class PageSettings:
         return PageSettings(genre or None, bpm, int(whole[0]), int(whole[1]), bool(overlay))
 
 
+def hints_from(fps: Any, up: Any, person: Any) -> Hints:
+    """What is said of a file, from whatever the browser sent.
+
+    Raises:
+        BadConfig: one sentence that names the field.
+    """
+    rate = None if fps in (None, "") else _number(fps, "Frames a second", "", LEAST_FPS, MOST_FPS)
+    number = None if person in (None, "") else int(_number(person, "Person", "", 0, MAX_SEED))
+    return Hints(rate, up or None, number)
+
+
 def _number(value: Any, name: str, unit: str, low: float | int, high: float | int) -> float:
     try:
         number = float(value)
@@ -229,29 +242,34 @@ class JobQueue:
     def __init__(self, model: Dance2Music, folder: PageFolder, limits: UploadLimits) -> None:
         self.model, self.folder, self.limits = model, folder, limits
         self._turn = threading.Lock()
-        self._taken_in: dict[Path, Upload] = {}
+        self._taken_in: dict[tuple[Path, Hints], Upload] = {}
         self._opening: dict[Path, threading.Lock] = {}
 
-    def take_in(self, sent: Path, name: str | None = None) -> Upload:
+    def take_in(self, sent: Path, name: str | None = None, hints: Hints = Hints()) -> Upload:  # noqa: B008 (frozen)
         """What is kept of a file that was sent; it is opened once, also where it is asked for twice at a time.
+
+        A motion file is read again where something else is said of it; a film's pictures stay the same.
 
         Raises:
             BadInput: see `d2m.web.uploads.take_in`; also for a path outside the page's own folder.
         """
         if not sent.resolve().is_relative_to(self.folder.path):
             raise BadConfig("This file was not uploaded here; upload it, or choose an example.")
+        told = hints if is_dance_file(Path(name or sent.name)) else Hints()
         with self._opening.setdefault(sent, threading.Lock()):
-            known = self._taken_in.get(sent)
+            known = self._taken_in.get((sent, told))
             if known is None or not known.path.is_file():
-                known = self._taken_in[sent] = take_in(sent, self.folder.work, self.limits, name)
+                known = self._taken_in[sent, told] = take_in(sent, self.folder.work, self.limits, name, asdict(told))
                 self._forget_removed()
-        return known
+        return known if known.is_motion else replace(known, person=hints.person)
 
     def _forget_removed(self) -> None:
-        for sent, upload in list(self._taken_in.items()):
+        for (sent, told), upload in list(self._taken_in.items()):
             if not upload.path.is_file():
-                self._taken_in.pop(sent, None)
-                self._opening.pop(sent, None)
+                self._taken_in.pop((sent, told), None)
+        gone = self._opening.keys() - {sent for sent, _ in self._taken_in}
+        for sent in gone:
+            self._opening.pop(sent, None)
 
     def run(self, upload: Upload, settings: PageSettings, progress: Progress) -> list[TakeFiles]:
         """Make the takes, best first, with all their files.
@@ -271,8 +289,9 @@ class JobQueue:
                 beats=settings.beats,
                 takes=settings.takes,
                 overlay=settings.overlay,
-                landmarks=None if upload.is_motion else upload.path.with_suffix(".landmarks.npz"),
+                landmarks=None if upload.is_motion else upload.path.with_suffix(f".person{upload.person or 1}.npz"),
                 max_seconds=self.limits.max_seconds,
+                hints=Hints(person=upload.person),
             )
             clip = make_clip(request, self.model, progress)
             folder = self.folder.new_result()

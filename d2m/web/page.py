@@ -6,6 +6,7 @@ with PageServer.start(port=None) as server: print(server.url)
 
 import os
 import pickle
+import re
 import signal
 import sys
 import time
@@ -24,10 +25,11 @@ from d2m.core.aist_names import GENRE_TITLES
 from d2m.core.errors import BadConfig, UserError
 from d2m.data.synthetic.dances import choreograph
 from d2m.motion.dance import Dance
+from d2m.motion.readers import Hints
 from d2m.pipeline import Dance2Music
 from d2m.render.skeleton import save_poster
 from d2m.web.beats import HTML, JS, checked_beats
-from d2m.web.jobs import MAX_TAKES, JobQueue, PageFolder, PageSettings, TakeFiles
+from d2m.web.jobs import MAX_TAKES, JobQueue, PageFolder, PageSettings, TakeFiles, hints_from
 from d2m.web.uploads import Upload, UploadLimits
 
 _SECONDS = 8.0
@@ -197,7 +199,11 @@ class Page:
             with gr.Tab("Upload") as self.upload_tab:
                 self.upload = gr.File(show_label=False, elem_id="d2m-upload", height=150)
                 most = f"at most {limits.max_seconds:g} s and {limits.max_mb:g} MB"
-                gr.HTML(hint(f"A video of one dancer, or motion as .pkl, .npz or .npy; {most}."))
+                gr.HTML(
+                    hint(
+                        f"A video of a dancer, or a motion file (AIST++, EDGE, AMASS, BVH, joints, keypoints …); {most}."
+                    )
+                )
             with gr.Tab("Film") as self.film_tab:
                 self.film = gr.Video(
                     sources=["webcam"],
@@ -215,6 +221,16 @@ class Page:
         takes_uploads_only(self.upload)
         takes_uploads_only(self.film)
         self.dance_note = gr.HTML("", elem_id="d2m-dance-note")
+        with gr.Accordion("The file", open=False, elem_id="d2m-file") as self.file:
+            with gr.Row():
+                usual: dict[str, Any] = {"placeholder": "its own", "min_width": 90, "max_lines": 1}
+                self.fps = gr.Textbox("", label="fps", **usual)
+                axes = [("its own", ""), ("y", "y"), ("z", "z")]
+                self.up = gr.Dropdown(axes, value="", label="up", filterable=False, min_width=90)
+                self.person = gr.Textbox("", label="person", **usual)
+            gr.HTML(
+                hint("What an uploaded motion file does not say, or says wrongly; of a video, whom to follow (1, 2 …).")
+            )
 
     def _settings(self) -> None:
         genres = [("model chooses", ""), *((title, genre) for genre, title in GENRE_TITLES.items())]
@@ -248,8 +264,14 @@ class Page:
             "concurrency_limit": _PROBED_TOGETHER,
             "concurrency_id": "probe",
         }
-        self.upload.change(self._probe, self.upload, self.dance_note, **probing)
-        self.film.change(self._probe, self.film, self.dance_note, **probing)
+        said: list[Any] = [self.fps, self.up, self.person]
+        asked = [
+            self.upload.change,
+            self.up.input,
+            *(event for box in (self.fps, self.person) for event in (box.submit, box.blur)),
+        ]
+        gr.on(asked, self._probe, [self.upload, *said], [self.dance_note, self.file], **probing)
+        self.film.change(self._probe, self.film, [self.dance_note, self.file], **probing)
         self.gallery.select(self._choose_example, None, [self.example, self.dance_note], queue=False, **quiet)
         shown = [
             self.message,
@@ -264,7 +286,10 @@ class Page:
         pressed = self.make.click(self._clear, None, shown, queue=False, **quiet)
         pressed.then(
             self._make,
-            [self.open_tab, self.upload, self.film, self.example, self.genre, self.tempo, self.seed, self.takes, self.overlay],
+            [
+                self.open_tab, self.upload, self.film, self.example, self.genre, self.tempo, self.seed, self.takes, self.overlay,
+                *said,
+            ],
             shown, concurrency_limit=1, concurrency_id="make", show_progress_on=self.message, api_visibility="private",
         )  # fmt: skip
         self.beats.again(
@@ -273,21 +298,24 @@ class Page:
         )  # fmt: skip
         self.choice.input(self._choose_take, [self.choice, self.made], [shown[0], *shown[4:]], queue=False, **quiet)
 
-    def _probe(self, sent: str | None) -> str:
-        """One sentence about what was sent: its length, or why it's of no use."""
+    def _probe(self, sent: str | None, fps: Any = None, up: Any = None, person: Any = None) -> tuple[str, Any]:
+        """One sentence about what was sent: its length and what was decided, or why it's of no use; what can be said of the
+        file is opened where that is asked for."""
         if not sent:
-            return ""
+            return "", gr.update()
         try:
-            upload = self.jobs.take_in(Path(sent))
+            upload = self.jobs.take_in(Path(sent), hints=hints_from(fps, up, person))
         except Exception as error:
-            return note(_sentence(error), "bad")
-        return note(f"{upload.shown_name}: {upload.seconds:.1f} s, ready.", "good")
+            sentence = _sentence(error)
+            return note(sentence, "bad"), gr.update(open=True) if sentence.endswith(_SAY_IT) else gr.update()
+        read = f" Read as: {'; '.join(upload.decisions)}." if upload.decisions else ""
+        return note(f"{upload.shown_name}: {upload.seconds:.1f} s, ready.{read}", "good"), gr.update()
 
     def _choose_example(self, event: gr.SelectData) -> tuple[int, str]:
         return event.index, note(f"Example: {self.dances[event.index].title}.", "good")
 
-    def _dance(self, tab: str, upload: str | None, film: str | None, example: int | None) -> Upload:
-        """What the open tab holds."""
+    def _dance(self, tab: str, upload: str | None, film: str | None, example: int | None, hints: Hints) -> Upload:
+        """What the open tab holds; what is said of a file is said of an uploaded one, and of a film only whom to follow."""
         if tab == "examples":
             if example is None or not 0 <= example < len(self.dances):
                 raise BadConfig("No dance yet: tap one of the examples first.")
@@ -296,7 +324,7 @@ class Page:
         sent = film if tab == "film" else upload
         if not sent:
             raise BadConfig(f"No dance yet: {'film' if tab == 'film' else 'upload'} one, or choose an example.")
-        return self.jobs.take_in(Path(sent))
+        return self.jobs.take_in(Path(sent), hints=hints)
 
     def _hidden(self) -> list[Any]:
         unseen = gr.update(visible=False)
@@ -307,11 +335,13 @@ class Page:
 
     def _make(
         self, tab: str, upload: str | None, film: str | None, example: int | None,
-        genre: Any, tempo: Any, seed: Any, takes: Any, overlay: Any, progress: gr.Progress = gr.Progress(),  # noqa: B008
+        genre: Any, tempo: Any, seed: Any, takes: Any, overlay: Any, fps: Any, up: Any, person: Any,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> list[Any]:  # fmt: skip
         try:
             settings = PageSettings.checked(genre, tempo, seed, takes, overlay)
-            return self._made(self._dance(tab, upload, film, example), settings, progress)
+            dance = self._dance(tab, upload, film, example, hints_from(fps, up, person))
+            return self._made(dance, settings, progress)
         except Exception as error:
             return [note(_sentence(error), "bad"), [], None, *self._hidden()]
 
@@ -349,10 +379,15 @@ class Page:
         return [note(take.facts, "good"), video, take.beats, save_video, save_music]
 
 
+_SAY_IT = "(Here: under “The file”.)"
+
+
 def _sentence(error: Exception) -> str:
-    """What the page says about an error; one that is ours goes to the log with its traceback."""
+    """What the page says about an error, and where on it to say what is asked for; one that is ours goes to the log with its
+    traceback."""
     if isinstance(error, UserError):
-        return str(error)
+        sentence = re.sub(r" \(in d2m: --\w+\)", "", str(error))
+        return f"{sentence} {_SAY_IT}" if re.search(r"\b(fps|up|person)=", sentence) else sentence
     traceback.print_exception(error, file=sys.stderr)
     return f"Something went wrong on the server ({type(error).__name__}); its log says more."
 

@@ -3,9 +3,10 @@
 The name that came with a file is only ever shown. Size and ending are checked first, then the first bytes (so that no
 decoder is asked to guess: a playlist named .mp4 can make one read other files), then a child process with little memory
 and little time opens it, once. Whatever the file does to the child (fill the memory, never end, crash a decoder), the
-page's own process stays alive. Only what the child read is kept: a motion file's features, a film's pictures encoded
-again; the page never opens the upload itself. The child is `python -m d2m.web.uploads PATH MAX_SECONDS`; it prints one
-line of JSON: `{"seconds": …}` or `{"error": sentence}`. It imports what a file needs and no more: a film needs no torch.
+page's own process stays alive. Only what the child read is kept: a motion file's dance, a film's pictures encoded
+again; the page never opens the upload itself. The child is `python -m d2m.web.uploads PATH MAX_SECONDS HINTS`, the last a
+JSON object of what the user says of a motion file; it prints one line of JSON: `{"seconds": …, "decisions": […]}` or
+`{"error": sentence}`. It imports what a file needs and no more: a film needs no torch.
 """
 
 import json
@@ -15,9 +16,11 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from d2m.core.errors import BadInput
 from d2m.core.timeline import MIN_SECONDS
@@ -41,32 +44,43 @@ _MAX_FPS = 250
 """Pictures per second beyond which a file isn't a film; bounds how many packets are counted."""
 
 
-def convert_motion(path: Path, max_seconds: float | int) -> float:
-    """Read a motion file and write its features as `kept_copy`; returns its length in seconds.
+def convert_motion(path: Path, max_seconds: float | int, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a motion file and write its dance as `kept_copy` (see `d2m.motion.readers.features`).
 
     Nothing is written for one that is longer than `max_seconds`.
 
+    Args:
+        path: of the file.
+        max_seconds: that a dance may last.
+        said: of the file, by the names of `d2m.motion.readers.Hints`.
+
+    Returns:
+        Its length in `seconds`, and the `decisions` of the reader.
+
     Raises:
-        BadInput: when it is broken, hostile or shorter than 1 s.
+        BadInput: when it is broken, hostile or shorter than 1 s, or where something has to be said of it.
     """
     import numpy as np
 
     from d2m.motion.dance import Dance
-    from d2m.motion.readers import read_recording
+    from d2m.motion.readers import Hints, read_recording
 
-    seconds = read_recording(path).seconds
-    if MIN_SECONDS <= seconds <= max_seconds:
-        np.save(kept_copy(path), Dance.load(path).features, allow_pickle=False)
-    return seconds
+    recording = read_recording(path, Hints(**said))
+    if MIN_SECONDS <= recording.seconds <= max_seconds:
+        dance = Dance.of_recording(recording, path.stem, str(path))
+        seen = {"landmarks": dance.landmarks, "points": dance.points}
+        kept = {name: values for name, values in seen.items() if values is not None}
+        np.savez(kept_copy(path), features=dance.features, **kept)
+    return {"seconds": recording.seconds, "decisions": recording.decisions}
 
 
 def kept_copy(path: Path) -> Path:
     """Where what was read of an upload is written; an upload of that suffix is replaced."""
-    return path.with_suffix(".mp4" if path.suffix in VIDEO_SUFFIXES else ".npy")
+    return path.with_suffix(".mp4" if path.suffix in VIDEO_SUFFIXES else ".npz")
 
 
-def convert_video(path: Path, max_seconds: float | int) -> float:
-    """Encode a video's pictures again, upright and each at its own time, as `kept_copy`; returns its length in seconds.
+def convert_video(path: Path, max_seconds: float | int) -> dict[str, Any]:
+    """Encode a video's pictures again, upright and each at its own time, as `kept_copy`; returns its length in `seconds`.
 
     The length is what it declares, or what its packets last where that is longer; infinity where there are more packets than
     a film of `max_seconds` has. Nothing is written for one that is longer than `max_seconds`.
@@ -89,7 +103,7 @@ def convert_video(path: Path, max_seconds: float | int) -> float:
                 if times_s[-1] - times_s[0] > max_seconds:
                     break
             if count > max_seconds * _MAX_FPS:
-                return math.inf
+                return {"seconds": math.inf}
     seconds = max(info.seconds, max(times_s, default=0.0) - min(times_s, default=0.0))
     if MIN_SECONDS <= seconds <= max_seconds:
         from d2m.render.mux import write_timed_video
@@ -97,7 +111,7 @@ def convert_video(path: Path, max_seconds: float | int) -> float:
         _limit_processor_time(CPU_SECONDS + CPU_SECONDS_PER_SECOND * seconds)
         lines = math.ceil(info.height * min(1.0, MAX_LINES / min(info.width, info.height)))
         write_timed_video(frames(path, lines, max_seconds), None, kept_copy(path))
-    return seconds
+    return {"seconds": seconds}
 
 
 def _limit_processor_time(seconds: float) -> None:
@@ -158,16 +172,20 @@ class Upload:
     """A checked upload.
 
     Args:
-        path: what was read of it, under a random name: a film's pictures as `.mp4`, a motion file's features as `.npy`.
+        path: what was read of it, under a random name: a film's pictures as `.mp4`, a motion file's dance as `.npz`.
         shown_name: what the user called it, fit to be shown, never a path.
         seconds: length.
         is_motion: a motion file, not a video.
+        decisions: what a motion file does not say and was decided, or said by the user.
+        person: who is followed in a video, see `d2m.video.video_dance.dance_of_video`.
     """
 
     path: Path
     shown_name: str
     seconds: float
     is_motion: bool
+    decisions: tuple[str, ...] = ()
+    person: int | None = None
 
 
 def shown_name_of(name: str) -> str:
@@ -185,7 +203,9 @@ def gone(shown: str) -> BadInput:
     return BadInput(f"{shown}: is no longer on the server, as uploads are removed after a while; upload it again.")
 
 
-def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None = None) -> Upload:
+def take_in(
+    source: Path, folder: Path, limits: UploadLimits, name: str | None = None, said: Mapping[str, Any] | None = None
+) -> Upload:
     """Check a file and write what a child process reads of it into `folder` under a random name.
 
     Args:
@@ -193,6 +213,7 @@ def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None =
         folder: of what is kept; made where it doesn't exist.
         limits: of size and length.
         name: what the user called it; None: the name of `source`.
+        said: of the file by the user, by the names of `d2m.motion.readers.Hints`; of a video only `person` counts.
 
     Raises:
         BadInput: one sentence that names the file as the user does.
@@ -222,7 +243,8 @@ def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None =
     copy = folder / f"{secrets.token_hex(16)}{suffix}"
     try:
         shutil.copyfile(source, copy)
-        seconds = _probe(copy, shown, limits.max_seconds)
+        answer = _probe(copy, shown, limits.max_seconds, said or {})
+        seconds = answer["seconds"]
         _expect_length(shown, seconds, limits.max_seconds)
     except BaseException:
         for left in folder.glob(f"*{copy.stem}*"):
@@ -230,7 +252,8 @@ def take_in(source: Path, folder: Path, limits: UploadLimits, name: str | None =
         raise
     if copy != kept_copy(copy):
         copy.unlink()
-    return Upload(kept_copy(copy), shown, seconds, is_motion)
+    person = (said or {}).get("person") if not is_motion else None
+    return Upload(kept_copy(copy), shown, seconds, is_motion, tuple(answer.get("decisions", ())), person)
 
 
 def _begins_like_a_video(path: Path) -> bool:
@@ -242,9 +265,9 @@ def _begins_like_a_video(path: Path) -> bool:
     return bool(found)
 
 
-def _probe(path: Path, shown: str, max_seconds: float | int) -> float:
-    """Length in seconds of the file at `path`, found by a child process, which writes what is kept of it."""
-    command = [sys.executable, "-m", "d2m.web.uploads", str(path), str(max_seconds)]
+def _probe(path: Path, shown: str, max_seconds: float | int, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What a child process says of the file at `path`, of which it writes what is kept; see `convert_motion`."""
+    command = [sys.executable, "-m", "d2m.web.uploads", str(path), str(max_seconds), json.dumps(dict(said))]
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
     encoding_s = _BUSY * CPU_SECONDS_PER_SECOND * max_seconds if path.suffix in VIDEO_SUFFIXES else 0.0
     timeout_s = _OPENING_TIMEOUT_S + encoding_s
@@ -259,7 +282,7 @@ def _probe(path: Path, shown: str, max_seconds: float | int) -> float:
         ) from error
     if "error" in answer:
         raise BadInput(answer["error"].replace(str(path), shown))
-    return answer["seconds"]
+    return answer
 
 
 def _expect_length(shown: str, seconds: float, max_seconds: float | int) -> None:
@@ -273,8 +296,11 @@ if __name__ == "__main__":
     upload, at_most_s = Path(sys.argv[1]), float(sys.argv[2])
     _limit_this_process(at_most_s)
     try:
-        convert = convert_video if upload.suffix in VIDEO_SUFFIXES else convert_motion
-        answer = {"seconds": convert(upload, at_most_s)}
+        answer = (
+            convert_video(upload, at_most_s)
+            if upload.suffix in VIDEO_SUFFIXES
+            else convert_motion(upload, at_most_s, json.loads(sys.argv[3]))
+        )
     except BadInput as bad_input:
         answer = {"error": str(bad_input)}
     except Exception as unexpected:

@@ -102,7 +102,7 @@ def test_corrected_beats_replace_the_tempo_and_a_film_is_watched_once(
             jobs.run(upload, settings, lambda stage, share: None)
     assert [(one.tempo_bpm, one.beats) for one in asked] == [(118.0, None), (None, grid)]
     seen: list[Path | None] = [one.landmarks for one in asked]
-    assert seen == ([None] * 2 if upload.is_motion else [folder.work / "film.landmarks.npz"] * 2)
+    assert seen == ([None] * 2 if upload.is_motion else [folder.work / "film.person1.npz"] * 2)
 
 
 def test_again_after_the_upload_was_removed_is_one_sentence(folder: PageFolder) -> None:

@@ -17,12 +17,14 @@ import av
 import httpx
 import numpy as np
 import pytest
+from tests_support_formats import DANCE
 from tests_support_runs import ENDS_WITHIN_S, apart, ended
 
 from d2m.cli import main
 from d2m.core.errors import BadConfig
 from d2m.core.music import Music
 from d2m.data.synthetic.dances import choreograph
+from d2m.motion.smpl import joint_positions
 from d2m.pipeline import Dance2Music, GenerationRecord
 from d2m.rhythm.grid import BeatGrid
 from d2m.web.jobs import JobQueue, PageSettings
@@ -105,7 +107,16 @@ def made_by_hand(server: "PageServer", name: str, content: bytes, **settings: An
     if sent.status_code != 200:
         return f"{sent.status_code} {sent.text}"
     file = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}, **settings.pop("file", {})}
-    chosen = {"genre": "", "tempo": "", "seed": 0, "takes": 1, "overlay": False} | settings
+    chosen = {
+        "genre": "",
+        "tempo": "",
+        "seed": 0,
+        "takes": 1,
+        "overlay": False,
+        "fps": "",
+        "up": "",
+        "person": "",
+    } | settings
     return asked_by_hand(server, "_make", [None, file, None, None, *chosen.values()])
 
 
@@ -291,6 +302,22 @@ def test_what_is_no_dance_is_refused_with_a_sentence_on_the_page(
     page.close()
 
 
+def test_what_a_file_does_not_tell_is_said_on_the_page(server: "PageServer", browser: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "joints.npy", joint_positions(DANCE.rotations, DANCE.translation))
+    page = browser.new_page()
+    page.goto(server.url)
+    page.locator("#d2m-upload input[type=file]").set_input_files(tmp_path / "joints.npy")
+    page.get_by_text("does not tell its frame rate").wait_for()
+    assert "Here: under “The file”." in page.locator("#d2m-dance-note").inner_text()
+    page.get_by_label("fps").fill("30")  # where it was opened
+    page.get_by_label("fps").press("Enter")
+    page.get_by_text("joints.npy: 3.0 s, ready. Read as: 30 fps as asked;").wait_for()
+    page.get_by_label("fps").fill("often")
+    page.locator("#d2m-make").click()
+    page.get_by_text("Frames a second: found 'often', expected 1 to 1000.").first.wait_for()
+    page.close()
+
+
 def test_a_film_of_nobody_is_refused(server: "PageServer", tmp_path: Path) -> None:
     pytest.importorskip("mediapipe", reason="the extra [pose] is not installed")
     said = made_by_hand(server, "street.mp4", film_of_nobody(tmp_path / "street.mp4").read_bytes())
@@ -329,7 +356,7 @@ def test_ten_uploads_at_once_get_a_sentence_each_and_the_page_lives_on(
         assert "d2m-bad" in sentence and "Something went wrong" not in sentence, (name, sentence)
         assert str(server.folder.path) not in sentence and "<img" not in sentence
     assert not (Path.cwd() / "pwned").exists()
-    assert "alignment" in made_by_hand(server, "dance.pkl", dance.read_bytes())
+    assert "alignment" in made_by_hand(server, "dance.pkl", dance.read_bytes(), fps="30", up="y")
 
 
 def test_nothing_outside_its_own_folder_is_served(server: "PageServer", dance: Path) -> None:

@@ -15,15 +15,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 from tests_support_runs import apart, ended
 from tests_support_video import write_clip
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.motion.dance import Dance
+from d2m.motion.readers import Hints
 from d2m.motion.readers.content import LOADERS
 from d2m.pipeline import Dance2Music
 from d2m.video.reader import frames, read_info
-from d2m.web.jobs import JobQueue, PageFolder, remove_abandoned_folders
+from d2m.web.jobs import JobQueue, PageFolder, hints_from, remove_abandoned_folders
 from d2m.web.uploads import Upload, UploadLimits, shown_name_of, take_in
 
 LIMITS = UploadLimits(max_mb=2, max_seconds=10)
@@ -77,7 +79,7 @@ def test_a_film_and_a_dance_are_taken_under_names_of_our_own(tmp_path: Path) -> 
     assert dance.is_motion and dance.seconds == 3.0
     for upload in (film, dance):
         assert upload.path.parent == tmp_path / "work" and len(upload.path.stem) == 32 and upload.path.stem.isalnum()
-    assert dance.path.suffix == ".npy"  # what the child read of it
+    assert dance.path.suffix == ".npz"  # what the child read of it
 
 
 def test_of_a_motion_file_only_what_the_child_read_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +95,51 @@ def test_of_a_motion_file_only_what_the_child_read_is_kept(tmp_path: Path, monke
     monkeypatch.setattr("d2m.core.safe_pickle.load_safe_pickle", must_not_be_called)
     upload = take_in(source, tmp_path / "work", LIMITS)
     assert upload.is_motion and upload.seconds == 3.0 and upload.shown_name == "a dance.pkl"
-    assert [path for path in (tmp_path / "work").iterdir()] == [upload.path] and upload.path.suffix == ".npy"
-    np.testing.assert_array_equal(np.load(upload.path, allow_pickle=False), expected)
+    assert [path for path in (tmp_path / "work").iterdir()] == [upload.path] and upload.path.suffix == ".npz"
+    with np.load(upload.path, allow_pickle=False) as kept:
+        np.testing.assert_array_equal(kept["features"], expected)
+
+
+@pytest.mark.parametrize("layout", [17, 33])
+def test_what_is_said_of_a_file_reaches_its_reader_and_what_was_seen_is_kept(tmp_path: Path, layout: int) -> None:
+    """Keypoints tell no rate; their beats are read from the points, which must not be lost on the way to the model."""
+    generator = np.random.default_rng(3)
+    standing = np.linspace([900.0, 200.0], [1000.0, 900.0], layout)[None].repeat(60, axis=0)
+    source = tmp_path / "seen.npy"
+    np.save(source, standing + gaussian_filter1d(generator.normal(scale=60, size=standing.shape), 3, axis=0))
+    assert "fps=" in refusal(source, tmp_path)
+    upload = take_in(source, tmp_path / "work", LIMITS, said={"fps": 30})
+    expected, found = Dance.load(source, fps=30), Dance.load(upload.path)
+    assert upload.seconds == 2.0 and upload.decisions == expected.decisions and "30 fps as asked" in upload.decisions
+    np.testing.assert_array_equal(found.features, expected.features)
+    np.testing.assert_allclose(found.points, expected.points, atol=1e-12)
+    assert (found.landmarks is None) == (expected.landmarks is None) == (layout == 17)
+
+
+def test_other_words_about_a_file_have_it_read_again_and_a_film_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    def noted(source: Path, folder: Path, limits: UploadLimits, name: str | None, said: dict) -> Upload:
+        (tmp_path / "kept").touch()
+        taken.append((source.name, Hints(**said)))
+        return Upload(tmp_path / "kept", source.name, 1.0, source.suffix == ".pkl", (), None)
+
+    monkeypatch.setattr("d2m.web.jobs.take_in", noted)
+    folder = PageFolder()
+    try:
+        jobs = JobQueue(Dance2Music.__new__(Dance2Music), folder, LIMITS)
+        dance, film = folder.served / "a.pkl", folder.served / "b.mp4"
+        for hints in (hints_from("", "", ""), hints_from("29.97", "z", "2"), hints_from("29.97", "z", "2")):
+            jobs.take_in(dance, hints=hints)
+        assert [jobs.take_in(film, hints=hints_from("30", "", person)).person for person in ("", "2")] == [None, 2]
+    finally:
+        folder.close()
+    assert taken == [("a.pkl", Hints()), ("a.pkl", Hints(29.97, "z", 2)), ("b.mp4", Hints())]
+    for words in (("x", "", ""), (0, "", ""), ("", "x", ""), ("", "", "two")):
+        with pytest.raises(BadConfig, match="expected"):
+            hints_from(*words)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

@@ -5,7 +5,7 @@
 | `aistpp`    | AIST++'s pickles, and those of EDGE and its descendants                                |
 | `amass`     | AMASS and its like: SMPL, SMPL-H, SMPL-X, whole or in parts, Motion-X                  |
 | `people`    | what recovers people from films: WHAM, 4D-Humans, GVHMR, TRAM                          |
-| `features`  | bare arrays: the 219 features, rotations                                               |
+| `features`  | the 219 features, bare rotations                                                       |
 | `bvh`       | BVH skeletons with the usual names                                                     |
 | `positions` | positions of SMPL's joints, HumanML3D's features                                       |
 | `keypoints` | what detectors write (`detections`): MediaPipe's landmarks, COCO's and OpenPose's keypoints |

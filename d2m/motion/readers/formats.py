@@ -58,6 +58,7 @@ FORMATS: tuple[Format, ...] = (
     Format("tram", "pred_rotmat and pred_trans", (*_PICKLES, ".npz", ".npy"), is_tram, read_tram),
     Format("4dhumans", "pictures with tid and smpl", _PICKLES, is_phalp, read_phalp),
     Format("wham", "people with pose_world and trans_world", _PICKLES, is_wham, read_wham),
+    Format("features219", "an array (N, 219)", (".npy", ".npz"), is_features, read_features),
     Format("mediapipe33", "MediaPipe's 33 landmarks a frame", (".json", ".npz", ".npy"), is_landmarks, read_landmarks),
     Format(
         "keypoints",
@@ -68,7 +69,6 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("joints", "joints (N, 22 or 24, 3)", (".npz", ".npy", ".pkl"), is_joints, read_joints),
     Format("amass", "poses, trans and mocap_framerate", (".npz", *_PICKLES, ".npy"), is_amass, read_amass),
-    Format("features219", "an array (N, 219)", (".npy",), is_features, read_features),
     Format("motionx", "an array (N, 322)", (".npy",), is_motion_x, read_motion_x),
     Format("humanml3d", "an array (N, 263)", (".npy",), is_humanml3d, read_humanml3d),
     Format("bvh", "a BVH skeleton with HIERARCHY and MOTION", (".bvh",), is_bvh, read_bvh),
