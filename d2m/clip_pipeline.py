@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from d2m.core.errors import BadConfig
@@ -25,7 +24,7 @@ from d2m.motion.dance import Dance
 from d2m.motion.kinematic_beats import kinematic_beats_s
 from d2m.motion.landmarks import Landmarks
 from d2m.motion.readers import SUFFIXES, Hints
-from d2m.pipeline import Dance2Music
+from d2m.pipeline import Dance2Music, dance_reading
 from d2m.render.mux import film_seconds, film_with_music, write_timed_video
 from d2m.render.overlay import Overlay, with_skeleton
 from d2m.render.plots import dance_pictures, write_poster
@@ -34,7 +33,6 @@ from d2m.rhythm.choice import BeatChoice
 from d2m.rhythm.grid import BeatGrid
 from d2m.rhythm.tracking import track_beats
 from d2m.systems.interface import MusicGenerator
-from d2m.video.modality import modality_of
 from d2m.video.reader import frames
 from d2m.video.video_dance import dance_of_video, dances_of_group
 
@@ -193,7 +191,7 @@ def _watched(request: ClipRequest, music_generator: MusicGenerator, report: Call
 
 def _of_all(dances: list[Dance], music_generator: MusicGenerator) -> BeatGrid | None:
     """The beats of several dancers: tracked on the median of what is read in each; None where the system reads none."""
-    read = [music_generator.read(torch.from_numpy(modality_of(dance, music_generator.modality))) for dance in dances]
+    read = [dance_reading(music_generator, dance) for dance in dances]
     beats = [one.beats for one in read if one is not None]
     if not beats:
         return None

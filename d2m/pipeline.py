@@ -32,7 +32,7 @@ from d2m.motion.dance import Dance
 from d2m.motion.readers import Hints
 from d2m.rhythm.choice import BeatChoice
 from d2m.rhythm.grid import BeatGrid
-from d2m.systems.interface import GenerationRequest, MusicGenerator
+from d2m.systems.interface import DanceReading, GenerationRequest, MusicGenerator
 from d2m.video.modality import modality_of
 
 
@@ -201,8 +201,7 @@ class Dance2Music:
         requests, chosen = [], []
         for dance, grid, samples in zip(dances, listed, lengths, strict=True):
             motion = torch.from_numpy(modality_of(dance, music_generator.modality))
-            seen = None if dance.points is None else music_generator.read_seen(torch.from_numpy(dance.points).float())
-            read = seen or music_generator.read(motion)
+            read = dance_reading(music_generator, dance)
             if read is None and choice.is_made:
                 raise BadConfig(
                     "this checkpoint takes no beat, so no beats, tempo or shift can be asked for; leave them out, or give "
@@ -261,6 +260,12 @@ class Dance2Music:
                 raise BadConfig(f"{name}={value}: expected a number.")
         self.music_generator.check(asked)
         return asked
+
+
+def dance_reading(music_generator: MusicGenerator, dance: Dance) -> DanceReading | None:
+    """Genre and beats that a system reads in a dance: in the picture where it was seen in one, else from the motion."""
+    seen = None if dance.points is None else music_generator.read_seen(torch.from_numpy(dance.points).float())
+    return seen or music_generator.read(torch.from_numpy(modality_of(dance, music_generator.modality)))
 
 
 def _called(make: Any, source: str, *arguments: Any) -> MusicGenerator:

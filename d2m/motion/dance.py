@@ -26,8 +26,8 @@ class Dance:
         name: of the file, without its ending.
         genre: a code such as `gBR`, or None where it is not known.
         landmarks: MediaPipe's, as seen in a film and smoothed: metres from the middle of the hips, Y up; None: not seen.
-        points: of the body in a picture, as a detector of two dimensions saw it (`d2m.motion.keypoints.POINTS`), metres, to the
-            right and up; None: not seen so.
+        points: of the body in a picture, as a detector saw it (`d2m.motion.keypoints.POINTS`), metres, to the right and up;
+            beats are read from them. None: not seen so.
         pictures: small grey ones of a film, at 15 fps; None where there is no film, or nobody has asked for them.
         format: of the motion file that it was read from, see `d2m.motion.readers`; None: from elsewhere.
         decisions: what the file did not say and was decided, or said by the user.

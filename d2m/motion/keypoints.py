@@ -14,7 +14,15 @@ from scipy.ndimage import gaussian_filter1d
 from d2m.core.timeline import MOTION_FPS
 from d2m.motion.features import SmplMotion, resample_points
 from d2m.motion.joints import motion_of_joints
-from d2m.motion.landmarks import LANDMARK_NAMES, adaptively_smoothed, noise_of, without_spikes
+from d2m.motion.landmarks import (
+    LANDMARK_NAMES,
+    Landmarks,
+    adaptively_smoothed,
+    join_at,
+    noise_of,
+    smoothed_by_shots,
+    without_spikes,
+)
 from d2m.motion.smpl import JOINT_NAMES
 
 POINTS = (
@@ -58,13 +66,16 @@ def body_points(keypoints: Float[np.ndarray, "time keypoint 2"]) -> Float[np.nda
     The head is where the nose is, and the middle of eyes and ears in frames that do not show it.
     """
     names = LAYOUTS[keypoints.shape[1]]
-    columns = [names.index("nose" if name == "head" else name) for name in POINTS]
-    points = keypoints[:, columns] * np.array([1.0, -1.0])
+    points = keypoints[:, _columns(names)] * np.array([1.0, -1.0])
     others = [number for number, name in enumerate(names) if name.endswith(("_eye", "_ear"))]
     if others:
         face = np.ma.masked_invalid(keypoints[:, others]).mean(axis=1).filled(np.nan) * np.array([1.0, -1.0])
         points[:, 0] = np.where(np.isnan(points[:, 0]), face, points[:, 0])
     return points
+
+
+def _columns(names: tuple[str, ...]) -> list[int]:
+    return [names.index("nose" if name == "head" else name) for name in POINTS]
 
 
 def in_metres(points: Float[np.ndarray, "time 13 2"]) -> Float[np.ndarray, "time 13 2"]:
@@ -85,6 +96,22 @@ def smooth_points(points: Float[np.ndarray, "time 13 2"], fps: float | int) -> F
     return adaptively_smoothed(
         resample_points(without_spikes(points, np.arange(len(points)) / fps), fps, frames), noise
     )
+
+
+def seen_points(landmarks: Landmarks) -> Float[np.ndarray, "time 13 2"]:
+    """Points at 60 fps of somebody whose landmarks in a picture are known, in metres, smoothed as `smooth_world` does; every shot
+    has its own scale, since another camera is nearer or farther."""
+    pixels, points = (
+        landmarks.image[..., :2] * np.array(landmarks.size),
+        np.zeros((len(landmarks.times_s), len(POINTS), 2)),
+    )
+    for of_frames, _ in landmarks.shots():
+        seen = landmarks.seen[of_frames]
+        points[of_frames][seen] = in_metres(body_points(pixels[of_frames][seen]))
+    made = smoothed_by_shots(landmarks, points, landmarks.outside()[:, _columns(LANDMARK_NAMES)])
+    for _, of_moments in landmarks.shots()[1:]:
+        join_at(made, of_moments.start)
+    return made
 
 
 def motion_of_points(points: Float[np.ndarray, "time 13 2"]) -> SmplMotion:

@@ -296,51 +296,65 @@ def smooth_world(landmarks: Landmarks) -> Float[np.ndarray, "time 33 3"]:
     that a detector's guesses do not move. Every shot is smoothed by itself; where the next one begins the dancer is turned
     as before the cut: another camera was chosen, nobody has jumped.
     """
-    world, outside = landmarks.world.copy(), landmarks.outside()
-    shots = landmarks.shots()
+    made = smoothed_by_shots(landmarks, landmarks.world, landmarks.outside())
+    for _, of_moments in landmarks.shots()[1:]:
+        _turn_on(made, of_moments.start)
+        join_at(made, of_moments.start)
+    return made
+
+
+def smoothed_by_shots(
+    landmarks: Landmarks, values: Float[np.ndarray, "frame point axis"], outside: Bool[np.ndarray, "frame point"]
+) -> Float[np.ndarray, "time point axis"]:
+    """Points of every frame, in metres, at 60 fps: bridged where they are `outside` the picture, slips improved, smoothed, each
+    shot by itself."""
+    values, shots = values.copy(), landmarks.shots()
     for of_frames, _ in shots:
         seen = landmarks.seen[of_frames]
         times_s = landmarks.times_s[of_frames][seen]
-        shot = _bridged(world[of_frames][seen], times_s, outside[of_frames][seen])
-        world[of_frames][seen] = without_spikes(shot, times_s)
+        shot = _bridged(values[of_frames][seen], times_s, outside[of_frames][seen])
+        values[of_frames][seen] = without_spikes(shot, times_s)
     seen_fps = landmarks.seen.sum() / max(landmarks.seconds, 1e-6)
-    noise = np.minimum(noise_of(world[landmarks.seen]), _MOST_NOISE_M) * np.sqrt(MOTION_FPS / max(seen_fps, 1.0))
-    made = at_60_fps(landmarks, world)
+    noise = np.minimum(noise_of(values[landmarks.seen]), _MOST_NOISE_M) * np.sqrt(MOTION_FPS / max(seen_fps, 1.0))
+    made = at_60_fps(landmarks, values)
     for _, of_moments in shots:
         made[of_moments] = adaptively_smoothed(made[of_moments], noise)
-    for _, of_moments in shots[1:]:
-        _join(made, of_moments.start)
     return made
 
 
 def _bridged(
-    world: Float[np.ndarray, "frame 33 3"], times_s: Float[np.ndarray, " frame"], outside: Bool[np.ndarray, "frame 33"]
-) -> Float[np.ndarray, "frame 33 3"]:
-    """Landmarks of a shot, on the straight line where they are out of the picture; still where they never are in it."""
+    world: Float[np.ndarray, "frame point axis"],
+    times_s: Float[np.ndarray, " frame"],
+    outside: Bool[np.ndarray, "frame point"],
+) -> Float[np.ndarray, "frame point axis"]:
+    """Points of a shot, on the straight line where they are out of the picture; still where they never are in it."""
     bridged = world.copy()
     for point in np.flatnonzero(outside.any(axis=0)):
         known = ~outside[:, point]
         if known.sum() < 2 or known.mean() * (times_s[-1] - times_s[0]) < _SHORTEST_S:
             bridged[:, point] = np.median(world[:, point], axis=0)
             continue
-        for axis in range(3):
+        for axis in range(world.shape[2]):
             bridged[:, point, axis] = np.interp(times_s, times_s[known], world[known, point, axis])
     return bridged
 
 
-def _join(world: Float[np.ndarray, "time 33 3"], start: int) -> None:
-    """Turn all that comes after a cut about the upright axis as the dancer stood before it, and let the rest of the
-    difference pass within `_JOIN_S`."""
+def _turn_on(world: Float[np.ndarray, "time 33 3"], start: int) -> None:
+    """Turn all that comes after a cut about the upright axis as the dancer stood before it."""
     before, after = world[start - 1], world[start]
     flat_before, flat_after = before[:, 0] + 1j * before[:, 2], after[:, 0] + 1j * after[:, 2]
     turn = (flat_before * flat_after.conj()).sum()
     turned = (world[start:, :, 0] + 1j * world[start:, :, 2]) * turn / max(abs(turn), 1e-9)
     world[start:, :, 0], world[start:, :, 2] = turned.real, turned.imag
-    jump = (world[start] - before) / 2
-    reach = min(round(_JOIN_S * MOTION_FPS / 2), start, len(world) - start)
+
+
+def join_at(points: Float[np.ndarray, "time point axis"], start: int) -> None:
+    """Let the difference at a cut pass within `_JOIN_S`."""
+    jump = (points[start] - points[start - 1]) / 2
+    reach = min(round(_JOIN_S * MOTION_FPS / 2), start, len(points) - start)
     fade = 0.5 + 0.5 * np.cos(np.pi * np.arange(reach) / reach)
-    world[start : start + reach] -= fade[:, None, None] * jump
-    world[start - reach : start] += fade[::-1, None, None] * jump
+    points[start : start + reach] -= fade[:, None, None] * jump
+    points[start - reach : start] += fade[::-1, None, None] * jump
 
 
 def centred(points: Float[np.ndarray, "time 33 3"]) -> Float[np.ndarray, "time 33 3"]:

@@ -15,6 +15,7 @@ from d2m.core.timeline import MOTION_FPS
 from d2m.motion.dance import MIN_SECONDS, Dance
 from d2m.motion.features import rotations_to_features
 from d2m.motion.inverse_kinematics import TO_Y_UP, motion_of_landmarks, segment_vectors_m
+from d2m.motion.keypoints import seen_points
 from d2m.motion.landmarks import Landmarks, centred, smooth_world
 from d2m.motion.smpl import joint_positions
 from d2m.video.people import MOST_PEOPLE, marks
@@ -174,7 +175,7 @@ def dances_of_group(
 
 
 def dance_of_landmarks(landmarks: Landmarks, name: str = "dance", origin: str | None = None) -> Dance:
-    """The dance of a clip's landmarks at 60 fps; its first frame is the clip's.
+    """The dance of a clip's landmarks at 60 fps; its first frame is the clip's. Beats are read from its points in the picture.
 
     Args:
         landmarks: of at least 1 s.
@@ -197,7 +198,7 @@ def dance_of_landmarks(landmarks: Landmarks, name: str = "dance", origin: str | 
     world = smooth_world(landmarks)
     motion = motion_of_landmarks(world, landmarks)
     features = rotations_to_features(motion.rotations, motion.translation)
-    return Dance(features, name, landmarks=centred(world * TO_Y_UP))
+    return Dance(features, name, landmarks=centred(world * TO_Y_UP), points=seen_points(landmarks))
 
 
 def segment_error(dance: Dance, landmarks: Landmarks) -> float:

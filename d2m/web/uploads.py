@@ -69,7 +69,7 @@ def convert_motion(path: Path, max_seconds: float | int, said: Mapping[str, Any]
     if MIN_SECONDS <= recording.seconds <= max_seconds:
         dance = Dance.of_recording(recording, path.stem, str(path))
         seen = {"landmarks": dance.landmarks, "points": dance.points}
-        kept = {name: values for name, values in seen.items() if values is not None}
+        kept: dict[str, Any] = {name: values for name, values in seen.items() if values is not None}
         np.savez(kept_copy(path), features=dance.features, **kept)
     return {"seconds": recording.seconds, "decisions": recording.decisions}
 

@@ -169,6 +169,9 @@ def test_nothing_is_dragged_across_a_cut(dance: Dance) -> None:
     near = slice(105, 136)
     assert missed[near].max() > 2 * true.max()  # what a cut that is not known does
     assert found[near].max() < 1.3 * true[near].max() and np.abs(found - true)[20:-20].mean() < 0.15 * true.mean()
+    points = dance_of_landmarks(cut).points
+    assert points is not None  # whatever the scale and the place in the new picture
+    assert np.abs(np.diff(points, axis=0))[near].max() < 1.5 * np.abs(np.diff(points, axis=0))[:100].max()
     assert segment_error(dance_of_landmarks(cut), cut) < 1.5 * segment_error(dance_of_landmarks(whole), whole) + 0.005
     overlay = Overlay(cut)
     last, first = overlay.landmarks_at(1.999), overlay.landmarks_at(2.0)
@@ -201,6 +204,7 @@ def test_legs_out_of_the_picture_are_not_believed(dance: Dance) -> None:
     arms = [L["left_wrist"], L["right_wrist"]]
     assert np.abs(still[:, arms] - smooth_world(whole)[:, arms]).max() < 1e-6
     found = dance_of_landmarks(half)
+    assert found.points is not None and np.ptp(found.points[:, -4:], axis=0).max() < 1e-6  # knees and ankles
     assert np.isfinite(found.features).all() and segment_error(found, half) < 0.06
     bounce, true = found.features[:, 1], dance_of_landmarks(whole).features[:, 1]
     assert bounce.std() < 3 * true.std() + 0.02

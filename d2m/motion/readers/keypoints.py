@@ -15,8 +15,17 @@ from jaxtyping import Float
 from d2m.core.errors import BadInput
 from d2m.core.timeline import MOTION_FPS
 from d2m.motion.inverse_kinematics import TO_Y_UP, motion_of_landmarks
-from d2m.motion.keypoints import BODY_HEIGHT_M, LAYOUTS, POINTS, body_points, in_metres, motion_of_points, smooth_points
-from d2m.motion.landmarks import LANDMARK_NAMES, LANDMARKS, Landmarks, at_60_fps, centred, smooth_world
+from d2m.motion.keypoints import (
+    BODY_HEIGHT_M,
+    LAYOUTS,
+    POINTS,
+    body_points,
+    in_metres,
+    motion_of_points,
+    seen_points,
+    smooth_points,
+)
+from d2m.motion.landmarks import LANDMARK_NAMES, LANDMARKS, Landmarks, centred, smooth_world
 from d2m.motion.readers.detections import Detections, Person, detections_in, one_person, whole_recording
 from d2m.motion.readers.gaps import MOST_MISSING, gaps_said, without_gaps
 from d2m.motion.readers.recording import Hints, Recording, frame_rate
@@ -211,10 +220,7 @@ def read_landmarks(path: Path, content: Any, hints: Hints) -> Recording:
     motion = motion_of_landmarks(smooth, landmarks)
     rate = f"{1 / np.median(np.diff(times_s)):.4g} fps brought to 60, smoothed as a film's landmarks are"
     missing = 1 - landmarks.seen_share
-    points = None
-    if seen.points is not None:
-        pixels = at_60_fps(landmarks, landmarks.image[..., :2] * np.array(size))
-        points = smooth_points(in_metres(body_points(pixels)), MOTION_FPS)
+    points = None if seen.points is None else seen_points(landmarks)
     return Recording(
         motion, float(MOTION_FPS), "mediapipe33", (*said, rate, *seen.said, *decided, *gaps_said(missing)), missing,
         landmarks=centred(smooth * TO_Y_UP), points=points,
