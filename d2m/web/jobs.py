@@ -267,9 +267,8 @@ class JobQueue:
         for (sent, told), upload in list(self._taken_in.items()):
             if not upload.path.is_file():
                 self._taken_in.pop((sent, told), None)
-        gone = self._opening.keys() - {sent for sent, _ in self._taken_in}
-        for sent in gone:
-            self._opening.pop(sent, None)
+                if all(other != sent for other, _ in self._taken_in):
+                    self._opening.pop(sent, None)
 
     def run(self, upload: Upload, settings: PageSettings, progress: Progress) -> list[TakeFiles]:
         """Make the takes, best first, with all their files.

@@ -192,7 +192,7 @@ def test_large_pictures_are_kept_smaller(tmp_path: Path) -> None:
 def test_a_film_is_opened_once_by_two_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Path] = []
 
-    def slowly(sent: Path, folder: Path, limits: UploadLimits, name: str | None) -> Upload:
+    def slowly(sent: Path, folder: Path, *told: object) -> Upload:
         opened.append(sent)
         time.sleep(0.2)
         (folder / "kept.mp4").touch()
