@@ -25,6 +25,12 @@ from d2m.core.music import Music
 TRACKER_SAMPLE_RATE = 22050
 TRACKER_HOP_SAMPLES = 512
 
+_WINDOW_SAMPLES, _TEMPO_S = 2048, 8.0
+"""Of a spectrum, and of what the tempo is read from: librosa's."""
+
+_BLOCK_FRAMES = 2600
+"""A minute: shorter pieces are one block, so that their numbers are librosa's to the bit."""
+
 SILENCE_PEAK = 1e-4
 """A piece that never exceeds this (-80 dBFS) has no beats and no onsets; a tracker would find some in its hiss."""
 
@@ -130,8 +136,10 @@ class LibrosaTracker(Tracker):
         if samples is None:
             return np.zeros(0)
         padding = round(self.padding_s * TRACKER_SAMPLE_RATE)
+        strength = _onset_strength(np.pad(samples, padding))
         _, beats_s = librosa.beat.beat_track(
-            y=np.pad(samples, padding),
+            onset_envelope=strength,
+            bpm=_tempo_bpm(strength) if strength.any() else None,
             sr=TRACKER_SAMPLE_RATE,
             hop_length=TRACKER_HOP_SAMPLES,
             trim=False,
@@ -139,6 +147,40 @@ class LibrosaTracker(Tracker):
         )
         beats_s = np.asarray(beats_s) - padding / TRACKER_SAMPLE_RATE - self.late_s
         return within(beats_s, samples.size / TRACKER_SAMPLE_RATE)
+
+
+def _onset_strength(samples: Float[np.ndarray, " time"]) -> Float[np.ndarray, " frame"]:
+    """What `librosa.beat.beat_track` looks at, from spectra of `_BLOCK_FRAMES` frames at a time: those of a whole film's music would
+    fill the memory."""
+    frames, around = 1 + len(samples) // TRACKER_HOP_SAMPLES, np.pad(samples, _WINDOW_SAMPLES // 2)
+    mel = np.concatenate([
+        librosa.feature.melspectrogram(
+            y=around[first * TRACKER_HOP_SAMPLES : (last - 1) * TRACKER_HOP_SAMPLES + _WINDOW_SAMPLES],
+            sr=TRACKER_SAMPLE_RATE, n_fft=_WINDOW_SAMPLES, hop_length=TRACKER_HOP_SAMPLES, center=False, fmax=TRACKER_SAMPLE_RATE / 2,
+        )
+        for first, last in _blocks(frames)
+    ], axis=1)  # fmt: skip
+    level = librosa.power_to_db(mel)
+    return librosa.onset.onset_strength(
+        S=level, sr=TRACKER_SAMPLE_RATE, hop_length=TRACKER_HOP_SAMPLES, aggregate=np.median
+    )
+
+
+def _tempo_bpm(strength: Float[np.ndarray, " frame"]) -> Float[np.ndarray, " 1"]:
+    """`librosa.feature.tempo` of onset strength, its tempogram averaged from blocks."""
+    window = int(librosa.time_to_frames(_TEMPO_S, sr=TRACKER_SAMPLE_RATE, hop_length=TRACKER_HOP_SAMPLES))
+    around, total = np.pad(strength, window // 2, mode="linear_ramp"), np.zeros(window, strength.dtype)
+    for first, last in _blocks(len(strength)):
+        total += librosa.feature.tempogram(
+            onset_envelope=around[first : last - 1 + window], win_length=window, center=False
+        ).sum(axis=1)
+    return librosa.feature.tempo(
+        tg=(total / len(strength))[:, None], sr=TRACKER_SAMPLE_RATE, hop_length=TRACKER_HOP_SAMPLES
+    )
+
+
+def _blocks(frames: int) -> list[tuple[int, int]]:
+    return [(first, min(first + _BLOCK_FRAMES, frames)) for first in range(0, frames, _BLOCK_FRAMES)]
 
 
 def track_beats_s(music: Music, padding_s: float | int = PADDING_S) -> Float[np.ndarray, " beat"]:

@@ -111,8 +111,7 @@ class SoundTrack:
     def __init__(self, container: OutputContainer, music: Music) -> None:
         self.container = container
         self.stream = container.add_stream("aac", rate=_AAC_RATE, layout="stereo")
-        wave = np.clip(music.resampled(_AAC_RATE).waveform, -1, 1).astype(np.float32)
-        self.wave, self.written = np.repeat(wave, 2, axis=0) if len(wave) == 1 else wave[:2], 0
+        self.wave, self.written = music.resampled(_AAC_RATE).waveform[:2], 0
 
     def write_until(self, second: float | int) -> None:
         """Write whole aac frames up to a time of the film."""
@@ -128,9 +127,9 @@ class SoundTrack:
         self.container.mux(self.stream.encode())
 
     def _write(self, samples: int) -> None:
-        piece = self.wave[:, self.written : self.written + samples]
+        piece = np.clip(self.wave[:, self.written : self.written + samples], -1, 1).astype(np.float32)
         piece = np.pad(piece, ((0, 0), (0, samples - piece.shape[1])))
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), "fltp", "stereo")
+        frame = av.AudioFrame.from_ndarray(np.repeat(piece, 2 // len(piece), axis=0), "fltp", "stereo")
         frame.sample_rate, frame.pts, frame.time_base = _AAC_RATE, self.written, Fraction(1, _AAC_RATE)
         self.container.mux(self.stream.encode(frame))
         self.written += samples
@@ -200,10 +199,10 @@ def film_seconds(source: Path) -> float:
         first_pts = None  # the pictures are encoded again, each at its own time
     with _opened(source) as container:
         stream = _pictures_of(container)
-        packets = [packet for packet in container.demux(stream) if packet.pts is not None and packet.size]
-    if first_pts is not None:
-        return max((_end_s(packet, stream, first_pts) for packet in packets), default=declared_s)
-    times_s = sorted(float(packet.pts * packet.time_base) for packet in packets if packet.pts is not None)
+        packets = (packet for packet in container.demux(stream) if packet.pts is not None and packet.size)
+        if first_pts is not None:
+            return max((_end_s(packet, stream, first_pts) for packet in packets), default=declared_s)
+        times_s = sorted(float(packet.pts * packet.time_base) for packet in packets if packet.pts is not None)
     return times_s[-1] - times_s[0] + times_s[-1] - times_s[-2] if len(times_s) > 1 else declared_s
 
 

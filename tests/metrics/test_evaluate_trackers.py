@@ -1,5 +1,8 @@
 """Trackers hear click tracks rightly, and nothing in silence."""
 
+from typing import Any
+
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -39,6 +42,26 @@ def test_tracker_finds_beats_tempo_and_onsets_of_clicks(bpm):
     assert beat_f(beats_s, tracked_s, 0.07) >= 0.95
     assert fit_tempo_bpm(tracked_s) == pytest.approx(bpm, rel=0.02)
     assert onset_f(beats_s, track_onsets_s(music)) >= 0.9
+
+
+@pytest.mark.parametrize("block_frames", [400, 2600])
+def test_a_long_piece_is_tracked_in_blocks_as_librosa_tracks_it_whole(
+    block_frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one piece needs does not grow with the film: no spectrum is longer than a block."""
+    monkeypatch.setattr("d2m.metrics.beat_tracker._BLOCK_FRAMES", block_frames)
+    music, _ = click_track(113, 25.0)
+    lengths, spectrum = [], librosa.feature.melspectrogram
+
+    def noted(**settings: Any) -> Any:
+        lengths.append(len(settings["y"]))
+        return spectrum(**settings)
+
+    monkeypatch.setattr("librosa.feature.melspectrogram", noted)
+    found = LibrosaTracker(0.0).track(music)
+    expected = librosa.beat.beat_track(y=music.waveform[0], sr=RATE, trim=False, units="time")[1]
+    assert np.array_equal(found, expected)
+    assert max(lengths) <= block_frames * 512 + 2048 and (len(lengths) > 2) == (block_frames == 400)
 
 
 def test_tracker_hears_the_same_at_another_rate_and_in_stereo():

@@ -205,7 +205,7 @@ def test_a_film_is_opened_once_by_two_at_a_time(tmp_path: Path, monkeypatch: pyt
         jobs = JobQueue(Dance2Music.__new__(Dance2Music), folder, LIMITS)  # makes no music here
         with ThreadPoolExecutor(2) as pool:
             found = list(pool.map(jobs.take_in, [sent, sent]))
-        assert found[0] is found[1] and opened == [sent]
+        assert found[0] == found[1] and opened == [sent]
     finally:
         folder.close()
 
