@@ -271,6 +271,17 @@ def test_half_downloaded_files(tmp_path):
             read_recording(path)
 
 
+def test_features_beside_what_was_seen(tmp_path):
+    points = np.zeros((len(FEATURES), 13, 2))
+    np.savez(tmp_path / "a.npz", features=FEATURES, points=points)
+    recording = read_recording(tmp_path / "a.npz")
+    assert recording.format == "features219" and recording.landmarks is None
+    assert np.array_equal(np.asarray(recording.points), points)
+    np.savez(tmp_path / "a.npz", features=FEATURES, points=points[1:])
+    with pytest.raises(BadInput, match=r"found 'points' of shape .* expected .* as there are"):
+        read_recording(tmp_path / "a.npz")
+
+
 def test_other_suffix_and_npz_in_disguise(tmp_path):
     (tmp_path / "a.fbx").write_text("Kaydara FBX")
     with pytest.raises(BadInput, match=r"found a '\.fbx' file, expected a dance \(\.pkl, \.pickle, .*\.npz"):

@@ -25,8 +25,10 @@ _POSE_WIDTHS = (66, 72, 132, 144, 156, 165, 168, 216)
 
 
 def is_features(path: Path, content: Any) -> bool:
-    """An array of frames, 219 wide."""
-    features = content.get("features") if isinstance(content, Mapping) else content
+    """An array of frames, 219 wide: a `.npy`, or the field `features` of an `.npz`."""
+    features = (
+        content.get("features") if isinstance(content, Mapping) else content if path.suffix.lower() == ".npy" else None
+    )
     return isinstance(features, np.ndarray) and features.ndim == 2 and features.shape[1] == FEATURE_WIDTH
 
 
@@ -36,8 +38,8 @@ def read_features(path: Path, content: Any, hints: Hints) -> Recording:
     Raises:
         BadInput: when they hold no rotation matrices, or what was seen does not go with them.
     """
-    named = content if isinstance(content, Mapping) else {"features": content}
-    features = array_of(path, named, "features")
+    named, key = (content, "features") if isinstance(content, Mapping) else ({"array": content}, "array")
+    features = array_of(path, named, key)
     if len(features) == 0:
         raise BadInput(f"{path}: found 0 frames, expected at least 1 s of motion; export the file again.")
     motion = features_to_smpl(features)
