@@ -32,8 +32,6 @@ _STEADY = 0.1
 
 _UNITS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inches": 0.0254, "feet": 0.3048}
 _SHORTEST_M, _TALLEST_M = 1.2, 2.1
-_STANDING, _CLEARLY = 0.6, 0.2
-"""Share of a body's length that lies along the axis that points up, and by how much it has to be larger than along the other."""
 
 _Joints = Float[np.ndarray, "time 24 3"]
 _Matrices = Float[np.ndarray, "time 3 3"]
@@ -73,21 +71,6 @@ def unit_said(joints: _Joints) -> str:
         if _SHORTEST_M <= height * metres <= _TALLEST_M:
             return f"lengths in {name}, a body {height * metres:.2f} m tall"
     return f"lengths of no usual unit, a body {height:.3g} tall taken for {BODY_HEIGHT_M} m"
-
-
-def up_axis(joints: _Joints) -> str | None:
-    """`y` or `z`: the axis along which the body stands over the recording (head over feet, or the other way up).
-
-    None where it does not stand long enough to tell.
-    """
-    along = _middle(joints, "shoulder") - _middle(joints, "ankle")
-    share = np.abs(unit(along)).mean(axis=0)
-    if max(share[1], share[2]) < _STANDING or abs(share[1] - share[2]) < _CLEARLY:
-        return None
-    return "y" if share[1] > share[2] else "z"
-
-
-Z_UP_TO_Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
 def motion_of_joints(joints: _Joints, fps: float | int) -> SmplMotion:

@@ -13,11 +13,12 @@ from tests_support_formats import CAMERA, DANCE, FPS, FRAMES, LAYOUTS, Z_UP, sav
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.safe_pickle import load_safe_pickle
+from d2m.motion.bvh import write_bvh
 from d2m.motion.dance import Dance
 from d2m.motion.features import SmplMotion
 from d2m.motion.readers import FORMATS, SUFFIXES, Hints, read_recording
 from d2m.motion.readers.content import LOADERS
-from d2m.motion.smpl import axis_angle_to_matrix, joint_positions
+from d2m.motion.smpl import JOINT_NAMES, axis_angle_to_matrix, joint_positions
 
 EXPECTED = joint_positions(DANCE.rotations, DANCE.translation)
 
@@ -53,6 +54,45 @@ def test_bare_rotations_dance_in_place(tmp_path):
         np.testing.assert_allclose(positions(recording.motion), EXPECTED - EXPECTED[:, :1], atol=1e-6)
         assert "no translation: the dancer stays in place" in recording.decisions
     assert "fps=" in refusal(tmp_path / "a.npy")
+
+
+def test_sixes_of_a_body_that_hardly_bends_are_asked_for(tmp_path):
+    """Rows and columns are each other's inverse: stiff knees and elbows do not show which was meant."""
+    stiff = DANCE.rotations[:, :22].copy()
+    stiff[:, [JOINT_NAMES.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("knee", "elbow")]] = (
+        np.eye(3)
+    )
+    parts = {"transl": DANCE.translation, "fps": FPS}
+    for rotations in (stiff, stiff.swapaxes(-1, -2)):
+        sixes = rotations[..., :2, :].reshape(FRAMES, 132)
+        whole = save(tmp_path / "a.npz", {"poses": sixes, **parts})
+        split = save(tmp_path / "b.npz", {"global_orient": sixes[:, :6], "body_pose": sixes[:, 6:], **parts})
+        assert "rows or columns" in refusal(whole) and "rows or columns" in refusal(split)
+    for rotations in (DANCE.rotations[:, :22], DANCE.rotations[:, :22].swapaxes(-1, -2)):
+        sixes = rotations[..., :2, :].reshape(FRAMES, 132)
+        save(split, {"global_orient": sixes[:, :6], "body_pose": sixes[:, 6:], **parts})
+        np.testing.assert_allclose(positions(read_recording(split).motion), EXPECTED, atol=1e-5)
+
+
+@pytest.mark.parametrize("is_bvh", [False, True])
+def test_joints_and_skeletons_show_their_axis_as_poses_do(tmp_path, is_bvh):
+    def written(motion: SmplMotion) -> Path:
+        if not is_bvh:
+            return save(tmp_path / "a.npy", 100 * positions(motion))  # centimetres
+        write_bvh(tmp_path / "a.bvh", motion, FPS)
+        return tmp_path / "a.bvh"
+
+    spinning = SmplMotion(
+        seen_in(axis_angle_to_matrix(np.array([-np.pi / 2, 0, 0]))).rotations, 0.1 * DANCE.translation
+    )
+    turns = axis_angle_to_matrix(np.linspace(0, 4 * np.pi, FRAMES)[:, None] * np.array([0, 1.0, 0]))
+    spinning.rotations[:, 0] = turns @ spinning.rotations[:, 0]
+    for motion in (DANCE, spinning):
+        for axes, up in ((np.eye(3), "y"), (Z_UP, "z")):
+            recording = read_recording(written(seen_in(axes, motion)), Hints(fps=FPS))
+            assert recording.up == up and f"{up.upper()} up, as the body shows" in recording.decisions
+    if not is_bvh:  # a skeleton's rest pose shows it
+        assert "up=y or up=z" in refusal(written(about("x", -90)), fps=FPS)
 
 
 def test_the_dance_carries_what_was_decided(tmp_path):

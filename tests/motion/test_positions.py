@@ -82,9 +82,9 @@ def test_coco_in_space_is_near(tmp_path: Path) -> None:
 
 def test_z_up_is_turned_and_said(tmp_path: Path) -> None:
     recording = read(tmp_path, JOINTS @ Z_UP.T)
-    assert apart_m(recording.motion).max() < 1e-4 and "Z up" in recording.decisions
+    assert apart_m(recording.motion).max() < 1e-4 and "Z up, as the body shows" in recording.decisions
     lying = read(tmp_path, JOINTS @ Z_UP.T, Hints(fps=FPS, up="y"))
-    assert apart_m(lying.motion, JOINTS @ Z_UP.T).max() < 1e-4 and "Y up as asked" in lying.decisions
+    assert apart_m(lying.motion, JOINTS @ Z_UP.T).max() < 1e-4 and "Y up, as asked" in lying.decisions
 
 
 def test_the_rate_is_asked_for(tmp_path: Path) -> None:

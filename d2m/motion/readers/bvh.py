@@ -15,7 +15,8 @@ from d2m.core.errors import BadInput
 from d2m.motion.bvh import Bvh, parse_bvh
 from d2m.motion.features import SmplMotion
 from d2m.motion.inverse_kinematics import frame_across, swing, unit
-from d2m.motion.joints import Z_UP_TO_Y_UP, is_a_body, motion_of_joints, pelvis_places, unit_said, up_axis
+from d2m.motion.joints import BODY_HEIGHT_M, body_height, is_a_body, motion_of_joints, pelvis_places, unit_said
+from d2m.motion.readers.physics import Z_UP_TO_Y_UP, decided_axis, up_axis_of_joints
 from d2m.motion.readers.recording import Hints, Recording, frame_rate
 from d2m.motion.skeletons import smpl_joints_of
 from d2m.motion.smpl import JOINT_NAMES, PARENTS, REST_OFFSETS_M, joint_positions
@@ -64,7 +65,9 @@ def read_bvh(path: Path, content: Any, hints: Hints) -> Recording:
     over = _laid_over(rest)
     if not is_a_body(positions):
         raise BadInput(f"{path}: found bones of length 0, or that change it, expected a body; export the motion again.")
-    axis = hints.up or up_axis(positions) or ("z" if over is not None and abs(over[0][2, 1]) > 0.7 else "y")
+    resting = None if over is None else "z" if abs(over[0][2, 1]) > 0.7 else "y"
+    shown = up_axis_of_joints(positions * (BODY_HEIGHT_M / body_height(positions)))
+    axis, decided = decided_axis(path, hints, shown or resting, shown is None)
     if over is None:
         motion = motion_of_joints(positions @ (Z_UP_TO_Y_UP.T if axis == "z" else np.eye(3)), rate)
     else:
@@ -73,8 +76,7 @@ def read_bvh(path: Path, content: Any, hints: Hints) -> Recording:
         if axis == "z":
             positions, world = positions @ Z_UP_TO_Y_UP.T, Z_UP_TO_Y_UP @ world
         motion = SmplMotion(_local(world), pelvis_places(positions, world[:, 0]))
-    decisions = (*said, *who, unit_said(positions), f"{axis.upper()} up" + " as asked" * bool(hints.up))
-    return Recording(motion, rate, "bvh", decisions)
+    return Recording(motion, rate, "bvh", (*said, *who, unit_said(positions), decided), up=axis)
 
 
 def _rate(frame_time_s: float) -> float:

@@ -14,12 +14,12 @@ from d2m.motion.features import SmplMotion
 from d2m.motion.readers.recording import Hints
 from d2m.motion.smpl import JOINT_NAMES, joint_positions
 
-_Z_UP_TO_Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+Z_UP_TO_Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 _CAMERA_TO_Y_UP = np.diag([1.0, -1.0, -1.0])
 _AXES = {"y": 1, "z": 2}
-_NECK, _LIMBS = (
-    JOINT_NAMES.index("neck"),
-    [JOINT_NAMES.index(f"{side}_{end}") for side in ("left", "right") for end in ("wrist", "ankle")],
+_LIMBS, _HIPS, _SHOULDERS = (
+    [JOINT_NAMES.index(f"{side}_{end}") for end in ends for side in ("left", "right")]
+    for ends in (("wrist", "ankle"), ("hip",), ("shoulder",))
 )
 _MOST_FRAMES = 20_000
 
@@ -46,12 +46,12 @@ def turned(motion: SmplMotion, rotation: Float[np.ndarray, "3 3"]) -> SmplMotion
 
 def from_z_up(motion: SmplMotion) -> SmplMotion:
     """Z up → Y up: -90 degrees about x."""
-    return turned(motion, _Z_UP_TO_Y_UP)
+    return turned(motion, Z_UP_TO_Y_UP)
 
 
 def to_z_up(motion: SmplMotion) -> SmplMotion:
     """Y up → Z up: 90 degrees about x."""
-    return turned(motion, _Z_UP_TO_Y_UP.T)
+    return turned(motion, Z_UP_TO_Y_UP.T)
 
 
 def from_camera(motion: SmplMotion) -> SmplMotion:
@@ -72,10 +72,10 @@ class _Seen:
 
 
 def _seen(positions: Float[np.ndarray, "time 24 3"], axis: int) -> _Seen:
-    torso = positions[:, _NECK] - positions[:, 0]
-    torso = torso / np.linalg.norm(torso, axis=1, keepdims=True)
+    torso = positions[:, _SHOULDERS].mean(axis=1) - positions[:, _HIPS].mean(axis=1)
+    torso = torso / np.maximum(np.linalg.norm(torso, axis=1, keepdims=True), 1e-9)
     along, around = torso[:, axis], np.delete(torso, axis, axis=1)
-    lowest = positions[..., axis].min(axis=1)
+    lowest = np.nanmin(positions[..., axis], axis=1)
     length = np.sqrt(np.square(around).sum(axis=1).mean())
     return _Seen(
         float((along > _UPRIGHT).mean()),
@@ -95,7 +95,11 @@ def up_axis(motion: SmplMotion) -> str | None:
     stands on its head, all the time looks the same from both sides.
     """
     step = -(-len(motion.translation) // _MOST_FRAMES)
-    positions = joint_positions(motion.rotations[::step], motion.translation[::step])
+    return up_axis_of_joints(joint_positions(motion.rotations[::step], motion.translation[::step]))
+
+
+def up_axis_of_joints(positions: Float[np.ndarray, "time 24 3"]) -> str | None:
+    """`up_axis` of the places of joints in metres; NaN where a joint is not known (hips, shoulders and limbs are)."""
     seen = {name: _seen(positions, axis) for name, axis in _AXES.items()}
     votes = {"y": 0, "z": 0}
     for name, other in (("y", "z"), ("z", "y")):
@@ -119,15 +123,29 @@ def upright(
         BadInput: asking for `up=` where the motion shows no axis.
     """
     said = str((content or {}).get("up_axis", "")).lower()
-    axis, who = (hints.up, "as asked") if hints.up else (said, "as the file says")
-    if axis not in _AXES:
-        axis, who = up_axis(motion), "as the body shows"
+    axis, decided = decided_axis(path, hints, said if said in _AXES else up_axis(motion), said in _AXES)
+    return (from_z_up(motion) if axis == "z" else motion), axis, (decided,)
+
+
+def decided_axis(path: Path, hints: Hints, shown: str | None, is_said: bool = False) -> tuple[str, str]:
+    """The axis of a file, and who said so in words: the user, else the file, else the body.
+
+    Args:
+        path: that an error names.
+        hints: of the user.
+        shown: by the file or the body; None: neither.
+        is_said: whether by the file.
+
+    Raises:
+        BadInput: asking for `up=` where nobody says it.
+    """
+    axis, who = (hints.up, "as asked") if hints.up else (shown, "as the file says" if is_said else "as the body shows")
     if axis is None:
         raise BadInput(
             f"{path}: found a body that lies, or stands on its head, in every frame, so that the motion does not show "
             "whether Y or Z points up; say it with up=y or up=z (in d2m: --up)."
         )
-    return (from_z_up(motion) if axis == "z" else motion), axis, (f"{axis.upper()} up, {who}",)
+    return axis, f"{axis.upper()} up, {who}"
 
 
 def impossible(motion: SmplMotion, fps: float, fastest_m_s: float = _FASTEST_M_S) -> str | None:

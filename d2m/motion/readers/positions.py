@@ -12,9 +12,10 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from d2m.core.errors import BadInput
-from d2m.motion.joints import NEEDED, Z_UP_TO_Y_UP, is_a_body, motion_of_joints, unit_said, up_axis
+from d2m.motion.joints import BODY_HEIGHT_M, NEEDED, body_height, is_a_body, motion_of_joints, unit_said
 from d2m.motion.keypoints import COCO
 from d2m.motion.readers.gaps import gaps_said, without_gaps
+from d2m.motion.readers.physics import Z_UP_TO_Y_UP, decided_axis, up_axis_of_joints
 from d2m.motion.readers.recording import Hints, Recording, array_of, frame_rate
 from d2m.motion.smpl import JOINT_NAMES
 
@@ -132,8 +133,8 @@ def _recording(
             f"{path}: found points whose distances change as no body's do, expected positions of SMPL's joints in its order; "
             "export the joints again."
         )
-    axis = hints.up or up_axis(joints) or "y"
+    axis, decided = decided_axis(path, hints, up_axis_of_joints(joints * (BODY_HEIGHT_M / body_height(joints))))
     if axis == "z":
         joints = joints @ Z_UP_TO_Y_UP.T
-    decisions = (*said, unit_said(joints), f"{axis.upper()} up" + " as asked" * bool(hints.up), *gaps_said(missing))
-    return Recording(motion_of_joints(joints, rate), rate, name, decisions, missing)
+    decisions = (*said, unit_said(joints), decided, *gaps_said(missing))
+    return Recording(motion_of_joints(joints, rate), rate, name, decisions, missing, up=axis)

@@ -19,14 +19,15 @@ _TOLERANCE = 0.05
 """How far R R^T may be from the identity: float16 files and predicted rotations pass, other numbers do not."""
 
 _MEAN_BEND = 0.5
-"""Radians by which knees and elbows together must bend the wrong way before rows are taken for columns."""
+"""Radians by which knees and elbows together bend, on the mean, at least: real recordings have 1.3 and more. Less, either way, does
+not show whether sixes are rows or columns, which are each other's inverse and bend the opposite way."""
 
 
 def joint_matrices(path: Path, key: str, values: Float[np.ndarray, "..."]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Matrices (N, joints, 3, 3) of what is found under `key`, and what was decided about its form.
 
     Raises:
-        BadInput: when it cannot be rotations.
+        BadInput: when it cannot be rotations, or they may be one of two things.
     """
     frames, shape = len(values), values.shape[1:]
     width = int(np.prod(shape))
@@ -84,9 +85,16 @@ def _of_sixes(path: Path, key: str, sixes: Float[np.ndarray, "time joint 6"]) ->
     rows = np.stack([first, second, np.cross(first, second)], axis=-2)
     if is_interleaved:
         return rows.swapaxes(-1, -2), ("6 numbers a joint are columns, interleaved",)
-    is_column = sixes.shape[1] >= BODY_JOINTS and _bend(rows) < -_MEAN_BEND
-    return (rows.swapaxes(-1, -2) if is_column else rows), (
-        f"6 numbers a joint are {'columns' if is_column else 'rows'}",
+    bend = _bend(rows) if sixes.shape[1] >= BODY_JOINTS else 0.0
+    if abs(bend) < _MEAN_BEND:
+        raise BadInput(
+            f"{path}: knees and elbows in '{key}' hardly bend, so that the motion does not show whether its 6 numbers a joint are "
+            "rows or columns of rotation matrices; export axis-angle or whole matrices (3, 3)."
+        )
+    return (
+        (rows, ("6 numbers a joint are rows",))
+        if bend > 0
+        else (rows.swapaxes(-1, -2), ("6 numbers a joint are columns",))
     )
 
 
