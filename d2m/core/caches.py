@@ -30,7 +30,8 @@ def ensure_cache_folders(
     caches = Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
     usual = {
         "NUMBA_CACHE_DIR": all(map(_writable, installed)) or _writable(caches / "numba"),
-        "MPLCONFIGDIR": _writable(Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "matplotlib"),
+        "MPLCONFIGDIR": _writable(Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "matplotlib")
+        and _writable(caches / "matplotlib"),
     }
     for name, usable in usual.items():
         if not environment.get(name) and not usable:

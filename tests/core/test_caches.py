@@ -37,6 +37,9 @@ def test_what_is_set_or_writable_stays(tmp_path):
     ours = {"HOME": str(tmp_path)}
     ensure_cache_folders(ours, [NOWHERE])
     assert ours == {"HOME": str(tmp_path)}
+    no_cache = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(NOWHERE)}  # matplotlib writes settings and a cache
+    ensure_cache_folders(no_cache, [])
+    assert no_cache["MPLCONFIGDIR"].endswith("mplconfigdir")
     told = {"HOME": str(NOWHERE), "NUMBA_CACHE_DIR": "/there", "MPLCONFIGDIR": "/here"}
     ensure_cache_folders(told, [NOWHERE])
     assert (told["NUMBA_CACHE_DIR"], told["MPLCONFIGDIR"]) == ("/there", "/here")
