@@ -111,7 +111,9 @@ def body_rotations(path: Path, content: Mapping[str, Any]) -> tuple[Float[np.nda
             f"{path}: found {len(parts[0])} frames in '{root}' and {len(parts[1])} in '{body}', expected as many in both; "
             "export both from the same recording."
         )
-    if parts[0].shape[1:] in ((6,), (1, 6)) and parts[1][0].size % 6 == 0:  # rows or columns: the whole body shows which
+    if (
+        parts[0].shape[1:] in ((6,), (1, 6)) and parts[1][0].size % 6 == 0
+    ):  # rows or columns: the whole body shows which
         sixes, forms = joint_matrices(
             path, body, np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
         )
