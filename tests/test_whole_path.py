@@ -59,3 +59,12 @@ def test_scores_of_the_test_dance(folder: Path) -> None:
     assert (folder / "music" / f"{TEST[0]}_seed0.wav").exists()
     scores = json.loads((folder / "scores" / "scores.json").read_text())
     assert "reference" in json.dumps(scores["ceilings"]) and (folder / "scores" / "report.html").exists()
+    assert set(scores["rhythm"]) == {"read", "heard"}
+
+
+def test_the_beat_reader_learns_from_sequences_of_sixteen_beats(folder: Path) -> None:
+    run, small = folder / "reader", ["system.reader.encoder.channels=16", "system.reader.encoder.dilations=[1,2]"]
+    small += ["data.batch_size=2", "+data.steps_per_epoch=1", "trainer.max_steps=1", "trainer.val_check_interval=1"]
+    splits = ["data.train_split=tuning_train", "data.validation=tuning_val"]
+    done("train", "experiment=rhythm_reader", f"data.root={folder}/data", f"out={run}", *splits, *small, "trainer.accelerator=cpu")  # fmt: skip
+    assert "val/read_beat_f" in next(run.glob("csv/*/metrics.csv")).read_text()
