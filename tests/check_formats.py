@@ -1,11 +1,12 @@
 """Beats read from the same dances written as every layout: `python tests/check_formats.py FOLDER_OF_MOTIONS`, a table in Markdown.
 
 Beside the same motion as an AIST++ pickle: the share of its beats that have one within 20 ms in the other, both ways, and the
-largest difference between matched ones.
+largest difference between matched ones. `python tests/check_formats.py --music MOTION`: the music made for one dance in several layouts.
 """
 
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from d2m.motion.dance import Dance, list_dances
 from d2m.motion.features import SmplMotion, motion_at
 from d2m.motion.readers import Recording, read_recording
 from d2m.motion.writers import write_recording
+from d2m.pipeline import Dance2Music
 from d2m.rhythm.reader import load_reader
 
+MUSIC_OF = ("edge", "amass Z up", "smpl-x 165", "motion-x", "sixes, columns", "wham", "gvhmr", "tram")
 READER, NEAR_S = load_reader("rhythm_reader"), 0.02
 
 
@@ -45,6 +48,26 @@ def at_30_fps(path: Path) -> SmplMotion:
     motion = motion_at(recording.motion, times)
     motion.rotations[:, 22:] = np.eye(3)
     return motion
+
+
+def same_music(path: Path, made: Path) -> dict[str, tuple[float, bool]]:
+    """Music of one seed for a dance in several layouts, beside that for its AIST++ pickle.
+
+    Returns:
+        Of every layout, the largest difference between samples (full scale is 1), and whether the beats are the same to 1 ms.
+    """
+    model, motion = Dance2Music.load("demo_fast"), at_30_fps(path)
+    true = Dance.load(write_recording(Recording(motion, FPS, ""), made / "dance.pkl"))
+    (music, record), found = model.generate(true, seed=0), {}
+    written = layouts(motion)
+    for name in MUSIC_OF:
+        file, content, hints = written[name]
+        dance = replace(Dance.load(save(made / file, content), **hints), name=true.name)
+        other, its = model.generate(dance, seed=0)
+        beats = [np.array(one.as_json()["beats"]["beats_s"]) for one in (record, its)]
+        apart = float(np.abs(other.waveform - music.waveform).max())
+        found[name] = apart, len(beats[0]) == len(beats[1]) and bool((np.abs(beats[0] - beats[1]) < 1e-3).all())
+    return found
 
 
 def main(folder: str) -> None:
@@ -76,4 +99,9 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if sys.argv[1] == "--music":
+        with tempfile.TemporaryDirectory() as written:
+            for layout, (apart, is_same) in same_music(Path(sys.argv[2]), Path(written)).items():
+                print(f"{layout}: samples at most {apart:.2g} apart, {'the same' if is_same else 'other'} beats")
+    else:
+        main(sys.argv[1])
