@@ -219,9 +219,9 @@ def upload_and_die(temporary: str) -> None:
 def test_folders_of_killed_pages_go_at_the_next_start_and_those_of_running_ones_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     dead = apart(upload_and_die, str(tmp_path))
     assert ended(dead) == -signal.SIGKILL
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # not before: multiprocessing has a folder of its own there
     (killed,) = tmp_path.glob("d2m-page-*/work/upload")
     for name, age_s in (("d2m-page-new", 0), ("d2m-page-old", 3600), ("mine", 3600)):
         (tmp_path / name).mkdir()
