@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from d2m import __version__
 from d2m.commands import COMMANDS, run
+from d2m.commands.live import live
 from d2m.commands.motion_files import convert, inspect
 from d2m.core.aist_names import GENRE_TITLES, GENRES
 from d2m.core.errors import BadConfig, BadInput, user_errors_exit
@@ -29,7 +30,8 @@ Music for a dance. Film somebody dancing, and get the film back with music that 
   d2m dance.pkl -o out.mp4            a motion file (AIST++, EDGE, AMASS, …): a stick figure dances
   d2m inspect FILE …                  what motion files are: format, frame rate, length, axis (--help: more)
   d2m convert dance.pt dance.npz      a motion file as another: AMASS .npz, AIST++ .pkl, .bvh
-  d2m serve                           a page in the browser that does the same"""
+  d2m serve                           a page in the browser that does the same
+  d2m live --file dance.pkl           music while somebody dances: from a camera, or as if the file went on now"""
 
 _COMMANDS = (
     "commands for data, training and evaluation (d2m COMMAND KEY=VALUE …; d2m COMMAND --help lists the keys):\n"
@@ -59,6 +61,11 @@ Open a page in the browser: upload or record a clip, choose genre, tempo and tak
 is seen on this computer only, unless --host says otherwise (0.0.0.0: by everybody in your network)."""
 
 
+_LIVE = """\
+Music while somebody dances. The beat is followed frame by frame, music is made a third of a second ahead on the beats that are
+predicted, and loudness and brightness follow the body at once. It stops when the dancer stops; Ctrl-C ends it."""
+
+
 def _formatter(prog: str) -> argparse.HelpFormatter:
     """Texts as they are written, and lines as wide as theirs."""
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=24, width=120)
@@ -76,7 +83,7 @@ def clip_parser() -> argparse.ArgumentParser:
     """Of `d2m CLIP`."""
     parser = _Parser(
         "d2m",
-        usage="d2m [make] CLIP [-o OUT.mp4|OUT.wav] [options]\n       d2m inspect FILE … | d2m convert IN OUT\n       d2m serve [--port N] [--host ADDRESS]\n"
+        usage="d2m [make] CLIP [-o OUT.mp4|OUT.wav] [options]\n       d2m inspect FILE … | d2m convert IN OUT\n       d2m serve [--port N] [--host ADDRESS] | d2m live --camera N|--file FILE\n"
         "       d2m COMMAND [KEY=VALUE …] [--config-dir DIR]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -120,6 +127,38 @@ def serve_parser() -> argparse.ArgumentParser:
     _add_generation_options(add)
     add("--max-mb", type=float, default=200, metavar="N", help="largest upload (default 200)")
     add("--max-seconds", type=float, default=60, metavar="N", help="longest clip (default 60)")
+    return parser
+
+
+def live_parser() -> argparse.ArgumentParser:
+    """Of `d2m live`."""
+    parser = _Parser("d2m live", description=_LIVE, formatter_class=_formatter, allow_abbrev=False)
+    add = parser.add_argument
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--camera", type=int, metavar="N", help="number of a camera, such as 0")
+    source.add_argument(
+        "--file", type=Path, metavar="FILE", help="a film or a motion file, played as if it went on now"
+    )
+    add("--record", type=Path, metavar="FILE", help=".wav, or .mp4 with the pictures; a .json with the beats beside it")
+    add("--virtual", action="store_true", help="a file as fast as the computer can, without a loudspeaker")
+    add("--genre", metavar="CODE", help="such as gHO; default: what is read from the motion when music begins")
+    add("--seed", type=_seed, default=0, metavar="N", help="another number gives another piece (default 0)")
+    add("--tempo", type=float, metavar="BPM", help="where it is known; default: as danced")
+    add("--shift", type=float, default=0.0, metavar="BEATS", help="all beats so much later, such as 0.5 (default 0)")
+    add(
+        "--checkpoint",
+        default="demo_fast",
+        metavar="NAME",
+        help="a latent diffusion system of few steps (default demo_fast)",
+    )
+    add(
+        "--reader",
+        default="causal_rhythm_reader",
+        metavar="NAME",
+        help="a causal rhythm reader (default: the shipped one)",
+    )
+    add("--pose-model", type=Path, metavar="FILE", help="MediaPipe .task file, or an RTMPose network (.onnx)")
+    add("--force", action="store_true", help="overwrite a record that exists")
     return parser
 
 
@@ -223,6 +262,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = arguments[0].replace("-", "_")
         if command == "serve":
             _serve(serve_parser().parse_args(arguments[1:]))
+        elif command == "live":
+            options = live_parser().parse_args(arguments[1:])
+            _check_genre(options.genre)
+            live(options)
         elif command == "inspect":
             return inspect(inspect_parser().parse_args(arguments[1:]))
         elif command == "convert":

@@ -22,7 +22,8 @@ FLOORS = [
     {"pipeline"},
     {"evaluation"},
     {"clip_pipeline"},
-    {"web", "commands"},
+    {"web", "live"},
+    {"commands"},
     {"cli", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from d2m.cli import clip_parser, convert_parser, inspect_parser, serve_parser
+from d2m.cli import clip_parser, convert_parser, inspect_parser, live_parser, serve_parser
 from d2m.commands import COMMANDS, config_folder
 from d2m.core.checkpoint import WEIGHTS
 
@@ -33,7 +33,7 @@ def commands(page: Path) -> list[str]:
     return [line for line in lines if re.search(r"scripts/\w+\.py|^d2m ", line)]
 
 
-PARSERS = {"serve": serve_parser, "inspect": inspect_parser, "convert": convert_parser}
+PARSERS = {"serve": serve_parser, "inspect": inspect_parser, "convert": convert_parser, "live": live_parser}
 CASES = [(page, line) for page in PAGES for line in commands(page)]
 
 

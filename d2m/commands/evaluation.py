@@ -132,20 +132,22 @@ def evaluate_editing(config: DictConfig) -> None:
 
 
 def evaluate_rhythm(config: DictConfig) -> None:
-    """Try reading and obeying; writes rhythm.json, rhythm.md and config.yaml into `out`; status 2 when a file could not be used."""
+    """Try reading, obeying and following; writes rhythm.json, rhythm.md and config.yaml into `out`; status 2 when a file could not be used."""
     require_settings(
         config, {"dances": "folder of dances", "out": "folder"}, "python scripts/evaluate_rhythm.py dances=DIR out=DIR"
     )
     from d2m.core.errors import UserError
     from d2m.evaluation import rhythm_trials as trials
+    from d2m.evaluation.live_trials import follow_trial
     from d2m.evaluation.tables import columns, markdown
     from d2m.motion.dance import list_dances
     from d2m.pipeline import Dance2Music
+    from d2m.rhythm.causal_reader import load_causal_reader
     from d2m.rhythm.reader import load_reader
 
-    unknown = set(config.parts) - {"read", "obey"}
+    unknown = set(config.parts) - {"read", "obey", "follow"}
     if unknown or not config.parts:
-        raise BadConfig(f"parts={list(config.parts)}: expected read, obey or both; correct the list.")
+        raise BadConfig(f"parts={list(config.parts)}: expected some of read, obey and follow; correct the list.")
     folders = [None if folder is None else Path(folder) for folder in (config.beats, config.reference)]
     dances, failed = [], list[str]()
     for path in trials.chosen(list_dances(config.dances), config.most):
@@ -164,11 +166,13 @@ def evaluate_rhythm(config: DictConfig) -> None:
     settings = {str(key): value for key, value in asked.items()}
     with atomic_write(out / "config.yaml") as temporary:
         temporary.write_text(OmegaConf.to_yaml(config))
-    for part, tried in (("read", dances), ("obey", moving)):
+    for part, tried in (("read", dances), ("obey", moving), ("follow", dances)):
         if part not in config.parts or not tried:
             continue
         if part == "read":
             found = trials.read_trial(load_reader(config.checkpoint), tried, config.seed)
+        elif part == "follow":
+            found = follow_trial(load_causal_reader(config.live_reader), tried)
         else:
             found = trials.obey_trial(Dance2Music.load(config.checkpoint), tried, config.seed, settings)
         content[part] = {"summary": trials.summary(found, songs), "dances": trials.measured(found)}

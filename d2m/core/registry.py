@@ -62,6 +62,7 @@ STORED = frozenset({
     "d2m.models.wavenet.WaveNet",
     "d2m.motion.augmentation.MotionAugmentation",
     "d2m.motion.features.Normalizer",
+    "d2m.rhythm.causal_reader.CausalRhythmReader",
     "d2m.rhythm.reader.RhythmReader",
     "d2m.systems.codec_transformer.CodecGenerator",
     "d2m.systems.codec_transformer.CodecTransformer",

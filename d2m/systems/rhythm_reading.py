@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from d2m.core.timeline import MOTION_FPS
 from d2m.metrics.beats import beat_f
+from d2m.rhythm.causal_reader import CausalRhythmReader
 from d2m.rhythm.grid import BeatGrid
-from d2m.rhythm.reader import RhythmReader, side_views
+from d2m.rhythm.reader import RhythmReader, load_reader, side_views
 from d2m.systems.training_system import LossWeights, OptimizerSettings, TrainedSystem, genre_accuracy, genre_loss
 
 TOLERANCE_S, SAME_TEMPO = 0.07, 0.02
@@ -25,26 +26,38 @@ class RhythmReading(TrainedSystem):
 
     Args:
         reader: to be trained.
+        teacher: a reader that sees the whole window, by a shipped checkpoint's name or a path: half of what `reader` is to say are the
+            true beats, half the teacher's answer. None: the true beats alone.
         optimization: settings of the optimiser.
         loss_weights: of which `genre` and `rhythm` are used.
     """
 
     def __init__(
         self,
-        reader: RhythmReader,
+        reader: RhythmReader | CausalRhythmReader,
         optimization: OptimizerSettings | None = None,
         loss_weights: LossWeights | None = None,
+        teacher: str | None = None,
     ) -> None:
         super().__init__(optimization)
-        self.reader, self.loss_weights = reader, loss_weights or LossWeights()
+        self.reader, self.loss_weights, self.teacher = reader, loss_weights or LossWeights(), teacher
+        self._teaching: list[RhythmReader] = []  # no part of this system's weights
+
+    def setup(self, stage: str) -> None:
+        """Load the teacher."""
+        if stage == "fit" and self.teacher is not None:
+            self._teaching = [load_reader(self.teacher).requires_grad_(False)]
 
     def compute_losses(
         self, batch: Mapping[str, Any], training: bool, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Cross-entropy of beats and genre."""
         logits, genre = self.reader(batch["points"])
-        known = batch["beats"] >= 0
-        beats = F.binary_cross_entropy_with_logits(logits.float()[known], batch["beats"][known])
+        known, wanted = batch["beats"] >= 0, batch["beats"]
+        for teacher in self._teaching:
+            with torch.no_grad():
+                wanted = (wanted + teacher.to(logits.device)(batch["points"])[0].sigmoid()) / 2
+        beats = F.binary_cross_entropy_with_logits(logits.float()[known], wanted[known])
         parts = {"rhythm": beats, "genre": genre_loss(genre, batch["genre"])}
         weighted = [getattr(self.loss_weights, name) * part for name, part in parts.items()]
         return {**parts, "loss": torch.stack(weighted).sum(), "genre_accuracy": genre_accuracy(genre, batch["genre"])}

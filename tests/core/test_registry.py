@@ -21,6 +21,7 @@ from d2m.core.checkpoint import WEIGHTS, build, load_checkpoint
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.timeline import Timeline
 from d2m.pipeline import Dance2Music
+from d2m.rhythm.causal_reader import load_causal_reader
 from d2m.rhythm.reader import load_reader
 from d2m.systems.interface import MusicGenerator
 
@@ -115,6 +116,8 @@ def test_everything_that_ships_is_built(path: Path) -> None:
     elif path.stem == "rhythm_reader":
         reader = load_reader(path.stem)
         assert reader.views == 4 and not reader.training
+    elif path.stem == "causal_rhythm_reader":
+        assert load_causal_reader(path.stem).delay_frames == 4
     elif "system" in config:
         rate = 44100 if path.stem == "retrieval" else 22050
         assert Dance2Music.load(path.stem).music_generator.sample_rate == rate

@@ -1,0 +1,90 @@
+"""`d2m live`: music while somebody dances."""
+
+import argparse
+import sys
+import time
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from d2m.core.errors import BadConfig, BadInput
+
+_SAY_EVERY_S = 0.5
+
+
+def live(options: argparse.Namespace) -> None:
+    """Follow a camera or a file, play or record the music, say how it goes.
+
+    Raises:
+        BadInput: when there is no such file or camera.
+        BadConfig: when nothing could be heard, or the record exists.
+    """
+    is_film = options.file is not None and options.file.suffix.lower() in (
+        ".mp4",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".m4v",
+    )
+    if options.file is not None and not options.file.is_file():
+        raise BadInput(f"--file {options.file}: no such file; give a film or a motion file.")
+    if options.virtual and options.file is None:
+        raise BadConfig("--virtual: a camera shows what goes on now; give --file, or leave it out.")
+    record = options.record
+    if record is not None and record.suffix.lower() not in (".wav", ".mp4"):
+        raise BadConfig(f"--record {record}: expected .wav or .mp4.")
+    if record is not None and record.suffix.lower() == ".mp4" and options.file is not None and not is_film:
+        raise BadConfig(f"--record {record}: a motion file has no pictures; record a .wav.")
+    if record is not None and record.exists() and not options.force:
+        raise BadConfig(f"--record {record}: exists; give another name, or --force.")
+    if options.virtual and record is None:
+        raise BadConfig("--virtual: nothing would be heard; add --record FILE.wav.")
+    player = None if options.virtual else _sound_card()
+    if player is None and record is None:
+        raise BadConfig(
+            "no loudspeaker can be used: pip install 'd2m[live]' (sounddevice, with the system's PortAudio), or add --record FILE.wav."
+        )
+
+    from d2m.live.blocks import BlockGenerator
+    from d2m.live.performance import Live
+    from d2m.live.session import of_camera, of_dance, of_film, play_in_real_time, play_virtually, status
+    from d2m.motion.dance import Dance
+    from d2m.pipeline import Dance2Music
+    from d2m.rhythm.causal_reader import load_causal_reader
+
+    generator = BlockGenerator(Dance2Music.load(options.checkpoint), seed=options.seed)
+    performer = Live(generator, load_causal_reader(options.reader), options.genre, options.tempo, options.shift)
+    if options.file is None:
+        source = of_camera(options.camera, options.pose_model)
+    elif is_film:
+        source = of_film(options.file, options.pose_model)
+    else:
+        source = of_dance(Dance.load(options.file))
+    said_s = [0.0]
+
+    def told(state: Any) -> None:
+        if time.monotonic() - said_s[0] > _SAY_EVERY_S:
+            said_s[0] = time.monotonic()
+            print(f"\r{status(state, performer):<100}", end="", file=sys.stderr, flush=True)
+
+    keep = record is not None and record.suffix.lower() == ".mp4"
+    with ExitStack() as stack:
+        stack.callback(print, file=sys.stderr)
+        if options.virtual:
+            recording = play_virtually(performer, source, keep, told)
+        else:
+            recording = play_in_real_time(performer, source, player, keep, record is not None, told)
+    if record is not None:
+        recording.save(record)
+        print(f"{record}: {recording.music().seconds:.1f} s, {len(recording.as_json()['beats']['beats_s'])} beats")
+
+
+def _sound_card() -> Any:
+    """The module sounddevice with a device to play on; None where there is none."""
+    with suppress(ImportError, OSError):  # without PortAudio it raises OSError
+        import sounddevice
+
+        with suppress(Exception):
+            sounddevice.check_output_settings()
+            return sounddevice
+    return None

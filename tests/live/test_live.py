@@ -1,0 +1,179 @@
+"""Frames in, sound out: on virtual time, in real time, and by the command."""
+
+import json
+import pickle
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from d2m.cli import main
+from d2m.core.music import Music
+from d2m.data.synthetic.dances import choreograph
+from d2m.live.blocks import BlockGenerator
+from d2m.live.performance import Live, LiveFrame, LiveState
+from d2m.live.session import Sight, of_dance, play_in_real_time, play_virtually, status
+from d2m.motion.dance import Dance
+from d2m.pipeline import Dance2Music
+from d2m.rhythm.causal_reader import load_causal_reader
+from d2m.rhythm.grid import BeatGrid
+
+SECONDS = 9.0
+
+
+@pytest.fixture(scope="module")
+def dance_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    poses = choreograph("gHO", np.arange(0, SECONDS + 1, 0.5), 0, SECONDS, dancer=3, seed=1)
+    path = tmp_path_factory.mktemp("live") / "a.pkl"
+    content = {"smpl_poses": poses.poses, "smpl_trans": poses.trans, "smpl_scaling": np.ones(1, np.float32)}
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def dance(dance_file: Path) -> Dance:
+    return Dance.load(dance_file)
+
+
+@pytest.fixture(scope="module")
+def live() -> Live:
+    model = Dance2Music.load("demo_fast", settings={"steps": 1})
+    return Live(BlockGenerator(model, seed=5), load_causal_reader("causal_rhythm_reader"), "gHO")
+
+
+def still(seconds: float, from_s: float = 0.0) -> list[LiveFrame]:
+    points = np.stack([np.zeros(13), np.linspace(1.5, 0, 13)], axis=1)
+    return [LiveFrame(from_s + n / 30, points) for n in range(round(seconds * 30))]
+
+
+def test_blocks_go_on_from_each_other(live: Live) -> None:
+    """A block is as long as it says; what was made before is not touched, and no edge stands out."""
+    generator, grid = live.generator, BeatGrid.regular(120, 0.0, 8.0)
+    state, sounds, features = generator.begin(), [], np.zeros((356, 219), np.float32)
+    features[:, 3:] = np.tile(np.eye(3).ravel(), 24)
+    for _ in range(6):
+        before = state.latent
+        state, sound = generator.next(state, features, grid, 5)
+        assert sound.shape == (1, generator.samples) and np.isfinite(sound).all()
+        kept = state.latent[:, : -generator.frames]
+        assert (kept[:, kept.shape[1] - before.shape[1] :] == before[:, -kept.shape[1] :]).all()
+        sounds.append(sound)
+    wave = np.concatenate(sounds, axis=1)[0]
+    steps = np.abs(np.diff(wave))
+    edges = steps[np.arange(1, 6) * generator.samples - 1]
+    assert edges.max() < steps.max() and np.median(edges) < np.quantile(steps, 0.99)
+    again, first = generator.next(generator.begin(), features, grid, 5)
+    assert (first == sounds[0]).all() and again.blocks == 1
+    assert not np.allclose(generator.next(generator.begin(), features, grid, 2)[1], sounds[0])
+
+
+def test_sound_is_as_long_as_the_dance_and_begins_with_the_beat(live: Live, dance: Dance) -> None:
+    recording = play_virtually(live, of_dance(dance))
+    music = recording.music()
+    assert music.seconds == pytest.approx(SECONDS - 1 / 30, abs=1e-3) and recording.state.missed == 0
+    beats_s = recording.as_json()["beats"]["beats_s"]
+    assert len(beats_s) > 4 and (np.diff(beats_s) > 0.25).all()
+    loud = np.abs(music.waveform[0]) > 0.02
+    assert loud.any() and beats_s[0] - 1.2 < np.flatnonzero(loud)[0] / live.sample_rate
+    assert "BPM" in status(recording.state, live) and "gHO" in status(recording.state, live)
+
+
+def test_frames_may_come_in_any_bundles(live: Live, dance: Dance) -> None:
+    frames = [sight.frame for sight in of_dance(dance)][:90]
+    singly = live.begin()
+    for frame in frames:
+        singly = live.watch(singly, [frame])
+    together = live.watch(live.begin(), frames)
+    assert singly.seen == together.seen and singly.prediction is not None and together.prediction is not None
+    assert singly.prediction.next_s == pytest.approx(together.prediction.next_s, abs=1e-3)
+    uneven = live.watch(live.begin(), [frame for n, frame in enumerate(frames) if n % 7 not in (2, 3)] + frames[-1:])
+    assert uneven.seen == together.seen
+
+
+def test_a_dancer_who_stops_or_leaves_is_followed_by_silence_within_a_bar(live: Live, dance: Dance) -> None:
+    frames = [sight.frame for sight in of_dance(dance)]
+    danced, _ = live.step(live.begin(), frames)
+    assert danced.beats is not None and danced.level > 0.3
+    end_s = frames[-1].time_s
+    for after in (
+        [replace(frames[-1], time_s=end_s + n / 30) for n in range(1, 90)],
+        [LiveFrame(end_s + n / 30, None) for n in range(1, 90)],
+    ):
+        state, sounds = danced, []
+        for frame in after:
+            state, sound = live.step(state, [frame])
+            sounds.append(sound)
+        wave = np.abs(np.concatenate(sounds, axis=1)[0])
+        bar = round(4 * 60 / 110 * live.sample_rate)
+        assert wave[bar:].max() < 0.02 and state.level < 0.05
+
+
+def test_nobody_and_somebody_who_stands_are_silent(live: Live) -> None:
+    for frames in ([LiveFrame(n / 30, None) for n in range(60)], still(2.0)):
+        state, sound = live.step(live.begin(), frames)
+        assert sound.shape[1] == round(frames[-1].time_s * live.sample_rate) and not np.abs(sound).max() > 1e-3
+        assert isinstance(state, LiveState)
+
+
+def test_sound_that_was_not_made_in_time_fades_and_is_counted(live: Live) -> None:
+    state = replace(live.begin(), sound=np.ones((1, 1000), np.float32), level=1.0, movement=1.0)
+    state, sound = live.play(state, 1500)
+    assert sound.shape == (1, 1500) and state.missed == 500 and "missed" in status(state, live)
+    assert np.abs(np.diff(sound[0, 600:])).max() < 0.1 and not np.abs(sound[0, 1200:]).max() > 0.01
+
+
+def test_in_real_time(live: Live) -> None:
+    """Everything is seen, and sound was asked for; a source that fails ends it."""
+    recording = play_in_real_time(live, (Sight(frame) for frame in still(2.0)))
+    assert recording.state.seen == 119 and recording.music().seconds > 0
+
+    def unplugged() -> Iterator[Sight]:
+        yield Sight(still(1.0)[0])
+        raise ConnectionError("unplugged")
+
+    with pytest.raises(ConnectionError):
+        play_in_real_time(live, unplugged())
+
+
+def test_the_command_records(dance_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "a.wav"
+    arguments = ["live", "--file", str(dance_file), "--virtual", "--record", str(out), "--tempo", "120"]
+    assert main(arguments) == 0
+    assert Music.load(out).seconds == pytest.approx(SECONDS, abs=0.1)
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert np.median(np.diff(record["beats"]["beats_s"])) == pytest.approx(0.5, rel=0.06)
+    assert "a.wav: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--file", "none.pkl", "--record", "a.wav"], "no such file"),
+        (["--camera", "0", "--virtual", "--record", "a.wav"], "a camera shows what goes on now"),
+        (["--file", "a.pkl", "--virtual"], "nothing would be heard"),
+        (["--file", "a.pkl", "--record", "a.mp3"], "expected .wav or .mp4"),
+        (["--file", "a.pkl", "--record", "a.mp4"], "a motion file has no pictures"),
+        (["--file", "a.pkl", "--record", "there.wav"], "exists; give another name"),
+        (["--camera", "97", "--record", "a.wav"], "--camera 97: cannot be opened"),
+        (
+            ["--file", "a.pkl", "--virtual", "--record", "a.wav", "--checkpoint", "retrieval"],
+            "needs a latent diffusion",
+        ),
+        (["--file", "a.pkl", "--virtual", "--record", "a.wav", "--tempo", "20"], "tempo=20: expected 60 to 200"),
+        (["--file", "a.pkl", "--virtual", "--record", "a.wav", "--genre", "gXX"], "gXX"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    arguments: list[str], said: str, dance_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(dance_file, tmp_path)
+    (tmp_path / "there.wav").touch()
+    with pytest.raises(SystemExit) as stopped:
+        main(["live", *arguments])
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert stopped.value.code == 2 and error.startswith("error: ") and said in error
