@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from d2m.core.errors import BadConfig
-from d2m.core.timeline import MOTION_FPS
 from d2m.diffusion.multidiffusion import WindowPlan
 from d2m.diffusion.processes import noise_levels
 from d2m.pipeline import Dance2Music
@@ -130,7 +129,7 @@ class BlockGenerator:
         x[..., place] = known
         latent = x[0, :, place.start : place.stop + self.frames]
         sound = self._decoded(x[0, :, : place.stop + self.frames + _BEYOND], state)
-        generator = torch.Generator().manual_seed(hash((self.seed, state.blocks)) % 2**63)
+        generator = torch.Generator().manual_seed((self.seed + 1_000_003 * (state.blocks + 1)) % 2**63)
         noise = torch.cat(
             [state.noise[:, self.frames :], torch.randn(len(state.noise), self.frames, generator=generator)], dim=1
         )
@@ -148,7 +147,3 @@ class BlockGenerator:
             ramp = torch.linspace(0, 1, fade)
             block[:, :fade] = block[:, :fade] * ramp + state.tail[:, :fade] * (1 - ramp)
         return block[:, : (self.frames + _FADE) * hop]
-
-    def motion_frames(self, seconds: float) -> int:
-        """Frames of motion in so many seconds."""
-        return round(seconds * MOTION_FPS)

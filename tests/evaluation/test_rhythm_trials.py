@@ -130,7 +130,7 @@ def test_the_command_tries_a_folder_and_says_what_it_left_out(two_clips: Path, t
     assert "most: null" in (tmp_path / "out" / "config.yaml").read_text()
     with pytest.raises(SystemExit):
         run("evaluate_rhythm", [*settings, "parts=[reed]"])
-    assert "parts=['reed']: expected read, obey or both" in capsys.readouterr().err
+    assert "parts=['reed']: expected some of read, obey and follow" in capsys.readouterr().err
     motion = two_clips / "motions" / "gBR_sBM_cAll_d04_mBR0_ch02.pkl"
     tried = load_tried(motion, two_clips / "beats", two_clips / "wavs")
     assert (
