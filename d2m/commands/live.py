@@ -18,14 +18,9 @@ def live(options: argparse.Namespace) -> None:
         BadInput: when there is no such file or camera.
         BadConfig: when nothing could be heard, or the record exists.
     """
-    is_film = options.file is not None and options.file.suffix.lower() in (
-        ".mp4",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".m4v",
-    )
+    from d2m.motion.readers import SUFFIXES
+
+    is_film = options.file is not None and options.file.suffix.lower() not in SUFFIXES
     if options.file is not None and not options.file.is_file():
         raise BadInput(f"--file {options.file}: no such file; give a film or a motion file.")
     if options.virtual and options.file is None:

@@ -5,7 +5,7 @@ what it is with that much noise (Lugmayr et al. 2022, RePaint, arXiv:2201.09865,
 on from it. The window reaches a little beyond the block, so that the block's end is decoded with something after it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +18,6 @@ from d2m.diffusion.multidiffusion import WindowPlan
 from d2m.diffusion.processes import noise_levels
 from d2m.pipeline import Dance2Music
 from d2m.rhythm.grid import BeatGrid
-from d2m.systems.interface import GenerationSettings
 from d2m.systems.latent_diffusion import LatentDiffusion, WindowsRead
 from d2m.systems.latent_generator import LatentGenerator
 
@@ -67,7 +66,7 @@ class BlockGenerator:
         self.clock = self.dmae.clock
         self.frames = max(1, round(float(seconds) * self.clock.latent_rate))
         given = {name: value for name, value in model.settings.items() if name in ("steps", "guidance", "grid")}
-        self.settings = GenerationSettings(**{**vars(self.system.generation), **given})
+        self.settings = replace(self.system.generation, **given)
 
     @property
     def seconds(self) -> float:

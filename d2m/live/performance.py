@@ -18,6 +18,7 @@ from d2m.core.aist_names import GENRES
 from d2m.core.errors import BadConfig
 from d2m.core.timeline import MOTION_FPS
 from d2m.live.blocks import BlockGenerator, MusicSoFar
+from d2m.motion.keypoints import BODY_HEIGHT_M
 from d2m.rhythm.causal_reader import CausalRhythmReader, ReaderState
 from d2m.rhythm.following import BeatFollower, CommittedBeats, Following, Prediction
 
@@ -29,6 +30,9 @@ _BEGINS = 0.3
 
 _STILL, _LIVELY = 0.12, 0.5
 """Mean speed of the body's points in body heights a second: below the first nobody dances, from the second on music is full."""
+
+_STANDING = np.concatenate([np.zeros(3), np.tile(np.eye(3).ravel(), 24)])[None].astype(np.float32)
+"""What a generator is shown where only points of the body are known."""
 
 _FADE = 128
 """Samples over which sound ends that was not made in time."""
@@ -162,7 +166,7 @@ class Live:
             for logit in logits:
                 following = self.follower.step(following, float(logit))
             near = 1 - np.exp(-even / MOTION_FPS / 0.1)
-            movement += near * (float(reader.channels.speed.mean()) / 1.45 - movement)
+            movement += near * (float(reader.channels.speed.mean()) / BODY_HEIGHT_M - movement)
         features = state.features
         if frame.features is not None:
             new = np.repeat(frame.features[None], count, axis=0)
@@ -201,11 +205,12 @@ class Live:
         beats = beats.until(state.made_s + generator.seconds, prediction)
         planned = beats.until(until_s, prediction)  # beyond the block nothing is decided yet
         genre = state.genre if state.genre is not None else self._genre(state)
-        features = state.features
-        if not len(features):
-            features = np.zeros((1, 219), np.float32)
-        first = max(0, len(features) - round((now_s - from_s) * MOTION_FPS))
-        music, sound = generator.next(state.music, features[first:], planned.grid(from_s, until_s - from_s), genre)
+        seen = max(1, round((now_s - from_s) * MOTION_FPS))
+        known = (state.features if len(state.features) else _STANDING)[-seen:]
+        features = np.concatenate(
+            [known[:1].repeat(seen - len(known), axis=0), known]
+        )  # before, the body stood as it began
+        music, sound = generator.next(state.music, features, planned.grid(from_s, until_s - from_s), genre)
         return self._with_sound(replace(state, beats=beats, music=music, genre=genre), sound.astype(np.float32))
 
     def _genre(self, state: LiveState) -> int:

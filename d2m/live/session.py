@@ -1,6 +1,5 @@
 """`d2m live`: frames from a file or a camera, sound to a file or a loudspeaker, on virtual time or in real time."""
 
-import json
 import sys
 import threading
 import time
@@ -17,7 +16,7 @@ from jaxtyping import Float, UInt8
 
 from d2m.core.aist_names import GENRES
 from d2m.core.errors import BadConfig, BadInput
-from d2m.core.files import atomic_write
+from d2m.core.files import write_json
 from d2m.core.music import Music
 from d2m.core.timeline import MOTION_FPS
 from d2m.live.performance import Live, LiveFrame, LiveState
@@ -134,7 +133,9 @@ class Recording:
     """What was seen and heard.
 
     Args:
-        live: that makes the sound.
+        live: that made the sound.
+        sounds, pictures: one after the other.
+        state: at the end.
     """
 
     live: Live
@@ -169,8 +170,7 @@ class Recording:
             if not self.pictures:
                 raise BadConfig(f"--record {path}: a motion file has no pictures; record a .wav.")
             write_timed_video(iter(self.pictures), self.music(), path)
-        with atomic_write(path.with_suffix(".json")) as temporary:
-            temporary.write_text(json.dumps(self.as_json(), indent=1))
+        write_json(path.with_suffix(".json"), self.as_json())
 
 
 def play_virtually(

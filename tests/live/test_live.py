@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from tests_support_video import portrait
 
 from d2m.cli import main
 from d2m.core.music import Music
 from d2m.data.synthetic.dances import choreograph
 from d2m.live.blocks import BlockGenerator
 from d2m.live.performance import Live, LiveFrame, LiveState
-from d2m.live.session import Sight, of_dance, play_in_real_time, play_virtually, status
+from d2m.live.session import Sight, of_dance, of_film, play_in_real_time, play_virtually, status
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
 from d2m.rhythm.causal_reader import load_causal_reader
@@ -146,6 +148,28 @@ def test_the_command_records(dance_file: Path, tmp_path: Path, capsys: pytest.Ca
     record = json.loads(out.with_suffix(".json").read_text())
     assert np.median(np.diff(record["beats"]["beats_s"])) == pytest.approx(0.5, rel=0.06)
     assert "a.wav: " in capsys.readouterr().out
+
+
+def test_a_film_is_followed_and_recorded(live: Live, tmp_path: Path) -> None:
+    """A photograph goes up and down twice a second; its film comes back with as much sound as there were pictures."""
+    pytest.importorskip("mediapipe", reason="the extra [pose] is not installed")
+    photo = portrait(360)
+    with av.open(str(tmp_path / "a.mp4"), "w") as film:
+        stream = film.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 400, "yuv420p"
+        for number in range(63):
+            picture = np.full((400, 640, 3), 90, np.uint8)
+            top = 20 + round(14 * abs(np.sin(2 * np.pi * number / 25)))
+            picture[top : top + photo.shape[0], 150 : 150 + photo.shape[1]] = photo
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        film.mux(stream.encode())
+    recording = play_virtually(live, of_film(tmp_path / "a.mp4"), keep_pictures=True)
+    assert recording.state.movement > 0.1 and recording.state.seen == 149 and len(recording.pictures) == 63
+    recording.save(tmp_path / "b.mp4")
+    with av.open(str(tmp_path / "b.mp4")) as film:
+        assert [stream.type for stream in film.streams] == ["video", "audio"]
+        assert film.duration / av.time_base == pytest.approx(2.5, abs=0.1)
+    assert json.loads((tmp_path / "b.json").read_text())["missed_seconds"] == 0
 
 
 @pytest.mark.parametrize(
