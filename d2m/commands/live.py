@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+import threading
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -14,8 +16,10 @@ _SAY_EVERY_S = 0.5
 def live(options: argparse.Namespace) -> None:
     """Follow a camera or a file, play or record the music, say how it goes.
 
+    The code of a genre typed on a terminal holds from the next block on. What was recorded before a device went away is kept.
+
     Raises:
-        BadInput: when there is no such file or camera.
+        BadInput: when there is no such file or camera, or a device goes away.
         BadConfig: when nothing could be heard, or the record exists.
     """
     from d2m.motion.readers import SUFFIXES
@@ -42,25 +46,30 @@ def live(options: argparse.Namespace) -> None:
 
     from d2m.live.blocks import BlockGenerator
     from d2m.live.performance import Live
-    from d2m.live.session import of_camera, of_dance, of_film, play_in_real_time, play_virtually, status
+    from d2m.live.session import of_camera, of_dance, of_film, play_in_real_time, play_virtually
     from d2m.motion.dance import Dance
     from d2m.pipeline import Dance2Music
     from d2m.rhythm.causal_reader import load_causal_reader
 
     generator = BlockGenerator(Dance2Music.load(options.checkpoint), seed=options.seed)
     performer = Live(generator, load_causal_reader(options.reader), options.genre, options.tempo, options.shift)
+    started_s = None
     if options.file is None:
-        source = of_camera(options.camera, options.pose_model)
+        started_s = time.monotonic()
+        source = of_camera(options.camera, options.pose_model, started_s)
     elif is_film:
         source = of_film(options.file, options.pose_model)
     else:
         source = of_dance(Dance.load(options.file))
     said_s = [0.0]
 
-    def told(state: Any) -> None:
+    def told(status: str) -> None:
         if time.monotonic() - said_s[0] > _SAY_EVERY_S:
             said_s[0] = time.monotonic()
-            print(f"\r{status(state, performer):<100}", end="", file=sys.stderr, flush=True)
+            print(f"\r{status:<120}", end="", file=sys.stderr, flush=True)
+
+    if not options.virtual and sys.stdin is not None and sys.stdin.isatty():
+        threading.Thread(target=choose_typed, args=(sys.stdin, performer), daemon=True, name="d2m-keyboard").start()
 
     keep = record is not None and record.suffix.lower() == ".mp4"
     with ExitStack() as stack:
@@ -68,10 +77,21 @@ def live(options: argparse.Namespace) -> None:
         if options.virtual:
             recording = play_virtually(performer, source, keep, told)
         else:
-            recording = play_in_real_time(performer, source, player, keep, record is not None, told)
-    if record is not None:
+            recording = play_in_real_time(performer, source, player, keep, record is not None, told, started_s)
+    if record is not None and recording.sounds:
         recording.save(record)
         print(f"{record}: {recording.music().seconds:.1f} s, {len(recording.as_json()['beats']['beats_s'])} beats")
+    if recording.ended_by:
+        raise recording.ended_by
+
+
+def choose_typed(lines: Iterable[str], live: Any) -> None:
+    """Change the genre of a `d2m.live.performance.Live` to each code that is typed; an empty line: as read."""
+    for line in lines:
+        try:
+            live.choose_genre(line.strip() or None)
+        except BadConfig as error:
+            print(error, file=sys.stderr)
 
 
 def _sound_card() -> Any:

@@ -68,7 +68,8 @@ class LiveState:
         music: made so far; sound: that waits to be heard, its first sample at `heard_s`; made_s: its end.
         movement: mean speed of the points, in body heights a second; level: of the sound; dark: the filter's memory.
         missed: samples that were not made in time.
-        genre: number of the genre that music is made in.
+        genre: number of the genre that the last block was made in; read_genre: what was read when music began without one.
+        is_seen: whether somebody was in the last frame.
     """
 
     last: LiveFrame | None = None
@@ -88,6 +89,8 @@ class LiveState:
     dark: Float[np.ndarray, "_ 1"] | None = None
     missed: int = 0
     genre: int | None = None
+    read_genre: int | None = None
+    is_seen: bool = False
 
 
 class Live:
@@ -114,17 +117,26 @@ class Live:
         shift_beats: float | int = 0,
         lead_s: float | int = LEAD_S,
     ) -> None:
-        if genre is not None and genre not in GENRES:
-            raise BadConfig(f"genre={genre}: unknown; expected one of {', '.join(GENRES)}, or none to have it read.")
         self.generator, self.reader, self.lead_s = generator, reader.eval(), float(lead_s)
-        self.genre = None if genre is None else GENRES.index(genre)
+        self.choose_genre(genre)
         self.shift_beats = float(shift_beats)
         self.follower = BeatFollower(tempo_bpm=tempo_bpm)
         self.sample_rate = generator.clock.sample_rate
 
+    def choose_genre(self, genre: str | None) -> None:
+        """Of the blocks to come, also while music is made; None: as read when music began.
+
+        Raises:
+            BadConfig: for an unknown genre.
+        """
+        if genre is not None and genre not in GENRES:
+            raise BadConfig(f"genre={genre}: unknown; expected one of {', '.join(GENRES)}, or none to have it read.")
+        self.genre = None if genre is None else GENRES.index(genre)
+
     def begin(self) -> LiveState:
         """Before the first frame; the dance's clock is at 0."""
-        return LiveState(following=self.follower.begin(), music=self.generator.begin(), genre=self.genre)
+        silence = np.zeros((self.generator.dmae.in_channels, 0), np.float32)
+        return LiveState(following=self.follower.begin(), music=self.generator.begin(), sound=silence, genre=self.genre)
 
     def step(
         self, state: LiveState, frames: Sequence[LiveFrame]
@@ -146,7 +158,7 @@ class Live:
         count = int(np.floor(frame.time_s * MOTION_FPS + 1e-6)) + 1 - state.seen
         if count <= 0:
             return state
-        last = state.last
+        last, state = state.last, replace(state, is_seen=frame.points is not None)
         if frame.points is None:
             if last is None or last.points is None:
                 return replace(state, seen=state.seen + count)  # nobody yet: nothing to read
@@ -204,23 +216,25 @@ class Live:
         prediction = replace(prediction, next_s=prediction.next_s + later_s)
         beats = beats.until(state.made_s + generator.seconds, prediction)
         planned = beats.until(until_s, prediction)  # beyond the block nothing is decided yet
-        genre = state.genre if state.genre is not None else self._genre(state)
+        genre, read_genre = self.genre, state.read_genre  # the first may change at any moment
+        if genre is None:
+            genre = read_genre = self._genre(state) if read_genre is None else read_genre
         seen = max(1, round((now_s - from_s) * MOTION_FPS))
         known = (state.features if len(state.features) else _STANDING)[-seen:]
         features = np.concatenate(
             [known[:1].repeat(seen - len(known), axis=0), known]
         )  # before, the body stood as it began
         music, sound = generator.next(state.music, features, planned.grid(from_s, until_s - from_s), genre)
-        return self._with_sound(replace(state, beats=beats, music=music, genre=genre), sound.astype(np.float32))
+        state = replace(state, beats=beats, music=music, genre=genre, read_genre=read_genre)
+        return self._with_sound(state, sound.astype(np.float32))
 
     def _genre(self, state: LiveState) -> int:
         assert state.reader is not None and state.reader.genre_logits is not None
         return int(state.reader.genre_logits[0].argmax())
 
     def _with_sound(self, state: LiveState, sound: Float[np.ndarray, "audio sample"]) -> LiveState:
-        waiting = state.sound if state.sound.shape[1] else np.zeros((len(sound), 0), np.float32)
         made_s = state.made_s + sound.shape[1] / self.sample_rate
-        return replace(state, sound=np.concatenate([waiting, sound], axis=1), made_s=made_s)
+        return replace(state, sound=np.concatenate([state.sound, sound], axis=1), made_s=made_s)
 
     def play(self, state: LiveState, samples: int) -> tuple[LiveState, Float[np.ndarray, "audio sample"]]:
         """The next samples, as loud and bright as the body moves now; what is missing is silence."""
@@ -240,7 +254,7 @@ class Live:
         ramp = np.linspace(state.level, level, samples, dtype=np.float32)
         cutoff_hz = _DARK_HZ * (_BRIGHT_HZ / _DARK_HZ) ** level
         pole = float(np.exp(-2 * np.pi * cutoff_hz / self.sample_rate))
-        dark = np.zeros((len(sound), 1)) if state.dark is None or len(state.dark) != len(sound) else state.dark
+        dark = np.zeros((len(sound), 1)) if state.dark is None else state.dark
         if samples:
             filtered, dark = lfilter([1 - pole], [1, -pole], sound, axis=1, zi=dark)
             sound = (filtered * ramp).astype(np.float32)

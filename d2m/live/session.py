@@ -3,9 +3,10 @@
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from d2m.motion.dance import Dance
 from d2m.motion.keypoints import body_points as points_of_keypoints
 from d2m.render.mux import write_timed_video
 from d2m.rhythm.reader import body_points, side_views
-from d2m.video.pose import open_detector
+from d2m.video.people import SamePerson
+from d2m.video.pose import one_person, open_detector
 from d2m.video.reader import Frame, frames
 
 FILE_FPS = 30
@@ -32,6 +34,8 @@ FILE_FPS = 30
 
 _FILM_HEIGHT = 360
 _SHORTEST_S = 0.02
+_PATIENCE_S = 5.0
+"""Within which a camera must open and give its next picture."""
 
 Picture = UInt8[np.ndarray, "height width 3"]
 
@@ -55,14 +59,22 @@ def of_dance(dance: Dance) -> Iterator[Sight]:
 
 
 def of_pictures(pictures: Iterator[Frame], model_file: Path | None = None) -> Iterator[Sight]:
-    """Films and cameras: the dancer in each picture, or nobody."""
+    """Films and cameras: the dancer in each picture, or nobody.
+
+    Of several people it is the largest one in the first picture that shows anybody, who is then followed; see
+    `d2m.video.people.SamePerson`.
+    """
+    same: SamePerson | None = None
+    seen = True
     with open_detector(model_file) as detector:
         for picture in pictures:
-            found = detector.people(picture.picture, picture.time_s)
+            height, width = picture.picture.shape[:2]
+            same = same or SamePerson((width, height))
+            person = one_person(detector, same, picture, is_lost=not seen)
+            seen = person is not None
             points = None
-            if found:
-                height, width = picture.picture.shape[:2]
-                points = points_of_keypoints(found[0].image[None, :, :2] * (width, height))[0]
+            if person is not None:
+                points = points_of_keypoints(person.image[None, :, :2] * (width, height))[0]
                 points = points if np.isfinite(points).all() else None
             yield Sight(LiveFrame(float(picture.time_s), points), picture.picture)
 
@@ -72,60 +84,82 @@ def of_film(path: Path, model_file: Path | None = None) -> Iterator[Sight]:
     return of_pictures(frames(path, _FILM_HEIGHT), model_file)
 
 
-def of_camera(number: int, model_file: Path | None = None) -> Iterator[Sight]:
-    """A camera of this computer, its newest picture each time.
+class Newest:
+    """The newest picture of a camera, for one who takes them: those that nobody took are passed over, and none waits.
+
+    Args:
+        started_s: on `time.monotonic`: a picture's time is counted from then.
+        gone: what is said when none has come for some seconds.
+    """
+
+    def __init__(self, started_s: float, gone: str) -> None:
+        self.started_s, self.gone, self.is_ended = started_s, gone, False
+        self._newest: Frame | None = None
+        self._error: BadInput | None = None
+        self._ready = threading.Condition()
+
+    def put(self, picture: Picture) -> None:
+        """A picture that was taken just now."""
+        with self._ready:
+            self._newest = Frame(picture, time.monotonic() - self.started_s)
+            self._ready.notify()
+
+    def end(self, error: BadInput | None = None) -> None:
+        """No more pictures: whoever takes them is done, or told the error."""
+        with self._ready:
+            self.is_ended, self._error = True, self._error or error
+            self._ready.notify()
+
+    def __iter__(self) -> Iterator[Frame]:
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._newest is not None or self.is_ended, timeout=_PATIENCE_S)
+                picture, self._newest = self._newest, None
+                if self._error or (picture is None and not self.is_ended):
+                    raise self._error or BadInput(self.gone)
+                if self.is_ended or picture is None:
+                    return
+            yield picture
+
+
+def of_camera(number: int, model_file: Path | None = None, started_s: float | None = None) -> Iterator[Sight]:
+    """A camera of this computer, its newest picture each time; a picture's time is counted from `started_s`, or from now.
 
     Raises:
         BadInput: when there is no such camera, or it goes away.
     """
-    return of_pictures(_newest(number), model_file)
+    return of_pictures(_camera(number, time.monotonic() if started_s is None else started_s), model_file)
 
 
-def _newest(number: int) -> Iterator[Frame]:
-    """Pictures of a camera in a thread of their own, so that none waits: those that nobody took are passed over."""
+def _camera(number: int, started_s: float) -> Iterator[Frame]:
+    """Pictures of a camera, which a thread of its own takes and which is closed by it."""
     formats = {"linux": ("v4l2", f"/dev/video{number}"), "darwin": ("avfoundation", str(number))}
     kind, name = formats.get(sys.platform, ("dshow", f"video={number}"))
     try:
-        container = av.open(name, format=kind, timeout=5)
-    except (OSError, ValueError) as error:
+        container = av.open(name, format=kind, timeout=_PATIENCE_S)
+    except (OSError, ValueError, av.FFmpegError) as error:
         raise BadInput(
             f"--camera {number}: cannot be opened ({error}); give the number of a camera that no other program uses, or --file."
         ) from error
-    newest: list[Frame] = []
-    ended = threading.Event()
-    ready = threading.Condition()
-    started_s = time.monotonic()
+    gone = f"--camera {number}: gives no pictures any more; plug it in again and start anew."
+    newest = Newest(started_s, gone)
 
     def take() -> None:
-        try:
+        with container, suppress(OSError, ValueError, av.FFmpegError):  # unplugged: what follows says so
             for picture in container.decode(video=0):
-                if ended.is_set():
+                if newest.is_ended:
                     break
-                shown = picture.to_ndarray(
-                    format="rgb24", height=_FILM_HEIGHT, width=round(_FILM_HEIGHT * picture.width / picture.height)
-                )
-                with ready:
-                    newest[:] = [Frame(shown, time.monotonic() - started_s)]
-                    ready.notify()
-        except (OSError, ValueError):
-            pass  # unplugged: what follows says so
-        finally:
-            with ready:
-                ended.set()
-                ready.notify()
+                width = round(_FILM_HEIGHT * picture.width / picture.height)
+                newest.put(picture.to_ndarray(format="rgb24", height=_FILM_HEIGHT, width=width))
+        newest.end(BadInput(gone))
 
-    threading.Thread(target=take, daemon=True, name="d2m-camera").start()
+    thread = threading.Thread(target=take, daemon=True, name="d2m-camera")
+    thread.start()
     try:
-        while True:
-            with ready:
-                ready.wait_for(lambda: bool(newest) or ended.is_set(), timeout=5)
-                if not newest:
-                    raise BadInput(f"--camera {number}: gives no pictures any more; plug it in again and start anew.")
-                picture = newest.pop()
-            yield picture
+        yield from newest
     finally:
-        ended.set()
-        container.close()
+        newest.end()
+        thread.join(timeout=_PATIENCE_S + 1)
 
 
 @dataclass
@@ -134,18 +168,21 @@ class Recording:
 
     Args:
         live: that made the sound.
-        sounds, pictures: one after the other.
         state: at the end.
+        sounds, pictures: one after the other.
+        ended_by: why it ended, where a device went away.
     """
 
     live: Live
-    sounds: list[Float[np.ndarray, "audio sample"]]
-    pictures: list[Frame]
     state: LiveState
+    sounds: list[Float[np.ndarray, "audio sample"]] = field(default_factory=list)
+    pictures: list[Frame] = field(default_factory=list)
+    ended_by: BadInput | None = None
 
     def music(self) -> Music:
-        """The sound."""
-        return Music(np.concatenate(self.sounds, axis=1), self.live.sample_rate)
+        """The sound, from the beginning of the dance's clock; silence before somebody listened."""
+        sound = np.concatenate(self.sounds, axis=1)
+        return Music(np.pad(sound, ((0, 0), (max(0, self.state.heard - sound.shape[1]), 0))), self.live.sample_rate)
 
     def as_json(self) -> dict[str, Any]:
         """What is written beside the music."""
@@ -174,17 +211,17 @@ class Recording:
 
 
 def play_virtually(
-    live: Live, source: Iterator[Sight], keep_pictures: bool = False, told: Callable[[LiveState], None] | None = None
+    live: Live, source: Iterator[Sight], keep_pictures: bool = False, told: Callable[[str], None] | None = None
 ) -> Recording:
     """Without a clock: each frame when the last one has been dealt with, as fast as the computer can."""
-    state, recording = live.begin(), Recording(live, [], [], live.begin())
+    state, recording = live.begin(), Recording(live, live.begin())
     for sight in source:
         state, sound = live.step(state, [sight.frame])
         recording.sounds.append(sound)
         if keep_pictures and sight.picture is not None:
             recording.pictures.append(Frame(sight.picture, sight.frame.time_s))
         if told:
-            told(state)
+            told(status(state, live))
     recording.state = state
     return recording
 
@@ -195,47 +232,68 @@ def play_in_real_time(
     sound_card: Any = None,
     keep_pictures: bool = False,
     keep_sound: bool = True,
-    told: Callable[[LiveState], None] | None = None,
+    told: Callable[[str], None] | None = None,
+    started_s: float | None = None,
 ) -> Recording:
-    """With the clock, until the source ends or Ctrl-C.
+    """With the clock, until the source ends or Ctrl-C; a recording in `ended_by` also where a device went away.
 
     Args:
         live: what follows the dance and makes its music.
         source: frames; a file is waited for.
         sound_card: the module sounddevice; None: nobody listens, samples are asked for as a sound card would.
         keep_pictures, keep_sound: for a recording.
-        told: called with the state after each frame.
+        told: given `RealTime.status` after each frame.
+        started_s: see `RealTime.run`.
+
+    Raises:
+        BadInput: when the source has nothing to show, or the loudspeaker cannot be opened.
     """
-    running, recording = RealTime(live), Recording(live, [], [], live.begin())
+    running, recording = RealTime(live), Recording(live, live.begin())
 
     def asked(count: int) -> Float[np.ndarray, "audio sample"]:
         sound = running.samples(count)
-        if keep_sound:
+        if keep_sound and running.state.heard:
             recording.sounds.append(sound)
         return sound
+
+    def callback(out: Any, count: int, when: Any, flags: Any) -> None:
+        out[:] = asked(count).T
+
+    player: Any = _Clocked(asked, live.sample_rate)
+    if sound_card is not None:
+        channels = live.generator.dmae.in_channels
+        try:
+            player = sound_card.OutputStream(
+                live.sample_rate, 512, channels=channels, dtype="float32", callback=callback
+            )
+        except Exception as error:  # PortAudio's own kind, which is not there without it
+            raise BadInput(
+                f"the loudspeaker cannot be opened ({error}); choose another in the system's settings."
+            ) from error
 
     def noted() -> Iterator[Sight]:
         for sight in source:
             if keep_pictures and sight.picture is not None:
                 recording.pictures.append(Frame(sight.picture, sight.frame.time_s))
             yield sight
+            if not player.active:
+                raise BadInput("the loudspeaker takes no sound any more; plug it in again and start anew.")
 
-    def callback(out: Any, count: int, when: Any, flags: Any) -> None:
-        out[:] = asked(count).T
-
-    channels = live.generator.dmae.in_channels
-    if sound_card is None:
-        player: Any = _Clocked(asked, live.sample_rate)
-    else:
-        player = sound_card.OutputStream(live.sample_rate, 512, channels=channels, dtype="float32", callback=callback)
     with player, suppress(KeyboardInterrupt):
-        running.run(noted(), told)
+        try:
+            running.run(noted(), told, started_s)
+        except BadInput as error:
+            if not recording.sounds:
+                raise
+            recording.ended_by = error
     recording.state = running.state
     return recording
 
 
 class _Clocked:
     """Asks for samples as a sound card does, for nobody."""
+
+    active = True
 
     def __init__(self, asked: Callable[[int], object], sample_rate: int) -> None:
         self._asked, self._rate, self._ended = asked, sample_rate, threading.Event()
@@ -263,34 +321,64 @@ class RealTime:
 
     Args:
         live: what follows the dance and makes its music.
+        ahead_s: how long after it was asked for a sample is heard, where that is known.
+
+    `late_s` is how long after it was taken a picture has been seen, of late.
     """
 
-    def __init__(self, live: Live) -> None:
-        self.live, self.state = live, live.begin()
+    def __init__(self, live: Live, ahead_s: float | int = 0.0) -> None:
+        self.live, self.state, self.ahead_s = live, live.begin(), float(ahead_s)
         self._lock, self._ended = threading.Lock(), threading.Event()
+        self._started_s: float | None = None
         self._error: list[BaseException] = []
-        self.block_seconds: list[float] = []
+        self._block_s: deque[float] = deque(maxlen=8)
+        self.late_s = 0.0
 
     def samples(self, count: int) -> Float[np.ndarray, "audio sample"]:
-        """The next samples, for a sound card's callback."""
+        """The next samples, for a sound card's callback; silence before the dance's clock goes."""
         with self._lock:
+            if self._started_s is None:
+                return np.zeros((len(self.state.sound), count), np.float32)
+            if not self.state.heard:  # whoever listens has come late: what they hear first belongs to now
+                first = max(0, round((time.monotonic() - self._started_s + self.ahead_s) * self.live.sample_rate))
+                self.state = replace(
+                    self.state, heard=first, made_s=first / self.live.sample_rate, sound=self.state.sound[:, :0]
+                )
             self.state, sound = self.live.play(self.state, count)
         return sound
 
-    def run(self, source: Iterator[Sight], told: Callable[[LiveState], None] | None = None) -> None:
-        """See a source to its end; a file is waited for, so that a second of it takes a second."""
+    def status(self) -> str:
+        """`status` of what goes on, how late a picture is seen, and how fast music is made."""
+        speed = self.live.generator.seconds * len(self._block_s) / sum(self._block_s) if self._block_s else None
+        return status(self.state, self.live, self.late_s, speed)
+
+    def run(
+        self, source: Iterator[Sight], told: Callable[[str], None] | None = None, started_s: float | None = None
+    ) -> None:
+        """See a source to its end; a file is waited for, so that a second of it takes a second.
+
+        Args:
+            source: of frames.
+            told: given the status after each frame.
+            started_s: where the dance's clock is at 0, on `time.monotonic`: a camera's, which shows what is now. None: the clock
+                goes from the first frame on.
+        """
         maker = threading.Thread(target=self._make, name="d2m-blocks", daemon=True)
-        self._started_s = time.monotonic()
+        self._started_s = started_s
         maker.start()
         try:
             for sight in source:
+                if self._started_s is None:
+                    self._started_s = time.monotonic() - sight.frame.time_s
                 wait_s = sight.frame.time_s - (time.monotonic() - self._started_s)
                 if wait_s > 0:
                     time.sleep(wait_s)
                 with self._lock:
                     self.state = self.live.watch(self.state, [sight.frame])
+                late_s = time.monotonic() - self._started_s - sight.frame.time_s
+                self.late_s += 0.1 * (late_s - self.late_s)
                 if told:
-                    told(self.state)
+                    told(self.status())
                 if self._error:
                     raise self._error[0]
         finally:
@@ -300,10 +388,12 @@ class RealTime:
     def _make(self) -> None:
         """Blocks, whenever less than the lead is left."""
         while not self._ended.is_set():
-            now_s = time.monotonic() - self._started_s
+            started_s = self._started_s
             with self._lock:
                 before = self.state
-            if before.made_s > max(now_s, before.heard / self.live.sample_rate) + self.live.lead_s:
+            now_s = 0.0 if started_s is None else time.monotonic() - started_s
+            heard_s = max(now_s, before.heard / self.live.sample_rate)
+            if started_s is None or before.made_s > heard_s + self.live.lead_s:
                 time.sleep(_SHORTEST_S)
                 continue
             begun_s = time.perf_counter()
@@ -312,25 +402,31 @@ class RealTime:
             except Exception as error:  # told by the thread that sees
                 self._error.append(error)
                 return
-            self.block_seconds.append(time.perf_counter() - begun_s)
+            if made.music is not before.music:
+                self._block_s.append(time.perf_counter() - begun_s)
             new = made.sound[:, before.sound.shape[1] :]
             with self._lock:
-                waiting = self.state.sound if self.state.sound.shape[1] else np.zeros((len(new), 0), np.float32)
+                if self.state.made_s != before.made_s:
+                    continue  # somebody has begun to listen
                 self.state = replace(
-                    self.state, beats=made.beats, music=made.music, genre=made.genre, made_s=made.made_s,
-                    sound=np.concatenate([waiting, new], axis=1),
+                    self.state, beats=made.beats, music=made.music, genre=made.genre, read_genre=made.read_genre,
+                    made_s=made.made_s, sound=np.concatenate([self.state.sound, new], axis=1),
                 )  # fmt: skip
 
 
-def status(state: LiveState, live: Live) -> str:
-    """One line: tempo, how sure, what is made ahead, what was missed."""
-    ahead_s = state.made_s - state.heard / live.sample_rate
+def status(state: LiveState, live: Live, late_s: float | None = None, speed: float | None = None) -> str:
+    """One line: tempo, how sure, what is made ahead, what was missed; in real time how late a picture is seen and how many
+    times as fast as it plays music is made."""
     found = state.prediction
-    tempo = (
+    parts = [
         "no beat yet"
         if found is None or state.beats is None
-        else f"{60 / found.period_s:5.1f} BPM ±{1000 * found.deviation_s:3.0f} ms"
-    )
-    genre = "" if state.genre is None else f" {GENRES[state.genre]}"
-    missed = f", missed {state.missed / live.sample_rate:.2f} s" if state.missed else ""
-    return f"{tempo}{genre}, moving {state.movement:.2f}, {ahead_s:.2f} s ahead{missed}"
+        else f"{60 / found.period_s:5.1f} BPM ±{1000 * found.deviation_s:3.0f} ms, {found.confidence:.0%} sure"
+    ]
+    parts += [] if state.genre is None else [GENRES[state.genre]]
+    parts += [f"moving {state.movement:.2f}" if state.is_seen else "nobody is seen"]
+    parts += [f"{state.made_s - state.heard / live.sample_rate:.2f} s ahead"]
+    parts += [] if late_s is None else [f"seen after {1000 * late_s:.0f} ms"]
+    parts += [] if speed is None else [f"{speed:.2f} times real time"]
+    parts += [f"missed {state.missed / live.sample_rate:.2f} s"] if state.missed else []
+    return ", ".join(parts)

@@ -91,7 +91,7 @@ def find_landmarks(
             if earlier is not None:
                 same.choose([earlier] if earlier.image.any() else [], frame.time_s)
                 continue
-            done.add(frame.time_s, _person(detector, same, frame, is_lost=done.is_lost))
+            done.add(frame.time_s, one_person(detector, same, frame, is_lost=done.is_lost))
             if on_frame:
                 on_frame(frame.time_s)
             if keep and time.monotonic() - kept_at_s > _KEPT_EVERY_S:
@@ -161,7 +161,7 @@ def flat_world(image: Float[np.ndarray, "frame 33 3"], size: tuple[int, int]) ->
     return world
 
 
-def _person(detector: Detector, same: SamePerson, frame: Frame, is_lost: bool) -> Detection | None:
+def one_person(detector: Detector, same: SamePerson, frame: Frame, is_lost: bool) -> Detection | None:
     """The person followed; after a loss only near the place where they were. Who is found in their place is painted over."""
     picture = same.surroundings(frame.picture, frame.time_s) if is_lost else frame.picture
     for _ in range(_SEARCHES):

@@ -5,9 +5,11 @@ import math
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -231,7 +233,7 @@ class TakeFiles:
 
 
 class JobQueue:
-    """Runs all jobs of the page with one loaded model, one after the other.
+    """Runs all jobs of the page with one loaded model, one after the other; who makes music at another place takes its `turn`.
 
     Args:
         model: loaded once.
@@ -241,7 +243,7 @@ class JobQueue:
 
     def __init__(self, model: Dance2Music, folder: PageFolder, limits: UploadLimits) -> None:
         self.model, self.folder, self.limits = model, folder, limits
-        self._turn = threading.Lock()
+        self.turn = threading.Lock()
         self._taken_in: dict[tuple[Path, Hints], Upload] = {}
         self._opening: dict[Path, threading.Lock] = {}
 
@@ -276,7 +278,9 @@ class JobQueue:
         Raises:
             UserError: one sentence, when the clip or the settings are of no use.
         """
-        with self._turn, _named_as_shown(upload):
+        if self.turn.locked():
+            progress("waiting for its turn", 0.0)
+        with self.turn, _named_as_shown(upload):
             started = time.perf_counter()
             if not upload.path.is_file():
                 raise gone(upload.shown_name)
@@ -332,3 +336,11 @@ def _named_as_shown(upload: Upload) -> Iterator[None]:
         yield
     except UserError as error:
         raise type(error)(str(error).replace(str(upload.path), upload.shown_name)) from error
+
+
+def what_went_wrong(error: Exception) -> str:
+    """What the page says about an error; one that is ours goes to the log with its traceback."""
+    if isinstance(error, UserError):
+        return str(error)
+    traceback.print_exception(error, file=sys.stderr)
+    return f"Something went wrong on the server ({type(error).__name__}); its log says more."

@@ -8,9 +8,7 @@ import os
 import pickle
 import re
 import signal
-import sys
 import time
-import traceback
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -28,8 +26,9 @@ from d2m.motion.dance import Dance
 from d2m.motion.readers import Hints
 from d2m.pipeline import Dance2Music
 from d2m.render.skeleton import save_poster
+from d2m.web import live
 from d2m.web.beats import HTML, JS, checked_beats
-from d2m.web.jobs import MAX_TAKES, JobQueue, PageFolder, PageSettings, TakeFiles, hints_from
+from d2m.web.jobs import MAX_TAKES, JobQueue, PageFolder, PageSettings, TakeFiles, hints_from, what_went_wrong
 from d2m.web.uploads import Upload, UploadLimits
 
 _SECONDS = 8.0
@@ -168,6 +167,9 @@ def takes_uploads_only(component: gr.File | gr.Video) -> None:
     setattr(component, "preprocess", lambda payload: payload.path if payload else None)  # noqa: B010
 
 
+_TELL_GENRE = "genre => { window.d2mGenre = genre; window.dispatchEvent(new Event('d2m-genre')); }"
+"""What live music hears of the genre that is chosen."""
+
 _PROBED_TOGETHER = 2
 """Uploads that are opened at the same time."""
 
@@ -218,6 +220,9 @@ class Page:
                     [(str(dance.poster), dance.title) for dance in self.dances], columns=4, allow_preview=False,
                     show_label=False, buttons=[], elem_classes="d2m-examples", height="auto", interactive=False,
                 )  # fmt: skip
+            with gr.Tab("Live"):
+                gr.HTML(None, html_template=live.HTML, js_on_load=live.JS, apply_default_css=False, elem_id="d2m-live")
+                gr.HTML(hint("Music while you dance; the genre below may change meanwhile."))
         takes_uploads_only(self.upload)
         takes_uploads_only(self.film)
         self.dance_note = gr.HTML("", elem_id="d2m-dance-note")
@@ -272,6 +277,7 @@ class Page:
         ]
         gr.on(asked, self._probe, [self.upload, *said], [self.dance_note, self.file], **probing)
         self.film.change(self._probe, self.film, [self.dance_note, self.file], **probing)
+        self.genre.change(None, self.genre, None, js=_TELL_GENRE, **quiet)
         self.gallery.select(self._choose_example, None, [self.example, self.dance_note], queue=False, **quiet)
         shown = [
             self.message,
@@ -383,13 +389,10 @@ _SAY_IT = "(Here: under “The file”.)"
 
 
 def _sentence(error: Exception) -> str:
-    """What the page says about an error, and where on it to say what is asked for; one that is ours goes to the log with its
-    traceback."""
-    if isinstance(error, UserError):
-        sentence = re.sub(r" \(in d2m: --\w+\)", "", str(error))
-        return f"{sentence} {_SAY_IT}" if re.search(r"\b(fps|up|person)=", sentence) else sentence
-    traceback.print_exception(error, file=sys.stderr)
-    return f"Something went wrong on the server ({type(error).__name__}); its log says more."
+    """What the page says about an error, and where on it to say what is asked for."""
+    sentence = re.sub(r" \(in d2m: --\w+\)", "", what_went_wrong(error))
+    is_asked = isinstance(error, UserError) and re.search(r"\b(fps|up|person)=", sentence)
+    return f"{sentence} {_SAY_IT}" if is_asked else sentence
 
 
 _WAITING_MOST = 32
@@ -403,10 +406,11 @@ class PageServer:
         page: what is served.
         folder: where its files are.
         url: where it is.
+        stage: for live music.
     """
 
-    def __init__(self, page: Page, folder: PageFolder, url: str) -> None:
-        self.page, self.folder, self.url = page, folder, url
+    def __init__(self, page: Page, folder: PageFolder, url: str, stage: live.LiveStage) -> None:
+        self.page, self.folder, self.url, self.stage = page, folder, url, stage
 
     @staticmethod
     def start(
@@ -415,6 +419,7 @@ class PageServer:
         model: Dance2Music | None = None,
         limits: UploadLimits | None = None,
         keep_minutes: float | int = 30,
+        live_model: Dance2Music | None = None,
     ) -> "PageServer":
         """Start in the background.
 
@@ -424,6 +429,7 @@ class PageServer:
             model: None: the demo checkpoint.
             limits: of uploads.
             keep_minutes: age at which uploads and results are removed.
+            live_model: of few steps; None: `demo_fast`.
 
         Raises:
             BadConfig: when it cannot listen there.
@@ -435,22 +441,25 @@ class PageServer:
             jobs = JobQueue(model or Dance2Music.load("demo"), folder, limits)
             page = Page(jobs, write_examples(folder.examples))
             page.blocks.queue(max_size=_WAITING_MOST, default_concurrency_limit=1)
-            _, url, _ = page.blocks.launch(
+            app, url, _ = page.blocks.launch(
                 server_name=host, server_port=port, share=False, prevent_thread_lock=True, quiet=True, inbrowser=False,
                 max_file_size=int(limits.max_mb * 1e6), allowed_paths=[], blocked_paths=[str(folder.work)], ssr_mode=False,
                 mcp_server=False, enable_monitoring=False, run_history=False, footer_links=[], show_error=False,
                 theme=theme(), css=CSS, app_kwargs={"middleware": [Middleware(NothingFromElsewhere)], "docs_url": None, "redoc_url": None},
             )  # fmt: skip
+            stage = live.LiveStage(jobs.turn, live_model)
+            app.router.routes[:0] = stage.routes()
         except OSError as error:
             folder.close()
             raise BadConfig(f"{host}:{port}: cannot listen there ({error}); name another port.") from error
         except BaseException:
             folder.close()
             raise
-        return PageServer(page, folder, url)
+        return PageServer(page, folder, url, stage)
 
     def close(self) -> None:
         """Stop listening and remove all files."""
+        self.stage.close()
         self.page.blocks.close(verbose=False)
         self.folder.close()
 

@@ -1,7 +1,6 @@
 """Frames in, sound out: on virtual time, in real time, and by the command."""
 
 import json
-import pickle
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,45 +9,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from tests_support_live import SECONDS, still
 from tests_support_video import portrait
 
 from d2m.cli import main
+from d2m.commands.live import choose_typed
+from d2m.core.aist_names import GENRES
 from d2m.core.music import Music
-from d2m.data.synthetic.dances import choreograph
-from d2m.live.blocks import BlockGenerator
 from d2m.live.performance import Live, LiveFrame, LiveState
 from d2m.live.session import Sight, of_dance, of_film, play_in_real_time, play_virtually, status
 from d2m.motion.dance import Dance
-from d2m.pipeline import Dance2Music
-from d2m.rhythm.causal_reader import load_causal_reader
 from d2m.rhythm.grid import BeatGrid
-
-SECONDS = 9.0
-
-
-@pytest.fixture(scope="module")
-def dance_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    poses = choreograph("gHO", np.arange(0, SECONDS + 1, 0.5), 0, SECONDS, dancer=3, seed=1)
-    path = tmp_path_factory.mktemp("live") / "a.pkl"
-    content = {"smpl_poses": poses.poses, "smpl_trans": poses.trans, "smpl_scaling": np.ones(1, np.float32)}
-    path.write_bytes(pickle.dumps(content))
-    return path
-
-
-@pytest.fixture(scope="module")
-def dance(dance_file: Path) -> Dance:
-    return Dance.load(dance_file)
-
-
-@pytest.fixture(scope="module")
-def live() -> Live:
-    model = Dance2Music.load("demo_fast", settings={"steps": 1})
-    return Live(BlockGenerator(model, seed=5), load_causal_reader("causal_rhythm_reader"), "gHO")
-
-
-def still(seconds: float, from_s: float = 0.0) -> list[LiveFrame]:
-    points = np.stack([np.zeros(13), np.linspace(1.5, 0, 13)], axis=1)
-    return [LiveFrame(from_s + n / 30, points) for n in range(round(seconds * 30))]
 
 
 def test_blocks_go_on_from_each_other(live: Live) -> None:
@@ -83,8 +54,8 @@ def test_sound_is_as_long_as_the_dance_and_begins_with_the_beat(live: Live, danc
     assert "BPM" in status(recording.state, live) and "gHO" in status(recording.state, live)
 
 
-def test_frames_may_come_in_any_bundles(live: Live, dance: Dance) -> None:
-    frames = [sight.frame for sight in of_dance(dance)][:90]
+def test_frames_may_come_in_any_bundles(live: Live, frames: list[LiveFrame]) -> None:
+    frames = frames[:90]
     singly = live.begin()
     for frame in frames:
         singly = live.watch(singly, [frame])
@@ -95,14 +66,14 @@ def test_frames_may_come_in_any_bundles(live: Live, dance: Dance) -> None:
     assert uneven.seen == together.seen
 
 
-def test_a_dancer_who_stops_or_leaves_is_followed_by_silence_within_a_bar(live: Live, dance: Dance) -> None:
-    frames = [sight.frame for sight in of_dance(dance)]
-    danced, _ = live.step(live.begin(), frames)
+def test_a_dancer_who_stops_or_leaves_is_followed_by_silence_within_a_bar(
+    live: Live, frames: list[LiveFrame], danced: LiveState
+) -> None:
     assert danced.beats is not None and danced.level > 0.3
     end_s = frames[-1].time_s
     for after in (
-        [replace(frames[-1], time_s=end_s + n / 30) for n in range(1, 90)],
-        [LiveFrame(end_s + n / 30, None) for n in range(1, 90)],
+        [replace(frames[-1], time_s=end_s + n / 30) for n in range(1, 78)],
+        [LiveFrame(end_s + n / 30, None) for n in range(1, 78)],
     ):
         state, sounds = danced, []
         for frame in after:
@@ -111,6 +82,22 @@ def test_a_dancer_who_stops_or_leaves_is_followed_by_silence_within_a_bar(live: 
         wave = np.abs(np.concatenate(sounds, axis=1)[0])
         bar = round(4 * 60 / 110 * live.sample_rate)
         assert wave[bar:].max() < 0.02 and state.level < 0.05
+
+
+def test_the_genre_may_change_from_block_to_block(live: Live, frames: list[LiveFrame], danced: LiveState) -> None:
+    """A chosen one holds from the next block on; without one it is what was read when music began."""
+    genres, before = [], danced.music
+    try:
+        choose_typed(["gKR\n"], live)
+        for typed in ("gBR\n", "\n", "gXX\n", "gHO\n"):
+            danced = live.make_block(danced, frames[-1].time_s)
+            genres.append(danced.genre)
+            choose_typed([typed], live)
+    finally:
+        live.choose_genre("gHO")
+    read = danced.read_genre
+    assert genres == [GENRES.index("gKR"), GENRES.index("gBR"), read, read] and read is not None
+    assert danced.music is not None and before is not None and danced.music.blocks == before.blocks + 4
 
 
 def test_nobody_and_somebody_who_stands_are_silent(live: Live) -> None:
@@ -157,18 +144,18 @@ def test_a_film_is_followed_and_recorded(live: Live, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mp4"), "w") as film:
         stream = film.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 640, 400, "yuv420p"
-        for number in range(63):
+        for number in range(38):
             picture = np.full((400, 640, 3), 90, np.uint8)
             top = 20 + round(14 * abs(np.sin(2 * np.pi * number / 25)))
             picture[top : top + photo.shape[0], 150 : 150 + photo.shape[1]] = photo
             film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         film.mux(stream.encode())
     recording = play_virtually(live, of_film(tmp_path / "a.mp4"), keep_pictures=True)
-    assert recording.state.movement > 0.1 and recording.state.seen == 149 and len(recording.pictures) == 63
+    assert recording.state.movement > 0.1 and recording.state.seen == 89 and len(recording.pictures) == 38
     recording.save(tmp_path / "b.mp4")
     with av.open(str(tmp_path / "b.mp4")) as film:
         assert [stream.type for stream in film.streams] == ["video", "audio"]
-        assert film.duration / av.time_base == pytest.approx(2.5, abs=0.1)
+        assert film.duration / av.time_base == pytest.approx(1.5, abs=0.1)
     assert json.loads((tmp_path / "b.json").read_text())["missed_seconds"] == 0
 
 
