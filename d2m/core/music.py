@@ -8,7 +8,6 @@ import av
 import numpy as np
 import soundfile
 from jaxtyping import Float
-from scipy.signal import resample_poly
 
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.files import atomic_write
@@ -95,6 +94,8 @@ class Music:
         """The same music at another sample rate (polyphase filter, no phase shift)."""
         if sample_rate == self.sample_rate:
             return self
+        from scipy.signal import resample_poly  # takes a second to load
+
         divisor = gcd(sample_rate, self.sample_rate)
         waveform = resample_poly(self.waveform, sample_rate // divisor, self.sample_rate // divisor, axis=-1)
         return Music(np.asarray(waveform, dtype=np.float32), sample_rate)

@@ -1,4 +1,4 @@
-"""A map over processes."""
+"""A map over processes, and how processes are started."""
 
 import multiprocessing
 import os
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -16,6 +18,19 @@ from d2m.core.errors import BadConfig
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 _QUEUED_PER_PROCESS = 4
+
+
+def process_context(*modules: str) -> BaseContext:
+    """How processes are started: on Linux as copies of one that has loaded `modules` and done nothing.
+
+    A copy of a process that has worked would wait for ever for threads that it does not have. The first call of a process decides
+    what its copies have loaded; the rest each loads itself.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    copies = multiprocessing.get_context("forkserver")
+    copies.set_forkserver_preload(list(modules))
+    return copies
 
 
 def parallel_map(
@@ -46,7 +61,8 @@ def parallel_map(
 def _in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> Iterator[Result]:
     """Few jobs are queued at a time, so that an error stops the map soon."""
     todo, running = iter(jobs), set[Future[Result]]()
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    module = (work.func if isinstance(work, partial) else work).__module__
+    pool = ProcessPoolExecutor(processes, process_context(module), initializer=_start_worker)
     try:
         while True:
             while len(running) < processes * _QUEUED_PER_PROCESS and (job := next(todo, None)) is not None:

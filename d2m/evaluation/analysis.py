@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from d2m.core.errors import BadInput
 from d2m.core.music import Music
+from d2m.core.parallel import process_context
 from d2m.evaluation.embeddings import mfcc_statistics
 from d2m.metrics.audio_quality import AudioQuality, check_audio_quality, log_mel
 from d2m.metrics.beat_tracker import TRACKER_SAMPLE_RATE, LibrosaTracker, Tracker, track_onsets_s
@@ -187,16 +188,10 @@ def warm_up(trackers: Sequence[Tracker] = (LibrosaTracker(),), say: bool = True)
 
 
 def pool_context(trackers: Sequence[Tracker]) -> BaseContext:
-    """How processes are started: on Linux as copies of one that has loaded this module and done nothing.
-
-    A copy of a process that has worked waits for ever for threads that it does not have. Networks (`beat_this`) survive no copy:
-    for them, and elsewhere, processes start anew.
-    """
-    if sys.platform != "linux" or not all(isinstance(tracker, LibrosaTracker) for tracker in trackers):
-        return get_context("spawn")
-    copies = get_context("forkserver")
-    copies.set_forkserver_preload([__name__])
-    return copies
+    """How processes are started; networks (`beat_this`) survive no copy, so that for them each starts anew."""
+    if all(isinstance(tracker, LibrosaTracker) for tracker in trackers):
+        return process_context(__name__)
+    return get_context("spawn")
 
 
 def _analyze_or_error(passage: Passage, trackers: Sequence[Tracker]) -> AudioAnalysis | BadInput:

@@ -9,12 +9,10 @@ Conventions: times are sorted, finite and not negative; when either list is empt
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mir_eval
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import theilslopes
 
 from d2m.core.errors import BadInput
 
@@ -265,9 +263,7 @@ def _phase_line(
     mean_vector = np.mean(vectors * np.exp(-2j * np.pi * slope * at_s))
     centre = float(np.angle(mean_vector)) / (2 * np.pi)
     around = (phases - centre - slope * at_s + 0.5) % 1 - 0.5
-    with np.errstate(invalid="ignore"):  # of its confidence interval, which is not used
-        fit: Any = theilslopes(around, at_s)
-        rest, start = float(fit.slope), float(fit.intercept)
+    rest, start = _median_line(at_s, around)
     left = around - start - rest * at_s
     coherence = float(np.abs(np.mean(np.exp(2j * np.pi * left))))
     return slope + rest, (centre + start + 0.5) % 1 - 0.5, coherence
@@ -330,13 +326,21 @@ def fit_tempo_bpm(beats_s: Float[np.ndarray, " beat"]) -> float | None:
     numbers, kept_s = _numbered(beats_s, interval_s)
     if len(kept_s) < 3:
         return None
-    fit: Any = theilslopes(kept_s, numbers)
-    period_s, start_s = fit.slope, fit.intercept
+    period_s, start_s = _median_line(numbers, kept_s)
     residual_s = np.abs(kept_s - start_s - period_s * numbers)
     near = residual_s <= max(_NEAR_S, _NEAR_DEVIATIONS * float(np.median(residual_s)))
     if near.sum() >= 3:
         period_s, start_s = np.polyfit(numbers[near], kept_s[near], 1)
     return float(60 / period_s)
+
+
+def _median_line(at: Float[np.ndarray, " point"], values: Float[np.ndarray, " point"]) -> tuple[float, float]:
+    """Slope, the median of those between all pairs of points, and intercept (Theil 1950; Sen 1968)."""
+    first, second = np.triu_indices(len(at), 1)
+    apart = at[second] > at[first]
+    rises, runs = (values[second] - values[first])[apart], (at[second] - at[first])[apart]
+    slope = float(np.median(rises / runs)) if apart.any() else 0.0
+    return slope, float(np.median(values) - slope * np.median(at))
 
 
 def _numbered(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from scipy.signal import argrelextrema
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from d2m.core.timeline import MOTION_FPS
@@ -34,7 +34,10 @@ def kinematic_beats_s(features: Float[np.ndarray, "time 219"]) -> Float[np.ndarr
     speed = joint_speed(features)
     if len(speed) == 0:
         return np.zeros(0)
-    return argrelextrema(speed, np.less, order=MINIMUM_ORDER_FRAMES)[0] / MOTION_FPS
+    order = MINIMUM_ORDER_FRAMES
+    around = sliding_window_view(np.pad(speed, order, mode="edge"), 2 * order + 1)
+    lowest = (speed[:, None] < np.delete(around, order, axis=1)).all(axis=1)
+    return np.flatnonzero(lowest) / MOTION_FPS
 
 
 # Directogram: how fast a body moves in each direction, and the rhythm that its onsets make.

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.interpolate import Akima1DInterpolator
-from scipy.signal import savgol_coeffs, savgol_filter
 
 from d2m.core.errors import BadInput
 from d2m.core.files import atomic_write
@@ -252,6 +251,8 @@ def smoothed(values: Float[np.ndarray, " time *rest"], seconds: float | int) -> 
     window = min(_window_frames(seconds), len(values) - (len(values) + 1) % 2)
     if window <= _ORDER:
         return values
+    from scipy.signal import savgol_filter  # takes a second to load, and a motion file needs none of it
+
     return np.asarray(savgol_filter(values, window, _ORDER, axis=0))
 
 
@@ -267,6 +268,8 @@ def adaptively_smoothed(
         values: at 60 fps.
         noise: standard deviation of each point's coordinates as they would be at 60 independent frames a second.
     """
+    from scipy.signal import savgol_coeffs
+
     best, lower, upper = values, values - np.inf, values + np.inf
     agree = np.ones(values.shape[:2], dtype=bool)
     for seconds in WINDOWS_S:

@@ -4,9 +4,8 @@ The name that came with a file is only ever shown. Size and ending are checked f
 decoder is asked to guess: a playlist named .mp4 can make one read other files), then a child process with little memory
 and little time opens it, once. Whatever the file does to the child (fill the memory, never end, crash a decoder), the
 page's own process stays alive. Only what the child read is kept: a motion file's dance, a film's pictures encoded
-again; the page never opens the upload itself. The child is `python -m d2m.web.uploads PATH MAX_SECONDS HINTS`, the last a
-JSON object of what the user says of a motion file; it prints one line of JSON: `{"seconds": …, "decisions": […]}` or
-`{"error": sentence}`. It imports what a file needs and no more: a film needs no torch.
+again; the page never opens the upload itself. The child is a copy of a process that has loaded what files need and opened none
+(`forkserver`), so that a file is open in a moment and not after the seconds that a new interpreter takes to load it all.
 """
 
 import json
@@ -14,19 +13,22 @@ import math
 import os
 import secrets
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
 from d2m.core.errors import BadInput
+from d2m.core.parallel import process_context
 from d2m.core.timeline import MIN_SECONDS
 
-MEMORY_BYTES = 3 * 2**30
-"""Address space of the child."""
+MEMORY_BYTES = 2 * 2**30
+"""What a file may take of the child's address space, beyond what the libraries take that are loaded."""
 
 CPU_SECONDS = 20
 """Processor time in which the child must have opened a file."""
@@ -126,7 +128,10 @@ def _limit_this_process(max_seconds: float) -> None:
         import resource
 
         at_most = math.ceil(CPU_SECONDS + CPU_SECONDS_PER_SECOND * max_seconds)
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        taken = Path("/proc/self/statm")  # Linux only
+        pages = int(taken.read_text().split()[0]) if taken.is_file() else 0
+        memory = pages * resource.getpagesize() + MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, at_most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -148,6 +153,7 @@ _PACKET_BYTES = 188
 """A transport stream has the sync byte `G` at every packet."""
 
 _SHOWN_CHARACTERS = 60
+_MAX_ANSWER = 2**20
 _BUSY = 10
 """A child that waits for others is not hostile: so many seconds may pass for each second of its processor time."""
 
@@ -265,24 +271,64 @@ def _begins_like_a_video(path: Path) -> bool:
     return bool(found)
 
 
+@lru_cache(maxsize=1)
+def _loaded() -> BaseContext:
+    """Where children come from: a process with what files need, and one thread, as threads take address space."""
+    context = process_context("d2m.motion.dance", "d2m.video.reader", "d2m.render.mux")
+    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    before = {name: os.environ.get(name) for name in threads}
+    os.environ.update(threads)
+    try:
+        if context.get_start_method() == "forkserver":
+            forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    return context
+
+
 def _probe(path: Path, shown: str, max_seconds: float | int, said: Mapping[str, Any]) -> dict[str, Any]:
     """What a child process says of the file at `path`, of which it writes what is kept; see `convert_motion`."""
-    command = [sys.executable, "-m", "d2m.web.uploads", str(path), str(max_seconds), json.dumps(dict(said))]
-    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    context = _loaded()
+    answers, child_end = context.Pipe(duplex=False)
+    child = context.Process(target=_open, args=(child_end, path, max_seconds, dict(said)), daemon=True)
     encoding_s = _BUSY * CPU_SECONDS_PER_SECOND * max_seconds if path.suffix in VIDEO_SUFFIXES else 0.0
-    timeout_s = _OPENING_TIMEOUT_S + encoding_s
+    child.start()
+    child_end.close()
     try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=timeout_s, env={**os.environ, **threads}, check=False
-        )
-        answer = json.loads(done.stdout.splitlines()[-1])
-    except (subprocess.TimeoutExpired, ValueError, IndexError) as error:
+        answer = json.loads(answers.recv_bytes(_MAX_ANSWER)) if answers.poll(_OPENING_TIMEOUT_S + encoding_s) else None
+    except (EOFError, OSError, ValueError):  # it was killed, by its limits or by the file; what it says is not trusted
+        answer = None
+    finally:
+        answers.close()
+        child.kill()
+        child.join()
+    if answer is None:
         raise BadInput(
             f"{shown}: took more memory or time to open than a dance does; do not trust this file, or export it again."
-        ) from error
+        )
     if "error" in answer:
         raise BadInput(answer["error"].replace(str(path), shown))
     return answer
+
+
+def _open(answers: Connection, path: Path, max_seconds: float | int, said: Mapping[str, Any]) -> None:
+    """What the child does, with no more memory and time than a dance needs, and nothing to print on."""
+    _limit_this_process(max_seconds)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    try:
+        is_video = path.suffix in VIDEO_SUFFIXES
+        answer = convert_video(path, max_seconds) if is_video else convert_motion(path, max_seconds, said)
+    except BadInput as bad_input:
+        answer = {"error": str(bad_input)}
+    except Exception as unexpected:
+        answer = {"error": f"{path}: cannot be read ({type(unexpected).__name__}); export or record it again."}
+    answers.send_bytes(json.dumps(answer).encode())
 
 
 def _expect_length(shown: str, seconds: float, max_seconds: float | int) -> None:
@@ -290,19 +336,3 @@ def _expect_length(shown: str, seconds: float, max_seconds: float | int) -> None
         raise BadInput(f"{shown}: found {seconds:.2f} s, expected at least {MIN_SECONDS:g} s; give a longer dance.")
     if seconds > max_seconds:
         raise BadInput(f"{shown}: is longer than the {max_seconds:g} s that this page takes; cut it and try again.")
-
-
-if __name__ == "__main__":
-    upload, at_most_s = Path(sys.argv[1]), float(sys.argv[2])
-    _limit_this_process(at_most_s)
-    try:
-        answer = (
-            convert_video(upload, at_most_s)
-            if upload.suffix in VIDEO_SUFFIXES
-            else convert_motion(upload, at_most_s, json.loads(sys.argv[3]))
-        )
-    except BadInput as bad_input:
-        answer = {"error": str(bad_input)}
-    except Exception as unexpected:
-        answer = {"error": f"{sys.argv[1]}: cannot be read ({type(unexpected).__name__}); export or record it again."}
-    print(json.dumps(answer))

@@ -88,14 +88,12 @@ def test_model_files(tmp_path: Path) -> None:
 _WATCHES = """
 import sys, warnings, multiprocessing
 import numpy as np
-sys.path.insert(0, {tests!r})
-from tests_support_video import portrait
 from d2m.video.pose import find_landmarks, find_people
 from d2m.video.reader import Frame
 
 def watch():
     blank = np.full((400, 640, 3), 90, np.uint8)
-    shown, photo = blank.copy(), portrait(360)
+    shown, photo = blank.copy(), np.load("portrait.npy")
     shown[20:380, 40 : 40 + photo.shape[1]] = photo
     pictures = [shown, shown, np.roll(shown, 200, axis=1), blank, shown]
     frames = [Frame(picture, n / 15) for n, picture in enumerate(pictures)]
@@ -114,7 +112,8 @@ if __name__ == "__main__":
 def test_mediapipe_writes_nothing_to_the_terminal(tmp_path: Path) -> None:
     """Nor from a child process, while somebody is found, lost, and found again."""
     pytest.importorskip("mediapipe")
-    (tmp_path / "watches.py").write_text(_WATCHES.format(tests=str(Path(__file__).parents[1])))
+    np.save(tmp_path / "portrait.npy", portrait(360))
+    (tmp_path / "watches.py").write_text(_WATCHES)
     done = subprocess.run([sys.executable, "watches.py"], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.stderr == "errors still pass\n" and done.stdout == "" and done.returncode == 0
 

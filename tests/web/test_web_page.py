@@ -441,7 +441,7 @@ def test_a_terminated_page_removes_its_files(tmp_path: Path) -> None:
 
 
 def test_steps_and_guidance_of_the_server_reach_the_music(
-    server: "PageServer", monkeypatch: pytest.MonkeyPatch
+    server: "PageServer", dance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = server.page.jobs.model
     model = Dance2Music(model.system, model.music_generator, model.checkpoint, {"steps": 2, "guidance": 1.0})
@@ -456,5 +456,6 @@ def test_steps_and_guidance_of_the_server_reach_the_music(
     monkeypatch.setattr(model, "generate", noted)
     jobs = JobQueue(model, server.folder, server.page.jobs.limits)
     settings = PageSettings.checked("", "", 0, 1, False)
-    jobs.run(jobs.take_in(server.page.dances[0].path), settings, lambda stage, share: None)
+    sent = Path(shutil.copy(dance, server.folder.served / "sent.pkl"))
+    jobs.run(jobs.take_in(sent), settings, lambda stage, share: None)
     assert [(one.settings["steps"], one.settings["guidance"]) for one in made] == [(2, 1.0)]
