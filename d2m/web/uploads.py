@@ -294,7 +294,8 @@ def _probe(path: Path, shown: str, max_seconds: float | int, said: Mapping[str, 
     """What a child process says of the file at `path`, of which it writes what is kept; see `convert_motion`."""
     context = _loaded()
     answers, child_end = context.Pipe(duplex=False)
-    child = context.Process(target=_open, args=(child_end, path, max_seconds, dict(said)), daemon=True)
+    arguments = (child_end, path, max_seconds, dict(said))
+    child = context.Process(target=_open, args=arguments, daemon=True)  # pyright: ignore[reportAttributeAccessIssue]
     encoding_s = _BUSY * CPU_SECONDS_PER_SECOND * max_seconds if path.suffix in VIDEO_SUFFIXES else 0.0
     child.start()
     child_end.close()
