@@ -150,6 +150,11 @@ def make_clip(request: ClipRequest, model: Dance2Music, progress: Report | None 
     report = progress or (lambda stage, share: None)
     if request.takes < 1:
         raise BadConfig(f"takes {request.takes}: expected at least 1.")
+    if not is_dance_file(request.source) and (request.hints.fps is not None or request.hints.up is not None):
+        raise BadConfig(
+            f"{request.source}: fps and up are said of motion files, and this is a film: its pictures have times of their own and it"
+            " is seen upright; leave them out."
+        )
     report("watching", 0.0)
     BeatChoice(request.beats, request.tempo_bpm, request.shift_beats)  # refused before a film is watched
     clip = _watched(request, model.music_generator, partial(report, "watching"))

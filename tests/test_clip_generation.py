@@ -13,6 +13,7 @@ from d2m.clip_pipeline import Clip, ClipRequest, make_clip, write_clip_poster, w
 from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
 from d2m.motion.dance import Dance
+from d2m.motion.readers import Hints
 from d2m.pipeline import Dance2Music
 
 NAME = "gHO_sBM_cAll_d20_mHO5_ch02"
@@ -110,6 +111,8 @@ def test_bad_requests_are_one_sentence(model, tmp_path, film_clip):
         (ClipRequest(tmp_path / "text.mp4"), BadInput),
         (ClipRequest(tmp_path / "none.pkl"), BadInput),
         (ClipRequest(Path(film_clip.source), takes=0), BadConfig),
+        (ClipRequest(Path(film_clip.source), hints=Hints(fps=25)), BadConfig),
+        (ClipRequest(Path(film_clip.source), hints=Hints(up="z")), BadConfig),
     ):
         with pytest.raises(kind):
             make_clip(request, model)

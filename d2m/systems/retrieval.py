@@ -102,7 +102,7 @@ class RetrievalGenerator(MusicGenerator):
         if songs is None:
             raise BadConfig("songs= is missing: name the folder of the songs to choose from (d2m CLIP --songs DIR).")
         index = self._index(str(songs))
-        read = self.read(request.motion)
+        read = request.reading or self.read(request.motion)
         assert read is not None
         grid, likely = request.beats or read.beats.grid, read.genre_probabilities
         genre = int(likely.argmax()) if request.genre is None else request.genre

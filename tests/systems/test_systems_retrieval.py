@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from tests_support_songs import drummed, write_songs
 from tests_support_sounding import moving
 
@@ -14,6 +15,7 @@ from d2m.metrics.beats import beat_f
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
 from d2m.rhythm.grid import BeatGrid
+from d2m.rhythm.reader import body_points, side_views
 from d2m.songs.listening import attacks_s
 
 
@@ -57,6 +59,15 @@ def test_seeds_rank_the_passages_and_the_same_seed_gives_the_same(model, tmp_pat
     assert best["scores"]["total"] >= second["scores"]["total"] and second["rank"] == 1
     _, last = made(best["of"])
     assert last["rank"] == 0
+
+
+def test_the_genre_of_a_film_is_what_was_read_in_its_picture(model, songs):
+    """And not what the reader says of the body that was made of it."""
+    points = side_views(body_points(torch.from_numpy(DANCE.features)[None]), 1)
+    film = Dance(np.repeat(DANCE.features[:1], len(DANCE.features), axis=0), "film", points=points[0].numpy())
+    _, record = model.generate(film, tempo_bpm=120, songs=str(songs))
+    read = model.music_generator.reader.read_points(points).genre_probabilities
+    assert record.genre_probability == pytest.approx(float(read.max()), abs=1e-3)
 
 
 def test_no_song_near_the_tempo_says_which_is_nearest(model, songs):
