@@ -57,7 +57,7 @@ class LiveFrame:
 
 @dataclass(frozen=True)
 class LiveState:
-    """All that is remembered between frames.
+    """All that is remembered between frames: what `watch` sees, what `make_block` makes, and what `play` has given.
 
     Args:
         last: the last frame in which somebody was seen.
@@ -91,6 +91,12 @@ class LiveState:
     genre: int | None = None
     read_genre: int | None = None
     is_seen: bool = False
+
+
+_WATCHED = (
+    "last", "seen", "waiting", "features", "reader", "following", "prediction", "movement", "is_seen",
+)  # fmt: skip
+"""Parts of the state that change by seeing."""
 
 
 class Live:
@@ -153,6 +159,11 @@ class Live:
         for frame in frames:
             state = self._seen(state, frame)
         return state
+
+    @staticmethod
+    def with_watched(state: LiveState, watched: LiveState) -> LiveState:
+        """A later state with what was seen meanwhile."""
+        return replace(state, **{name: getattr(watched, name) for name in _WATCHED})
 
     def _seen(self, state: LiveState, frame: LiveFrame) -> LiveState:
         count = int(np.floor(frame.time_s * MOTION_FPS + 1e-6)) + 1 - state.seen
@@ -236,6 +247,27 @@ class Live:
         made_s = state.made_s + sound.shape[1] / self.sample_rate
         return replace(state, sound=np.concatenate([state.sound, sound], axis=1), made_s=made_s)
 
+    def with_block(self, state: LiveState, begun: LiveState, made: LiveState) -> LiveState:
+        """What was made of an earlier state, at its place in the sound of a later one: what is overdue is left out.
+
+        Args:
+            state: now.
+            begun: that `make_block` was given, perhaps with a later `made_s`, to which the sound is silent then.
+            made: what it gave.
+        """
+        sound = made.sound[:, begun.sound.shape[1] :]
+        later = round((begun.made_s - state.made_s) * self.sample_rate)
+        if later:
+            sound = sound[:, max(0, -later) :]
+            fade = min(sound.shape[1], _FADE)
+            sound = np.concatenate(
+                [sound[:, :fade] * np.linspace(0, 1, fade, dtype=np.float32), sound[:, fade:]], axis=1
+            )
+            sound = np.pad(sound, ((0, 0), (max(0, later), 0)))
+            state = replace(state, missed=state.missed + max(0, later))
+        state = replace(state, beats=made.beats, music=made.music, genre=made.genre, read_genre=made.read_genre)
+        return self._with_sound(state, sound)
+
     def play(self, state: LiveState, samples: int) -> tuple[LiveState, Float[np.ndarray, "audio sample"]]:
         """The next samples, as loud and bright as the body moves now; what is missing is silence."""
         samples = max(0, samples)
@@ -247,7 +279,8 @@ class Live:
                 [sound[:, : sound.shape[1] - fade], sound[:, sound.shape[1] - fade :] * np.linspace(1, 0, fade)], axis=1
             )
             sound = np.pad(sound, ((0, 0), (0, missing)))
-            state = replace(state, missed=state.missed + missing)
+            until_s = (state.heard + samples) / self.sample_rate
+            state = replace(state, missed=state.missed + missing, made_s=until_s)
         target = float(np.clip((state.movement - _STILL) / (_LIVELY - _STILL), 0, 1)) ** 0.5
         seconds = samples / self.sample_rate
         level = target + (state.level - target) * np.exp(-seconds / (_ATTACK_S if target > state.level else _RELEASE_S))

@@ -98,6 +98,11 @@ class Newest:
         self._error: BadInput | None = None
         self._ready = threading.Condition()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a picture has not been taken yet."""
+        return self._newest is not None and not self.is_ended
+
     def put(self, picture: Picture) -> None:
         """A picture that was taken just now."""
         with self._ready:
@@ -373,8 +378,9 @@ class RealTime:
                 wait_s = sight.frame.time_s - (time.monotonic() - self._started_s)
                 if wait_s > 0:
                     time.sleep(wait_s)
+                watched = self.live.watch(self.state, [sight.frame])  # whoever plays does not wait for it
                 with self._lock:
-                    self.state = self.live.watch(self.state, [sight.frame])
+                    self.state = self.live.with_watched(self.state, watched)
                 late_s = time.monotonic() - self._started_s - sight.frame.time_s
                 self.late_s += 0.1 * (late_s - self.late_s)
                 if told:
@@ -396,6 +402,10 @@ class RealTime:
             if started_s is None or before.made_s > heard_s + self.live.lead_s:
                 time.sleep(_SHORTEST_S)
                 continue
+            if (
+                before.made_s <= heard_s and self._block_s
+            ):  # too late for what comes now: the next that can be made in time
+                before = replace(before, made_s=heard_s + sum(self._block_s) / len(self._block_s))
             begun_s = time.perf_counter()
             try:
                 made = self.live.make_block(before, now_s)
@@ -404,14 +414,8 @@ class RealTime:
                 return
             if made.music is not before.music:
                 self._block_s.append(time.perf_counter() - begun_s)
-            new = made.sound[:, before.sound.shape[1] :]
             with self._lock:
-                if self.state.made_s != before.made_s:
-                    continue  # somebody has begun to listen
-                self.state = replace(
-                    self.state, beats=made.beats, music=made.music, genre=made.genre, read_genre=made.read_genre,
-                    made_s=made.made_s, sound=np.concatenate([self.state.sound, new], axis=1),
-                )  # fmt: skip
+                self.state = self.live.with_block(self.state, before, made)
 
 
 def status(state: LiveState, live: Live, late_s: float | None = None, speed: float | None = None) -> str:

@@ -2,7 +2,7 @@
 
 POST live/begin?genre=gHO       the answer lasts as long as the performance; its parts: one byte of kind, four of length (little
                                 endian), content. "t": JSON of what is known (id, rate, status …) or an error; "s": samples, 16 bits
-POST live/picture?id=ID         a JPEG; the browser sends its newest when the one before was answered, so none waits
+POST live/picture?id=ID         a JPEG, answered when it is looked at; then the browser sends its newest, so no more than one waits
 POST live/genre?id=ID&genre=gHO of the blocks to come; empty: as read
 
 The browser's part is `live.html` and `live.js` beside this file.
@@ -120,6 +120,8 @@ class LiveStage:
                 if len(content) > _MOST_BYTES:
                     return PlainTextResponse("The picture is too large.", 413)
             performance.newest.put(decoded(content))
+            while performance.newest.is_waiting:  # the next picture is taken when this one is looked at
+                await asyncio.sleep(0.005)
         except (BadInput, ClientDisconnect) as error:
             return PlainTextResponse(str(error), 400)
         return Response(status_code=204)

@@ -114,6 +114,26 @@ def test_sound_that_was_not_made_in_time_fades_and_is_counted(live: Live) -> Non
     assert np.abs(np.diff(sound[0, 600:])).max() < 0.1 and not np.abs(sound[0, 1200:]).max() > 0.01
 
 
+def test_sound_that_comes_late_is_where_it_belongs(live: Live) -> None:
+    """Whatever was missed: of a block that comes late the rest is heard, and one that was begun for later waits for its time."""
+    begun, rate = live.begin(), live.sample_rate
+    ramp = 1 + np.arange(1000, dtype=np.float32)[None]
+    made = replace(begun, sound=ramp, made_s=1000 / rate)
+    now, _ = live.play(begun, 300)
+    assert now.made_s == pytest.approx(300 / rate)
+    late = live.with_block(now, begun, made)
+    assert late.sound.shape == (1, 700) and late.sound[0, -1] == 1000 and late.sound[0, 0] == 0 and late.missed == 300
+    assert late.made_s == pytest.approx(1000 / rate)
+    later = replace(begun, made_s=500 / rate)
+    waits = live.with_block(now, later, replace(later, sound=ramp, made_s=1500 / rate))
+    assert waits.sound.shape == (1, 1200) and not waits.sound[0, :200].any() and waits.sound[0, -1] == 1000
+    assert waits.missed == 500 and waits.made_s == pytest.approx(1500 / rate)
+    overdue = live.with_block(live.play(begun, 5000)[0], begun, made)
+    assert overdue.sound.shape == (1, 0) and overdue.made_s == pytest.approx(5000 / rate)
+    on_time = live.with_block(begun, begun, made)
+    assert (on_time.sound == ramp).all() and on_time.missed == 0
+
+
 def test_in_real_time(live: Live) -> None:
     """Everything is seen, and sound was asked for; a source that fails ends it."""
     recording = play_in_real_time(live, (Sight(frame) for frame in still(2.0)))
