@@ -141,6 +141,13 @@ def live_parser() -> argparse.ArgumentParser:
     )
     add("--record", type=Path, metavar="FILE", help=".wav, or .mp4 with the pictures; a .json with the beats beside it")
     add("--virtual", action="store_true", help="a file as fast as the computer can, without a loudspeaker")
+    add(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="in place of music: what each stage takes, claps against the sound, a long session; latency.json and .png",
+    )
+    add("--seconds", type=float, default=20.0, metavar="S", help="of --report: the file again and again (default 20)")
     add("--genre", metavar="CODE", help="such as gHO; default: what is read from the motion when music begins")
     add("--seed", type=_seed, default=0, metavar="N", help="another number gives another piece (default 0)")
     add("--tempo", type=float, metavar="BPM", help="where it is known; default: as danced")

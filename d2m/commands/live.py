@@ -4,17 +4,18 @@ import argparse
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from d2m.core.errors import BadConfig, BadInput
 
-_SAY_EVERY_S = 0.5
+_SAY_EVERY_S, _SHORTEST_S, _LONGEST_S = 0.5, 5.0, 3600.0
 
 
 def live(options: argparse.Namespace) -> None:
-    """Follow a camera or a file, play or record the music, say how it goes.
+    """Follow a camera or a file, play or record the music or report how it goes.
 
     The code of a genre typed on a terminal holds from the next block on. What was recorded before a device went away is kept.
 
@@ -36,23 +37,41 @@ def live(options: argparse.Namespace) -> None:
         raise BadConfig(f"--record {record}: a motion file has no pictures; record a .wav.")
     if record is not None and record.exists() and not options.force:
         raise BadConfig(f"--record {record}: exists; give another name, or --force.")
-    if options.virtual and record is None:
-        raise BadConfig("--virtual: nothing would be heard; add --record FILE.wav.")
-    player = None if options.virtual else _sound_card()
-    if player is None and record is None:
+    report: Path | None = options.report
+    if report is not None and options.file is None:
+        raise BadConfig(f"--report {report}: is made of a file, on virtual time; give --file in place of --camera.")
+    if report is not None and record is not None:
+        raise BadConfig(f"--report {report}: keeps no sound; leave --record out, or record without a report.")
+    if not _SHORTEST_S <= options.seconds <= _LONGEST_S:
+        raise BadConfig(f"--seconds {options.seconds:g}: expected {_SHORTEST_S:g} to {_LONGEST_S:g}.")
+    if options.virtual and record is None and report is None:
+        raise BadConfig("--virtual: nothing would be heard; add --record FILE.wav, or --report DIR.")
+    player = None if options.virtual or report is not None else _sound_card()
+    if player is None and record is None and report is None:
         raise BadConfig(
             "no loudspeaker can be used: pip install 'd2m[live]' (sounddevice, with the system's PortAudio), or add --record FILE.wav."
         )
 
     from d2m.live.blocks import BlockGenerator
     from d2m.live.performance import Live
-    from d2m.live.session import of_camera, of_dance, of_film, play_in_real_time, play_virtually
+    from d2m.live.report import TimedLive, write_report
+    from d2m.live.session import Sight, of_camera, of_dance, of_film, play_in_real_time, play_virtually
     from d2m.motion.dance import Dance
     from d2m.pipeline import Dance2Music
     from d2m.rhythm.causal_reader import load_causal_reader
 
     generator = BlockGenerator(Dance2Music.load(options.checkpoint), seed=options.seed)
-    performer = Live(generator, load_causal_reader(options.reader), options.genre, options.tempo, options.shift)
+    settings = (generator, load_causal_reader(options.reader), options.genre, options.tempo, options.shift)
+    if report is not None:
+        file = Path(str(options.file))
+        dance = None if is_film else Dance.load(file)
+
+        def danced() -> Iterator[Sight]:
+            return of_film(file, options.pose_model) if dance is None else of_dance(dance)
+
+        print(write_report(TimedLive(*settings), danced, options.seconds, report))
+        return
+    performer = Live(*settings)
     started_s = None
     if options.file is None:
         started_s = time.monotonic()

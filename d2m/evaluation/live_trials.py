@@ -14,37 +14,41 @@ from d2m.data.rhythm_windows import interpolated
 from d2m.evaluation.rhythm_trials import TOLERANCE_S, TriedDance
 from d2m.metrics.beats import beat_f
 from d2m.rhythm.causal_reader import CausalRhythmReader
-from d2m.rhythm.following import BeatFollower, CommittedBeats, Prediction
+from d2m.rhythm.following import BEGINS, BeatFollower, CommittedBeats, Prediction
 from d2m.rhythm.reader import READER_FPS, side_views
 from d2m.rhythm.tracking import track_beats
 
-AFTER_BEATS, LOCKED_BEATS, FASTER, LEAD_S = 4, 4, 1.1, 0.85
-"""Scored after so many beats; locked when so many in a row are right; the change of tempo; how far ahead music is made."""
+AFTER_BEATS, LOCKED_BEATS, TWO_BARS = 4, 4, 8
+"""Scored after so many beats; locked when so many in a row are right; within so many beats."""
+
+SPEEDS = {"as it is": 1.0, "1.1 times as fast half-way": 1.1, "1.1 times as slow half-way": 1 / 1.1}
+"""From the dance's half on."""
+
+BLOCK_S, LEAD_S = 0.51, 0.35
+"""Music is made in such blocks, each begun so long before it is heard, as `d2m live` does."""
 
 
 def follow_trial(reader: CausalRhythmReader, dances: Sequence[TriedDance]) -> dict[str, dict[str, Any]]:
-    """Every dance of known beats seen frame by frame, from one side: `{"as it is" | "1.1 times as fast half-way": {dance: scores}}`.
+    """Every dance of known beats seen frame by frame, from one side, under each of `SPEEDS`: `{speed: {dance: scores}}`.
 
-    Scores: `beat_f` of the beats that music would be made on, committed `LEAD_S` ahead, from the fourth beat on; `whole_f` of the beats
-    tracked on the same answers afterwards; `next_ms` median error of the next beat, predicted half a beat before it, and `next_within`
-    ±70 ms, from the fourth beat on; `locked_beats`, the first beat from which four predictions in a row are right (NaN where none
-    is). In the second, all of it from the change on.
+    Scores, where the speed changes all of them from there on: `beat_f` of the beats that music would be made on, from the fourth beat on;
+    `whole_f` of the beats tracked on the same answers afterwards; `next_ms` median error of the next beat, predicted half a beat
+    before it, and `next_within` ±70 ms, from the fourth beat on; `locked_beats`, the first beat from which four predictions in a row are right
+    (NaN where none is), `made_locked_beats` the same of the beats that music would be made on, `made_locked_in_8` whether that is within
+    eight beats.
     """
-    found: dict[str, dict[str, Any]] = {"as it is": {}, f"{FASTER:g} times as fast half-way": {}}
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in SPEEDS}
     for one in tqdm(dances, desc="following", unit="dance"):
         if one.beats_s is None:
             continue
         half = len(one.points) // 2
-        later = np.arange(half, len(one.points) - 1, FASTER)
-        changed = interpolated(one.points, np.concatenate([np.arange(half), later]))
-        moved_s = np.where(
-            one.beats_s * MOTION_FPS < half, one.beats_s, half / MOTION_FPS + (one.beats_s - half / MOTION_FPS) / FASTER
-        )
-        for kind, points, beats_s, from_s in (
-            ("as it is", one.points, one.beats_s, 0.0),
-            (list(found)[1], changed, moved_s, half / MOTION_FPS),
-        ):
-            found[kind][one.name] = _followed(reader, points, beats_s, from_s)
+        half_s = half / MOTION_FPS
+        for kind, speed in SPEEDS.items():
+            at = np.concatenate([np.arange(half), np.arange(half, len(one.points) - 1, speed)])
+            beats_s = np.where(one.beats_s < half_s, one.beats_s, half_s + (one.beats_s - half_s) / speed)
+            found[kind][one.name] = _followed(
+                reader, interpolated(one.points, at), beats_s, half_s if speed != 1 else 0.0
+            )
     return found
 
 
@@ -59,22 +63,23 @@ def _followed(
     with torch.no_grad():
         logits, _ = reader.step(seen[:, : seen.shape[1] // 2 * 2])
     answers, follower = logits[0].numpy(), BeatFollower()
-    seconds, state, predictions, committed = len(answers) / READER_FPS, follower.begin(), list[Prediction](), None
+    seconds, state, predictions = len(answers) / READER_FPS, follower.begin(), list[Prediction]()
+    committed, until_s = None, 0.0
     for number, logit in enumerate(answers):
         state = follower.step(state, float(logit))
         predictions.append(follower.predict(state, reader.delay_s))
-        if committed is None and predictions[-1].confidence > 0.3:
-            committed = CommittedBeats.around(predictions[-1])
-        if committed is not None:
-            committed = committed.until(number / READER_FPS + LEAD_S, predictions[-1])
+        while until_s < (number + 1) / READER_FPS + LEAD_S:
+            until_s += BLOCK_S
+            if committed is None and predictions[-1].confidence > BEGINS:
+                committed = CommittedBeats.around(predictions[-1])
+            if committed is not None:
+                committed = committed.until(until_s, predictions[-1])
     true_s = beats_s[(beats_s >= from_s) & (beats_s < seconds)]
     errors_s = []
     for before_s, beat_s in pairwise(true_s):
         at = min(round((before_s + beat_s) / 2 * READER_FPS), len(predictions)) - 1
         coming_s = predictions[at].next_s + np.arange(-1, 3) * predictions[at].period_s
         errors_s.append(float(np.abs(coming_s - beat_s).min()))
-    right = np.array(errors_s) <= TOLERANCE_S
-    runs = [n for n in range(len(right) - LOCKED_BEATS + 1) if right[n : n + LOCKED_BEATS].all()]
     scored_s = true_s[AFTER_BEATS] if len(true_s) > AFTER_BEATS else seconds
     late_s = np.array(errors_s[AFTER_BEATS - 1 :])
 
@@ -85,10 +90,19 @@ def _followed(
         1 / (1 + np.exp(-np.concatenate([answers[reader.delay_frames :], answers[-reader.delay_frames :]]))), READER_FPS
     )
     made_s = np.array([] if committed is None else committed.beats_s)
+    made_errors_s = np.abs(made_s[:, None] - true_s).min(axis=0, initial=seconds)
+    locked, made_locked = _locked(np.array(errors_s)), _locked(made_errors_s)
     return {
         "beat_f": beat_f(true_s[true_s >= scored_s], from_fourth(made_s), TOLERANCE_S),
         "whole_f": beat_f(true_s[true_s >= scored_s], from_fourth(whole.grid.beats_s), TOLERANCE_S),
         "next_ms": 1000 * float(np.median(late_s)) if len(late_s) else float("nan"),
         "next_within": float((late_s <= TOLERANCE_S).mean()) if len(late_s) else float("nan"),
-        "locked_beats": float(runs[0]) if runs else float("nan"),
-    }
+        "locked_beats": locked, "made_locked_beats": made_locked, "made_locked_in_8": float(made_locked <= TWO_BARS),
+    }  # fmt: skip
+
+
+def _locked(errors_s: Float[np.ndarray, " beat"]) -> float:
+    """The first beat from which `LOCKED_BEATS` in a row are right; NaN where there is none."""
+    right = errors_s <= TOLERANCE_S
+    runs = [n for n in range(len(right) - LOCKED_BEATS + 1) if right[n : n + LOCKED_BEATS].all()]
+    return float(runs[0]) if runs else float("nan")

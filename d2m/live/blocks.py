@@ -1,6 +1,6 @@
 """Music in blocks, each made as the continuation of the last seconds.
 
-A latent diffusion system makes windows; here all of a window but its end is known already. At every noise level the known part is
+A latent diffusion system makes windows; here the end of one is made, after all that was made before. At every noise level the known part is
 what it is with that much noise (Lugmayr et al. 2022, RePaint, arXiv:2201.09865, without going back up), so the rest is made to go
 on from it. The window reaches a little beyond the block, so that the block's end is decoded with something after it.
 """
@@ -16,13 +16,17 @@ from torch import Tensor
 from d2m.core.errors import BadConfig
 from d2m.diffusion.multidiffusion import WindowPlan
 from d2m.diffusion.processes import noise_levels
+from d2m.models.conditioner import Condition
 from d2m.pipeline import Dance2Music
 from d2m.rhythm.grid import BeatGrid
-from d2m.systems.latent_diffusion import LatentDiffusion, WindowsRead
+from d2m.systems.latent_diffusion import LatentDiffusion
 from d2m.systems.latent_generator import LatentGenerator
 
 _BEYOND, _BEFORE, _FADE = 12, 48, 4
 """Latent frames made beyond a block; decoded before it; over which it is faded in."""
+
+_SEEN = 128
+"""Latent frames at a window's end that the network sees, the block's and what is beyond included; it costs half of a whole window."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class BlockGenerator:
 
     def begin(self) -> MusicSoFar:
         """Before the first block."""
-        channels, window = self.system.unet.in_channels, self.clock.window_latent_frames
+        channels, window = self.system.unet.in_channels, min(_SEEN, self.clock.window_latent_frames)
         generator = torch.Generator().manual_seed(self.seed)
         return MusicSoFar(
             torch.zeros(channels, 0),
@@ -110,12 +114,13 @@ class BlockGenerator:
             grid: beats on the window's own clock.
             genre: number of the genre; it may differ from block to block.
         """
-        system, window = self.system, self.clock.window_latent_frames
+        system, window = self.system, min(_SEEN, self.clock.window_latent_frames)
         index = np.minimum(np.arange(self.clock.window_motion_frames), len(features) - 1)
         motion = system.motion_window(torch.from_numpy(np.asarray(features[index], np.float32))[None], training=False)
-        plan = WindowPlan(window, window, (0,))
+        plan = WindowPlan(self.clock.window_latent_frames, self.clock.window_latent_frames, (0,))
         read = system.conditioner.read(motion, system.beat_windows(grid, plan))
-        denoiser = system.denoiser(WindowsRead([plan], read), [genre], self.settings)
+        told = _ending(system.conditioner.with_genre(read.condition, torch.tensor([genre])), window / plan.total_frames)
+        denoiser = system.guided(*system.prepared(told), self.settings)
         known = state.latent[:, -(window - self.frames - _BEYOND) :]
         place = slice(window - self.frames - _BEYOND - known.shape[1], window - self.frames - _BEYOND)
         path, levels = system.objective.path, noise_levels(self.settings.steps, self.settings.grid)
@@ -146,3 +151,17 @@ class BlockGenerator:
             ramp = torch.linspace(0, 1, fade)
             block[:, :fade] = block[:, :fade] * ramp + state.tail[:, :fade] * (1 - ramp)
         return block[:, : (self.frames + _FADE) * hop]
+
+
+def _ending(condition: Condition, share: float) -> Condition:
+    """The last share of a window that a condition speaks of."""
+
+    def last(part: Tensor) -> Tensor:
+        return part[..., -round(part.shape[-1] * share) :]
+
+    levels, channels = condition.levels, condition.input_channels
+    return replace(
+        condition,
+        levels=None if levels is None else tuple(map(last, levels)),
+        input_channels=None if channels is None else last(channels),
+    )

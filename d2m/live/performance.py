@@ -20,13 +20,13 @@ from d2m.core.timeline import MOTION_FPS
 from d2m.live.blocks import BlockGenerator, MusicSoFar
 from d2m.motion.keypoints import BODY_HEIGHT_M
 from d2m.rhythm.causal_reader import CausalRhythmReader, ReaderState
-from d2m.rhythm.following import BeatFollower, CommittedBeats, Following, Prediction
+from d2m.rhythm.following import BEGINS, BeatFollower, CommittedBeats, Following, Prediction
 
 LEAD_S = 0.35
 """So long before it is heard a block is begun: time to make it, and the player's buffer."""
 
-_BEGINS = 0.3
-"""Confidence from which music begins."""
+_MARGIN = 1.25
+"""Times what a block takes it is begun ahead, where that is more than the lead."""
 
 _STILL, _LIVELY = 0.12, 0.5
 """Mean speed of the body's points in body heights a second: below the first nobody dances, from the second on music is full."""
@@ -66,7 +66,7 @@ class LiveState:
         reader, following: of the beats.
         beats: committed so far; None before the first lock.
         music: made so far; sound: that waits to be heard, its first sample at `heard_s`; made_s: its end.
-        movement: mean speed of the points, in body heights a second; level: of the sound; dark: the filter's memory.
+        movement: mean speed of the points, in body heights a second; level: of the sound; dark: its last sample before the level.
         missed: samples that were not made in time.
         genre: number of the genre that the last block was made in; read_genre: what was read when music began without one.
         is_seen: whether somebody was in the last frame.
@@ -186,8 +186,7 @@ class Live:
         if even:
             logits, reader = self._read(points[:even], reader)
             assert following is not None and reader.channels is not None
-            for logit in logits:
-                following = self.follower.step(following, float(logit))
+            following = self._follow(following, logits)
             near = 1 - np.exp(-even / MOTION_FPS / 0.1)
             movement += near * (float(reader.channels.speed.mean()) / BODY_HEIGHT_M - movement)
         features = state.features
@@ -214,10 +213,30 @@ class Live:
             logits, state = self.reader.step(torch.from_numpy(points[None]), state)
         return logits[0].numpy(), state
 
+    def _follow(self, following: Following, logits: Float[np.ndarray, " half"]) -> Following:
+        for logit in logits:
+            following = self.follower.step(following, float(logit))
+        return following
+
+    def due(self, state: LiveState, now_s: float, takes_s: float) -> LiveState | None:
+        """In real time: what `make_block` is to be given now; None while enough is made ahead.
+
+        Where music has fallen behind, that is begun for when it can be ready.
+
+        Args:
+            state: so far.
+            now_s: on the dance's clock.
+            takes_s: what a block takes, as seen of late.
+        """
+        heard_s = max(now_s, state.heard / self.sample_rate)
+        if state.made_s > heard_s + max(self.lead_s, _MARGIN * takes_s):
+            return None
+        return replace(state, made_s=heard_s + takes_s) if takes_s and state.made_s <= heard_s else state
+
     def make_block(self, state: LiveState, now_s: float) -> LiveState:
         """The next block: music on the predicted beats, or silence before there are any."""
         generator, prediction, beats = self.generator, state.prediction, state.beats
-        if beats is None and prediction is not None and prediction.confidence > _BEGINS:
+        if beats is None and prediction is not None and prediction.confidence > BEGINS:
             beats = CommittedBeats.around(prediction)
         if beats is None or prediction is None or state.music is None:
             silence = np.zeros((generator.dmae.in_channels, generator.samples), np.float32)
@@ -226,7 +245,7 @@ class Live:
         later_s = self.shift_beats * prediction.period_s
         prediction = replace(prediction, next_s=prediction.next_s + later_s)
         beats = beats.until(state.made_s + generator.seconds, prediction)
-        planned = beats.until(until_s, prediction)  # beyond the block nothing is decided yet
+        planned = beats.until(until_s + prediction.period_s, prediction)  # beyond the block nothing is decided yet
         genre, read_genre = self.genre, state.read_genre  # the first may change at any moment
         if genre is None:
             genre = read_genre = self._genre(state) if read_genre is None else read_genre
@@ -289,6 +308,6 @@ class Live:
         pole = float(np.exp(-2 * np.pi * cutoff_hz / self.sample_rate))
         dark = np.zeros((len(sound), 1)) if state.dark is None else state.dark
         if samples:
-            filtered, dark = lfilter([1 - pole], [1, -pole], sound, axis=1, zi=dark)
-            sound = (filtered * ramp).astype(np.float32)
+            filtered, _ = lfilter([1 - pole], [1, -pole], sound, axis=1, zi=pole * dark)
+            sound, dark = (filtered * ramp).astype(np.float32), filtered[:, -1:]
         return replace(state, sound=rest, heard=state.heard + samples, level=float(level), dark=dark), sound

@@ -398,24 +398,20 @@ class RealTime:
             with self._lock:
                 before = self.state
             now_s = 0.0 if started_s is None else time.monotonic() - started_s
-            heard_s = max(now_s, before.heard / self.live.sample_rate)
-            if started_s is None or before.made_s > heard_s + self.live.lead_s:
+            due = None if started_s is None else self.live.due(before, now_s, max(self._block_s, default=0.0))
+            if due is None:
                 time.sleep(_SHORTEST_S)
                 continue
-            if (
-                before.made_s <= heard_s and self._block_s
-            ):  # too late for what comes now: the next that can be made in time
-                before = replace(before, made_s=heard_s + sum(self._block_s) / len(self._block_s))
             begun_s = time.perf_counter()
             try:
-                made = self.live.make_block(before, now_s)
+                made = self.live.make_block(due, now_s)
             except Exception as error:  # told by the thread that sees
                 self._error.append(error)
                 return
             if made.music is not before.music:
                 self._block_s.append(time.perf_counter() - begun_s)
             with self._lock:
-                self.state = self.live.with_block(self.state, before, made)
+                self.state = self.live.with_block(self.state, due, made)
 
 
 def status(state: LiveState, live: Live, late_s: float | None = None, speed: float | None = None) -> str:

@@ -5,7 +5,7 @@ how far the beat has gone; each frame it goes on by the tempo, the tempo moves a
 near a beat. What was read of the past is all there is, so the answer has an uncertainty, and later beats are predicted.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -22,8 +22,14 @@ PHASES = 64
 _BEATS_MOVE, _BEGINS_AGAIN, _STRONGEST = 0.3, 0.01, 3.0
 """Chance from beat to beat that the tempo goes to a neighbour; chance a frame that everything begins anew; bound of log-odds."""
 
-SURE = 0.15
-"""Confidence from which a prediction moves beats."""
+_JUMPS, _JUMP = 0.15, 0.08
+"""Chance from beat to beat that the tempo is another from here on, the beat's phase going on; mean size as a logarithm."""
+
+_COUNTS = 1.4
+"""Times that a beat's evidence counts."""
+
+BEGINS, SURE = 0.3, 0.15
+"""Confidence from which music begins, and from which a prediction moves its beats."""
 
 _LEVEL_S = 5.0
 """Over which the reader's answers have their level."""
@@ -96,10 +102,13 @@ class BeatFollower:
         turn = (np.arange(PHASES) + 0.5) / PHASES
         from_beat_s = np.minimum(turn, 1 - turn) * period_s
         bump = np.exp(-0.5 * (from_beat_s / BEAT_WIDTH_S) ** 2)
-        self._bump = bump / (BEAT_WIDTH_S * np.sqrt(2 * np.pi) * READER_FPS)  # a beat's evidence counts once
+        self._bump = _COUNTS * bump / (BEAT_WIDTH_S * np.sqrt(2 * np.pi) * READER_FPS)
         whole = np.floor(self._step).astype(int)
         self._source = (np.arange(PHASES) - whole[:, None]) % PHASES
         self._share = (self._step - whole)[:, None]
+        jumps = np.exp(-np.abs(np.log(self.bpm[:, None] / self.bpm)) / _JUMP)
+        np.fill_diagonal(jumps, 0.0)
+        self._jumps = jumps / jumps.sum(axis=0)
 
     def begin(self) -> Following:
         """Before the first frame."""
@@ -111,9 +120,9 @@ class BeatFollower:
         rows = np.arange(len(belief))[:, None]
         moved = belief[rows, self._source]
         moved = (1 - self._share) * moved + self._share * belief[rows, (self._source - 1) % PHASES]
-        chance = _BEATS_MOVE * (self._step / PHASES)[:, None]
-        leaving = moved * chance
-        moved = moved - leaving
+        beats = moved * (self._step / PHASES)[:, None]
+        leaving, jumping = _BEATS_MOVE * beats, _JUMPS * beats
+        moved = moved - leaving - jumping + self._jumps @ jumping
         moved[1:] += leaving[:-1] / 2
         moved[:-1] += leaving[1:] / 2
         moved[[0, -1]] += leaving[[0, -1]] / 2
@@ -153,10 +162,12 @@ class CommittedBeats:
     Args:
         beats_s: so far, rising; at least two.
         disagreed: how many beats in a row were far from the predicted ones.
+        until_s: music is made up to there, so no further beat is before it.
     """
 
     beats_s: tuple[float, ...]
     disagreed: int = 0
+    until_s: float = float("-inf")
 
     MOST_CORRECTED, FAR, PATIENCE = 0.2, 0.25, 1
 
@@ -167,7 +178,7 @@ class CommittedBeats:
         return CommittedBeats((first_s, first_s + prediction.period_s))
 
     def until(self, time_s: float | int, prediction: Prediction) -> "CommittedBeats":
-        """With beats up to the first after `time_s`.
+        """With the beats before `time_s`, up to where music is made on them; beats after it are not decided by it.
 
         Each is a period after the last, moved towards the nearest predicted one by at most a fifth of it. Where predictions
         are sure and more than a quarter of a period away for the second time, the next beat is the predicted one, half a period to one
@@ -175,20 +186,23 @@ class CommittedBeats:
         """
         beats_s, disagreed = list(self.beats_s), self.disagreed
         period_s = prediction.period_s
-        while beats_s[-1] <= time_s:
+        while True:
             expected_s = beats_s[-1] + period_s
             error_s = (prediction.next_s - expected_s + period_s / 2) % period_s - period_s / 2
             sure = prediction.confidence > SURE
-            disagreed = disagreed + 1 if sure and abs(error_s) > self.FAR * period_s else 0
-            if disagreed > self.PATIENCE:
-                disagreed = 0
+            far = disagreed + 1 if sure and abs(error_s) > self.FAR * period_s else 0
+            if far > self.PATIENCE:
+                far = 0
             elif sure:
                 most_s = self.MOST_CORRECTED * period_s
                 error_s = float(np.clip(error_s, -most_s, most_s))
             else:
                 error_s = 0.0
-            beats_s.append(float(expected_s + error_s))
-        return replace(self, beats_s=tuple(beats_s), disagreed=disagreed)
+            beat_s = max(float(expected_s + error_s), self.until_s)
+            if beat_s >= time_s:
+                return CommittedBeats(tuple(beats_s), disagreed, max(self.until_s, float(time_s)))
+            beats_s.append(beat_s)
+            disagreed = far
 
     def grid(self, from_s: float | int, seconds: float | int) -> BeatGrid:
         """The beats of a stretch of `seconds`, on its own clock, going on before and after."""

@@ -95,3 +95,12 @@ def test_committed_beats_go_over_where_predictions_stay_elsewhere() -> None:
     sure = np.array(beats.until(9.0, Prediction(4.25, 0.5, 0.02, 0.9)).beats_s)
     assert np.isclose(sure[-3:] % 0.5, 0.25).all()
     assert np.diff(sure).min() >= 0.25 - 1e-9 and np.diff(sure).max() <= 0.75 + 1e-9
+
+
+def test_beats_after_what_is_made_are_not_decided_by_it() -> None:
+    """What was planned beyond a block leaves no trace; a beat that ought to have been before it comes as soon as it can."""
+    beats = CommittedBeats.around(Prediction(1.0, 0.5, 0.02, 0.9)).until(2.8, Prediction(1.0, 0.5, 0.02, 0.9))
+    assert beats.beats_s[-1] == 2.5 and beats.until_s == 2.8
+    faster = beats.until(3.3, Prediction(2.95, 0.45, 0.02, 0.9))
+    np.testing.assert_allclose(faster.beats_s[-1], 2.95)
+    assert beats.until(3.0, Prediction(2.7, 0.35, 0.02, 0.9)).beats_s[-1] == 2.8
