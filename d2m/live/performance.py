@@ -6,7 +6,7 @@ Music is made some time before it is heard, on the beats that are predicted for 
 on time. What answers at once is loudness and brightness: they follow how much the body moves, in the sound itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,6 +27,9 @@ LEAD_S = 0.35
 
 _MARGIN = 1.25
 """Times what a block takes it is begun ahead, where that is more than the lead."""
+
+_LATE_S = 0.1
+"""By which a block may be expected to be late and is still begun for its own time: what is overdue of it is left out."""
 
 _STILL, _LIVELY = 0.12, 0.5
 """Mean speed of the body's points in body heights a second: below the first nobody dances, from the second on music is full."""
@@ -218,7 +221,7 @@ class Live:
             following = self.follower.step(following, float(logit))
         return following
 
-    def due(self, state: LiveState, now_s: float, takes_s: float) -> LiveState | None:
+    def due(self, state: LiveState, now_s: float, took_s: Collection[float]) -> LiveState | None:
         """In real time: what `make_block` is to be given now; None while enough is made ahead.
 
         Where music has fallen behind, that is begun for when it can be ready.
@@ -226,12 +229,13 @@ class Live:
         Args:
             state: so far.
             now_s: on the dance's clock.
-            takes_s: what a block takes, as seen of late.
+            took_s: what the last blocks took.
         """
         heard_s = max(now_s, state.heard / self.sample_rate)
-        if state.made_s > heard_s + max(self.lead_s, _MARGIN * takes_s):
+        if state.made_s > heard_s + max(self.lead_s, _MARGIN * max(took_s, default=0.0)):
             return None
-        return replace(state, made_s=heard_s + takes_s) if takes_s and state.made_s <= heard_s else state
+        ready_s = heard_s + sum(took_s) / max(1, len(took_s))
+        return replace(state, made_s=ready_s) if state.made_s < ready_s - _LATE_S else state
 
     def make_block(self, state: LiveState, now_s: float) -> LiveState:
         """The next block: music on the predicted beats, or silence before there are any."""

@@ -127,7 +127,7 @@ def replay(live: TimedLive, source: Iterator[Sight], seconds: float | int) -> Re
             while sight is not None and sight.frame.time_s + 1 / FILE_FPS < free_s:
                 passed_over, sight = passed_over + 1, _timed_next(live, source)
         while True:
-            if made is None and (due := live.due(state, now_s, block_s)) is not None:
+            if made is None and (due := live.due(state, now_s, [block_s])) is not None:
                 before, made = due, live.make_block(due, now_s)
                 is_music = made.music is not state.music
                 block_s = live.spent.last_s("block") if is_music else block_s

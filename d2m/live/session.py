@@ -398,7 +398,7 @@ class RealTime:
             with self._lock:
                 before = self.state
             now_s = 0.0 if started_s is None else time.monotonic() - started_s
-            due = None if started_s is None else self.live.due(before, now_s, max(self._block_s, default=0.0))
+            due = None if started_s is None else self.live.due(before, now_s, self._block_s)
             if due is None:
                 time.sleep(_SHORTEST_S)
                 continue

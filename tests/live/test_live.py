@@ -136,6 +136,16 @@ def test_sound_that_comes_late_is_where_it_belongs(live: Live) -> None:
     assert (on_time.sound == ramp).all() and on_time.missed == 0
 
 
+def test_a_slow_computer_makes_what_can_be_ready(live: Live) -> None:
+    """A block that would be too late is begun for later; one that is late by little stays where it is."""
+    state = replace(live.begin(), made_s=0.25)
+    for took_s, made_s in (([0.3, 0.3], 0.25), ([0.9, 1.0, 0.8], 0.9)):
+        due = live.due(state, 0.0, took_s)
+        assert due is not None and due.made_s == pytest.approx(made_s)
+    assert live.due(state, 0.5, []) == replace(state, made_s=0.5)
+    assert live.due(replace(state, made_s=5.0), 0.0, [0.9]) is None
+
+
 def test_in_real_time(live: Live) -> None:
     """Everything is seen, and sound was asked for; a source that fails ends it."""
     recording = play_in_real_time(live, (Sight(frame) for frame in still(2.0)))
