@@ -208,7 +208,7 @@ def test_in_a_browser(server: "PageServer") -> None:
         page.get_by_role("tab", name="Live").click()
         for _ in range(2):  # it may begin again
             page.locator("#d2m-live [data-d2m=start]").click()
-            page.locator("#d2m-live [data-d2m=status]", has_text=re.compile("underruns|went wrong")).wait_for()
+            page.locator("#d2m-live [data-d2m=status]", has_text=re.compile("moving.*underruns|went wrong")).wait_for()
             assert "from picture to sound" in page.locator("#d2m-live [data-d2m=status]").inner_text()
             performance = server.stage.performance
             assert performance is not None and performance.running is not None and performance.running.state.is_seen
