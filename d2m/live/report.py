@@ -9,6 +9,7 @@ import io
 import os
 import sys
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -43,20 +44,24 @@ _EDGE = 32
 
 @dataclass
 class Spent:
-    """What stages took, in seconds: one pair of wall and processor time for each time."""
+    """What stages took, in seconds: wall and processor time of each time, one after the other."""
 
-    times: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+    times: dict[str, array] = field(default_factory=lambda: {stage: array("d") for stage in STAGES})
 
     @contextmanager
     def on(self, stage: str) -> Iterator[None]:
         """Whatever is done inside."""
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         yield
-        self.times[stage].append((time.perf_counter() - wall_s, time.process_time() - cpu_s))
+        self.times[stage].extend((time.perf_counter() - wall_s, time.process_time() - cpu_s))
+
+    def took_s(self, stage: str) -> Float[np.ndarray, "time 2"]:
+        """Wall and processor time of each time."""
+        return np.array(self.times[stage]).reshape(-1, 2)
 
     def last_s(self, *stages: str) -> float:
         """Processor time that these took last."""
-        return sum(self.times[stage][-1][1] for stage in stages if self.times[stage])
+        return sum(self.times[stage][-1] for stage in stages if self.times[stage])
 
 
 class TimedLive(Live):
@@ -79,7 +84,7 @@ class TimedLive(Live):
         with self.spent.on("block"):
             made = super().make_block(state, now_s)
         if made.music is state.music:
-            self.spent.times["block"].pop()
+            del self.spent.times["block"][-2:]
         return made
 
     def play(self, state: LiveState, samples: int) -> tuple[LiveState, Float[np.ndarray, "audio sample"]]:
@@ -230,7 +235,7 @@ def loop_back(live: TimedLive, tracker: Tracker) -> dict[str, Any]:
     committed_s = np.array([] if played.state.beats is None else played.state.beats.beats_s)
     waits_s = {
         "picture": 0.5 / FILE_FPS,
-        **{stage: float(np.median([cpu for _, cpu in live.spent.times[stage]])) for stage in ("reader", "follower")},
+        **{stage: float(np.median(live.spent.took_s(stage)[:, 1])) for stage in ("reader", "follower")},
         "buffer": buffer_s / 2,
     }
     reaction_s = float(np.median(reactions_s))
@@ -301,7 +306,7 @@ def session(live: TimedLive, source: Callable[[], Iterator[Sight]], seconds: flo
     beats_s = np.array([] if played.state.beats is None else played.state.beats.beats_s)
     edges = np.arange(block, played.sound.shape[1] - block, block)
     begun = min(float(beats_s[0]) * rate if len(beats_s) else np.inf, played.sound.shape[1] - 6 * block)
-    blocks_s = np.array(live.spent.times["block"]).reshape(-1, 2)
+    blocks_s = live.spent.took_s("block")
     return {
         "seconds": played.sound.shape[1] / rate,
         "samples_off_the_clock": played.state.heard - played.sound.shape[1],
@@ -322,11 +327,11 @@ def session(live: TimedLive, source: Callable[[], Iterator[Sight]], seconds: flo
 def stage_table(spent: Spent) -> dict[str, dict[str, float | int]]:
     """Of each stage the median and the 95 % quantile in milliseconds, by the wall clock and of processor time."""
     table = {}
-    for stage, times in spent.times.items():
-        if len(times) > 1:
-            took = 1000 * np.array(times)
+    for stage in spent.times:
+        took = 1000 * spent.took_s(stage)
+        if len(took) > 1:
             table[stage] = {
-                "times": len(times),
+                "times": len(took),
                 **{f"{name}_ms_median": float(np.median(took[:, k])) for k, name in enumerate(("wall", "processor"))},
                 **{
                     f"{name}_ms_95": float(np.quantile(took[:, k], 0.95))
@@ -341,16 +346,17 @@ def histogram(spent: Spent, loop: Mapping[str, Any]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyright: ignore[reportMissingImports]
     from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports]
 
-    rows = {stage: [1000 * cpu for _, cpu in times] for stage, times in spent.times.items() if len(times) > 1}
-    rows["reaction"] = loop["reaction_ms"]
-    figure = Figure(figsize=(8, 1.3 * len(rows)), layout="constrained")
+    took_ms = {stage: 1000 * spent.took_s(stage)[:, 1] for stage in spent.times}
+    rows = {stage: times_ms for stage, times_ms in took_ms.items() if len(times_ms) > 1}
+    rows["reaction"] = np.array(loop["reaction_ms"])
+    figure = Figure(figsize=(8, 1.4 * len(rows)), layout="constrained")
     edges = np.logspace(-2, 3, 76)
     for axis, (name, times_ms) in zip(figure.subplots(len(rows), 1, sharex=True), rows.items(), strict=True):
         axis.hist(np.clip(times_ms, edges[0], edges[-1]), bins=edges, color="#3465a4")
         median = float(np.median(times_ms))
         axis.axvline(median, color="#cc0000", linewidth=1)
         axis.set(xscale="log", ylabel=name, yticks=[])
-        axis.text(0.01, 0.8, f"median {median:.3g} ms, {len(times_ms)} times", transform=axis.transAxes)
+        axis.set_title(f"median {median:.3g} ms, {len(times_ms)} times", loc="right", fontsize=9)
     axis.set_xlabel("milliseconds of processor time; reaction: from the body's movement to half of the loudness")
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
