@@ -16,8 +16,9 @@ from d2m.core.errors import BadConfig
 from d2m.core.timeline import MOTION_FPS, Timeline
 from d2m.models.device import DeviceConfig
 from d2m.models.heads import drop_genre
-from d2m.models.motion_reader import BodyReader, MotionRead
+from d2m.models.motion_reader import BodyReader, MotionRead, with_beats
 from d2m.models.token_decoder import SamplingSettings, TokenDecoder, sampled_codes
+from d2m.rhythm.reader import load_reader
 from d2m.rhythm.tracking import track_beats
 from d2m.systems.interface import (
     DanceReading,
@@ -91,6 +92,7 @@ class CodecGenerator(MusicGenerator):
             )
         self.system, self.codec, self.sample_rate = system, codec, codec.sample_rate
         self.modality = system.reader.modality
+        self.rhythm_reader = load_reader("rhythm_reader").requires_grad_(False)
         system.eval().requires_grad_(False)
 
     def on(self, device_config: DeviceConfig) -> None:
@@ -100,8 +102,10 @@ class CodecGenerator(MusicGenerator):
         self.system.to(device_config.device)
         self.codec.to(device_config.device)
 
-    def read(self, motion: Float[torch.Tensor, " time *part"]) -> DanceReading:
-        """Genre, averaged over the dance's windows, and the beats that the rhythm head reads."""
+    def read(self, motion: Float[torch.Tensor, " time *part"]) -> DanceReading | None:
+        """By the rhythm reader that ships; of landmarks, which it does not know, by the system's own heads over the dance's windows."""
+        if self.modality == "features":
+            return super().read(motion)
         clock = self.system.clock
         frames = max(1, int(len(motion) / MOTION_FPS * clock.latent_rate))
         reads = self.system.windows_read(motion.to(self.device_config.device), frames)
@@ -207,7 +211,11 @@ class CodecTransformer(TrainedSystem):
         """Every part of the loss, unweighted, the weighted sum as `loss`, and `token_K` of each codebook."""
         codes, genre, pattern = batch["codes"], batch["genre"], self.decoder.steps
         read = self.read(shown(batch, self.reader.modality), codes.shape[-1])
-        cond, is_uncond = read.cond, None
+        rhythm = batch.get("rhythm")
+        cond = (
+            read.cond if rhythm is None else with_beats(read.cond, rhythm[:, 0])
+        )  # beats that are given are to be obeyed
+        is_uncond = None
         if training:
             is_uncond = torch.rand(len(codes), device=codes.device) < self.condition_dropout
         condition = self.decoder.condition(
@@ -222,8 +230,8 @@ class CodecTransformer(TrainedSystem):
         weights, token = self.loss_weights, torch.stack(losses).mean()
         parts = {"token": token, "genre": genre_loss(read.genre_logits, genre)}
         parts["loss"] = token + weights.genre * parts["genre"]
-        if batch.get("rhythm") is not None:
-            parts["rhythm"] = rhythm_loss(read.rhythm_logits, batch["rhythm"], weights.beat_pos_weight)
+        if rhythm is not None:
+            parts["rhythm"] = rhythm_loss(read.rhythm_logits, rhythm, weights.beat_pos_weight)
             parts["loss"] = parts["loss"] + weights.rhythm * parts["rhythm"]
         parts |= {f"token_{book}": loss.detach() for book, loss in enumerate(losses)}
         parts["genre_accuracy"] = genre_accuracy(read.genre_logits, genre)

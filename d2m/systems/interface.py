@@ -15,6 +15,7 @@ from d2m.diffusion.processes import GRIDS
 from d2m.diffusion.samplers import SAMPLERS
 from d2m.models.device import DeviceConfig
 from d2m.rhythm.grid import BeatGrid, BeatReading
+from d2m.rhythm.reader import RhythmReader
 
 DECODERS = ("onepass", "diffusion")
 
@@ -182,6 +183,9 @@ class MusicGenerator(ABC):
     seeds_are_ranks: bool = False
     """Whether seed 0 gives the best piece and the next seeds ever worse ones, so that takes stay in their order."""
 
+    rhythm_reader: RhythmReader | None = None
+    """Reads the beats of every dance; None: the system has a way of its own, or takes no beats."""
+
     device_config: DeviceConfig = DeviceConfig()
     """Where it makes music."""
 
@@ -221,11 +225,19 @@ class MusicGenerator(ABC):
 
     def read_seen(self, points: Float[Tensor, "time 13 2"]) -> DanceReading | None:
         """Genre and beats of a body that was seen from one side, at 60 fps (`d2m.motion.keypoints.POINTS`); None: reads none so."""
-        return None
+        if self.rhythm_reader is None:
+            return None
+        device = self.device_config.device
+        found = self.rhythm_reader.to(device).read_points(points[None].to(device))
+        return DanceReading(found.genre_probabilities, found.beats())
 
     def read(self, motion: Float[Tensor, " time *part"]) -> DanceReading | None:
-        """What the system reads in a dance of any length; None when it reads no beat from motion, and so takes none."""
-        return None
+        """What is read in a dance of any length; None where no beat is read from motion, and so none is taken."""
+        if self.rhythm_reader is None:
+            return None
+        device = self.device_config.device
+        found = self.rhythm_reader.to(device).read(motion.to(device))
+        return DanceReading(found.genre_probabilities, found.beats())
 
 
 def refuse_what_speeds_networks(device_config: DeviceConfig, system: str) -> None:

@@ -84,6 +84,7 @@ class LatentGenerator(MusicGenerator):
     ) -> None:
         dmae: DMAE = load_dmae(autoencoder or made_with["dmae"])
         self.system, self.dmae, self.sample_rate = system.eval().requires_grad_(False), dmae, dmae.clock.sample_rate
+        self.rhythm_reader = system.reader
         self._fitting_batch: int | None = None
         for network in self._networks():  # the same numbers sooner; names and values of the weights stay as they are
             self.device_config.place(network)
@@ -118,9 +119,8 @@ class LatentGenerator(MusicGenerator):
         condition takes no beats, whatever is read."""
         if not self.system.conditioner.takes_beats:
             return None
-        if self.system.reader is not None:
-            found = self.system.reader.read(motion.to(self.device_config.device))
-            return DanceReading(found.genre_probabilities, found.beats())
+        if self.rhythm_reader is not None:
+            return super().read(motion)
         frames = max(1, int(len(motion) / MOTION_FPS * self.dmae.clock.latent_rate))
         asked = LatentRequest(motion.to(self.device_config.device), frames)
         read = self.system.read([asked], self.system.generation)
@@ -132,10 +132,7 @@ class LatentGenerator(MusicGenerator):
 
     def read_seen(self, points: Float[Tensor, "time 13 2"]) -> DanceReading | None:
         """By the system's rhythm reader, which looks at every dance from the side; None where it has none."""
-        if self.system.reader is None or not self.system.conditioner.takes_beats:
-            return None
-        found = self.system.reader.read_points(points[None].to(self.device_config.device))
-        return DanceReading(found.genre_probabilities, found.beats())
+        return super().read_seen(points) if self.system.conditioner.takes_beats else None
 
     def at_once(self, samples: Sequence[int], settings: Mapping[str, Any]) -> int:
         """As many pieces as have the windows that are asked for; 1 where a song is edited, or nothing was asked."""

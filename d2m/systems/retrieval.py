@@ -20,7 +20,7 @@ from d2m.rhythm.reader import load_reader
 from d2m.songs.index import SongIndex, index_songs, song_files
 from d2m.songs.passages import TEMPO_TOLERANCE, DanceBars, Passage, Weights, nearest_tempo, passages
 from d2m.songs.warp import laid
-from d2m.systems.interface import DanceReading, GeneratedMusic, GenerationRequest, MusicGenerator, without_autoencoder
+from d2m.systems.interface import GeneratedMusic, GenerationRequest, MusicGenerator, without_autoencoder
 
 SAMPLE_RATE = 44100
 _READ_ON_S = 2.0
@@ -67,7 +67,7 @@ class RetrievalGenerator(MusicGenerator):
     ) -> None:
         without_autoencoder(autoencoder, "retrieval")
         self.system = system
-        self.reader = load_reader(str(made_with.get("reader", "rhythm_reader"))).requires_grad_(False)
+        self.rhythm_reader = load_reader(str(made_with.get("reader", "rhythm_reader"))).requires_grad_(False)
         self._indices: dict[str, SongIndex] = {}
 
     def check(self, settings: Mapping[str, Any]) -> None:
@@ -80,16 +80,6 @@ class RetrievalGenerator(MusicGenerator):
             if not isinstance(settings["songs"], str | Path):
                 raise BadConfig(f"songs={settings['songs']}: expected the name of a folder.")
             song_files(settings["songs"])
-
-    def read(self, motion: Float[Tensor, "time 219"]) -> DanceReading | None:
-        """Genre and beats, by the rhythm reader."""
-        found = self.reader.read(motion)
-        return DanceReading(found.genre_probabilities, found.beats())
-
-    def read_seen(self, points: Float[Tensor, "time 13 2"]) -> DanceReading | None:
-        """The same of a body that was seen from one side."""
-        found = self.reader.read_points(points[None])
-        return DanceReading(found.genre_probabilities, found.beats())
 
     def generate(self, request: GenerationRequest) -> GeneratedMusic:
         """The passage whose rank is the seed, on the beats that are asked for.

@@ -23,6 +23,7 @@ from d2m.models.modality_readers import FrameReader, WholeRead, read_whole
 from d2m.models.motion_reader import BodyReader, with_beats
 from d2m.models.wavenet import WaveNet, held, mu_law_decoded, mu_law_encoded
 from d2m.models.wavenet_generation import generated_codes
+from d2m.rhythm.reader import load_reader
 from d2m.rhythm.tracking import track_beats
 from d2m.systems.interface import (
     DanceReading,
@@ -120,18 +121,22 @@ class WaveNetSystem(TrainedSystem):
         samples = self.crop_frames * hop
         codes = mu_law_encoded(waveform[rows])
         crops = torch.stack([row[at * hop : at * hop + samples] for row, at in zip(codes, starts, strict=True)])
-        condition = held(read.cond[rows])
+        rhythm = batch.get("rhythm")
+        if rhythm is not None and rhythm.shape[-1] != frames:
+            raise BadConfig(
+                f"data.rhythm_rate: found {rhythm.shape[-1]} rhythm frames in a window, expected {frames}; "
+                f"set it to {float(self.frame_rate):g}."
+            )
+        cond = (
+            read.cond if rhythm is None else with_beats(read.cond, rhythm[:, 0])
+        )  # beats that are given are to be obeyed
+        condition = held(cond[rows])
         around = [row[:, at : at + self.crop_frames + 2] for row, at in zip(condition, starts, strict=True)]
         logits = self.network(crops, torch.stack(around), genre_cond)
         weights = self.loss_weights
         parts = {"codes": F.cross_entropy(logits.float(), crops), "genre": genre_loss(read.genre_logits, genre)}
-        if batch.get("rhythm") is not None:
-            if batch["rhythm"].shape[-1] != frames:
-                raise BadConfig(
-                    f"data.rhythm_rate: found {batch['rhythm'].shape[-1]} rhythm frames in a window, expected {frames}; "
-                    f"set it to {float(self.frame_rate):g}."
-                )
-            parts["rhythm"] = rhythm_loss(read.rhythm_logits, batch["rhythm"], weights.beat_pos_weight)
+        if rhythm is not None:
+            parts["rhythm"] = rhythm_loss(read.rhythm_logits, rhythm, weights.beat_pos_weight)
         factors = {"codes": 1.0, "genre": weights.genre, "rhythm": weights.rhythm}
         parts["loss"] = torch.stack([factors[name] * part for name, part in parts.items()]).sum()
         parts["bits_per_sample"] = parts["codes"].detach() / log(2)
@@ -177,6 +182,7 @@ class WaveNetGenerator(MusicGenerator):
         without_autoencoder(autoencoder, "a WaveNet")
         self.system, self.sample_rate = system.eval().requires_grad_(False), system.sample_rate
         self.modality, self.picture_size = system.reader.modality, made_with.get("picture_size", self.picture_size)
+        self.rhythm_reader = load_reader("rhythm_reader").requires_grad_(False)
 
     def on(self, device_config: DeviceConfig) -> None:
         """Any device, though a CPU is likely to be the fastest: one sample hangs on the one before."""
@@ -184,8 +190,10 @@ class WaveNetGenerator(MusicGenerator):
         self.device_config = device_config
         self.system.to(device_config.device)
 
-    def read(self, motion: Float[Tensor, " time *part"]) -> DanceReading:
-        """Genre and beats, averaged over the dance's windows."""
+    def read(self, motion: Float[Tensor, " time *part"]) -> DanceReading | None:
+        """By the rhythm reader that ships; of what it does not know (pictures, landmarks) by the system's own heads."""
+        if self.modality == "features":
+            return super().read(motion)
         rate = self.system.frame_rate
         frames = max(1, int(len(motion) / self.system.reader.fps * rate))
         read = self.system.read_whole(motion.to(self.device_config.device), frames)

@@ -66,7 +66,7 @@ def test_the_genre_of_a_film_is_what_was_read_in_its_picture(model, songs):
     points = side_views(body_points(torch.from_numpy(DANCE.features)[None]), 1)
     film = Dance(np.repeat(DANCE.features[:1], len(DANCE.features), axis=0), "film", points=points[0].numpy())
     _, record = model.generate(film, tempo_bpm=120, songs=str(songs))
-    read = model.music_generator.reader.read_points(points).genre_probabilities
+    read = model.music_generator.rhythm_reader.read_points(points).genre_probabilities
     assert record.genre_probability == pytest.approx(float(read.max()), abs=1e-3)
 
 
