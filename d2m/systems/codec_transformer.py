@@ -101,6 +101,8 @@ class CodecGenerator(MusicGenerator):
         self.device_config = device_config
         self.system.to(device_config.device)
         self.codec.to(device_config.device)
+        if self.rhythm_reader is not None:
+            self.rhythm_reader.to(device_config.device)
 
     def read(self, motion: Float[torch.Tensor, " time *part"]) -> DanceReading | None:
         """By the rhythm reader that ships; of landmarks, which it does not know, by the system's own heads over the dance's windows."""

@@ -227,16 +227,14 @@ class MusicGenerator(ABC):
         """Genre and beats of a body that was seen from one side, at 60 fps (`d2m.motion.keypoints.POINTS`); None: reads none so."""
         if self.rhythm_reader is None:
             return None
-        device = self.device_config.device
-        found = self.rhythm_reader.to(device).read_points(points[None].to(device))
+        found = self.rhythm_reader.read_points(points[None].to(self.device_config.device))
         return DanceReading(found.genre_probabilities, found.beats())
 
     def read(self, motion: Float[Tensor, " time *part"]) -> DanceReading | None:
         """What is read in a dance of any length; None where no beat is read from motion, and so none is taken."""
         if self.rhythm_reader is None:
             return None
-        device = self.device_config.device
-        found = self.rhythm_reader.to(device).read(motion.to(device))
+        found = self.rhythm_reader.read(motion.to(self.device_config.device))
         return DanceReading(found.genre_probabilities, found.beats())
 
 

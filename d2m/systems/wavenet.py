@@ -189,6 +189,8 @@ class WaveNetGenerator(MusicGenerator):
         refuse_what_speeds_networks(device_config, "a WaveNet")
         self.device_config = device_config
         self.system.to(device_config.device)
+        if self.rhythm_reader is not None:
+            self.rhythm_reader.to(device_config.device)
 
     def read(self, motion: Float[Tensor, " time *part"]) -> DanceReading | None:
         """By the rhythm reader that ships; of what it does not know (pictures, landmarks) by the system's own heads."""

@@ -29,6 +29,7 @@ from d2m.models.token_decoder import (
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
 from d2m.rhythm.grid import BeatGrid
+from d2m.rhythm.reader import load_reader
 from d2m.systems.codec_transformer import CodecGenerator, CodecTransformer
 from d2m.systems.interface import GenerationRequest
 from d2m.training.run import fit
@@ -289,6 +290,8 @@ def test_the_whole_path_by_fit_and_facade(tmp_path: Path) -> None:
     assert made.waveform.shape[1] >= 25_000 and made.settings == {"temperature": 1.0, "top_k": 5, "guidance": 1.5}
     assert made.genre == 3 and made.genre_probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert 40 < model.music_generator.read(features).beats.grid.bpm < 240
+    shipped = load_reader("rhythm_reader").read(features).beats().grid
+    np.testing.assert_allclose(model.music_generator.read(features).beats.grid.beats_s, shipped.beats_s)
     poses = np.zeros((70, 72), np.float32)
     poses[:, 56] = np.sin(np.arange(70) / 5)
     music, record = model.generate(Dance.from_smpl(poses, np.zeros((70, 3), np.float32), 60.0), seed=1, temperature=0.5)
@@ -329,6 +332,16 @@ def test_another_codec_is_one_override() -> None:
     assert (
         6 < float(system.compute_losses(batch, training=False)["token"].detach()) < 8
     )  # about ln 1024 before training
+
+
+def test_the_true_beats_are_what_it_learns_to_write_on() -> None:
+    """Not what its own head reads of them: else it would not obey beats that are given."""
+    system, batch = tiny_system("aligned").eval(), clips()
+    frames = batch["codes"].shape[-1]
+    quiet, beating = torch.zeros(2, 2, frames), torch.zeros(2, 2, frames)
+    beating[:, 0, ::9] = 1
+    losses = [float(system.compute_losses({**batch, "rhythm": beats}, False)["token"]) for beats in (quiet, beating)]
+    assert abs(losses[0] - losses[1]) > 1e-4
 
 
 def test_the_reader_runs_once_for_each_window() -> None:

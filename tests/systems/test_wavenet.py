@@ -304,6 +304,21 @@ def system_of(layout: DataSetLayout, *overrides: str) -> tuple[WaveNetSystem, di
     return system, next(iter(data.val_dataloader()))
 
 
+def test_the_true_beats_are_what_it_learns_to_play_on(layout: DataSetLayout) -> None:
+    """Not what its own head reads of them: else it would not obey beats that are given."""
+    system, batch = system_of(layout)
+    system.eval()  # no dropout
+
+    def loss(beats: torch.Tensor) -> float:
+        given = {**batch, "rhythm": beats}
+        return float(system.compute_losses(given, False, torch.Generator().manual_seed(0))["codes"])
+
+    quiet = torch.zeros_like(batch["rhythm"])
+    beating = quiet.clone()
+    beating[:, 0, ::9] = 1
+    assert loss(quiet) == loss(quiet) != loss(beating)
+
+
 def test_the_loss_reaches_every_weight(layout: DataSetLayout) -> None:
     system, batch = system_of(layout, "system.network_rows=null", "system.genre_dropout=1.0")
     system.compute_losses(batch, training=True)["loss"].backward()
