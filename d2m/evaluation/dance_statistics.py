@@ -44,13 +44,11 @@ def load_seen(path: Path) -> SeenDance:
     return SeenDance.of_points(name.genre, points, float(content["fps"]), np.asarray(content["beats"], float), coco)
 
 
-def synthetic_dances(
-    per_genre: int, seconds: float | int, seed: int, genres: Sequence[str] = GENRES
-) -> list[SeenDance]:
+def synthetic_dances(per_genre: int, seconds: float | int, seed: int) -> list[SeenDance]:
     """Dances of the embedded data set's choreography to steady beats of random tempi, each from a direction of its own."""
     rng, seen = np.random.default_rng(seed), []
     for number in range(per_genre):
-        for index, genre in enumerate(genres):
+        for index, genre in enumerate(GENRES):
             period_s = 60 / rng.uniform(*_TEMPI_BPM)
             beats_s = (np.arange(round(seconds / period_s) + 16) - 8 + rng.random()) * period_s
             dance = choreograph(genre, beats_s, 0, seconds, number % 3, 1000 * seed + 10 * number + index)
