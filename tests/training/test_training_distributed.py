@@ -1,14 +1,11 @@
 """Two processes take the steps that one process takes on the same global batch."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
-from tests_support_runs import ENDS_WITHIN_S, ROOT, encoded, overrides
+from tests_support_runs import ROOT, encoded, overrides, script_in_ranks
 
 from d2m.training.run import fit
 
@@ -50,14 +47,8 @@ def test_two_gloo_processes_equal_one(two_clips: Path, tmp_path: Path) -> None:
         config = compose("train", with_beats(overrides(root, one, *SETTINGS, "data.batch_size=4")))
     torch.manual_seed(0)
     fit(config)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    paths = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
-    ran = subprocess.run(
-        [*launcher, "scripts/train.py", *with_beats(overrides(root, two, *settings)), "threads=1"],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=ENDS_WITHIN_S,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    ran = script_in_ranks(tmp_path, "train", *with_beats(overrides(root, two, *settings)), "threads=1")
+    assert [rank.returncode for rank in ran] == [0, 0], ran
     first, second = (torch.load(out / "checkpoints" / "last.ckpt", weights_only=True) for out in (one, two))
     assert first["global_step"] == second["global_step"] == 2
     for name, weight in first["state_dict"].items():
