@@ -1,6 +1,7 @@
 """Frames to landmarks: one person through the whole clip, by whichever detector there is."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,7 @@ from jaxtyping import Float
 
 from d2m.core.errors import BadInput
 from d2m.motion.landmarks import LANDMARK_NAMES, LANDMARKS, Landmarks
-from d2m.video.cuts import CutFinder
-from d2m.video.detection import Detection, Detector
+from d2m.video.detection import Detection, Detector, Picture
 from d2m.video.mediapipe_pose import MediaPipeDetector
 from d2m.video.onnx_pose import OnnxDetector
 from d2m.video.people import Person, SamePerson, painted_over, people_in
@@ -28,6 +28,15 @@ _BODY_HEIGHT_M = 1.45
 _TALL_SHARE = 0.8
 _DEPTH_M = {"nose": -0.1, "ear": 0.0, "eye": -0.08, "mouth": -0.08, "foot_index": -0.12, "heel": 0.05}
 """Where parts of somebody who faces the camera are in front of or behind the body's plane."""
+
+_TILES = 18, 32
+_CUT_REMEMBERS = 12
+_ALIKE = 0.6
+"""Two pictures of a shot are correlated more than this, however the light changes …"""
+_USUAL_TIMES = 4.0
+"""… and after a cut they are this many times less so than usual, so that a shaking camera cuts nothing."""
+_FLAT = 4.0
+"""A picture whose shades deviate by less than this, of 255, is black or white, and belongs to no shot."""
 
 
 def open_detector(model_file: Path | None = None, is_still: bool = False) -> Any:
@@ -100,6 +109,41 @@ def find_landmarks(
     if not done.times_s:
         raise BadInput("The video has no frames, expected at least 1 s of a dance; record or export it again.")
     return done.landmarks()
+
+
+class CutFinder:
+    """Finds the first picture of another shot: compares every picture with the one before it, both shrunk to a few hundred grey tiles without their mean and contrast:
+    a dancer moves few of them, and a flash of light moves them all alike."""
+
+    def __init__(self) -> None:
+        self._last: Float[np.ndarray, " tile"] | None = None
+        self._usual: deque[float] = deque(maxlen=_CUT_REMEMBERS)
+
+    def is_cut(self, picture: Picture) -> bool:
+        """Whether a picture is the first of another shot; to be asked for every picture in its order."""
+        tiles = _tiles(picture)
+        if tiles is None:
+            return False
+        last, self._last = self._last, tiles
+        if last is None:
+            return False
+        unlike = float(1 - last @ tiles)
+        usual = float(np.median(self._usual)) if self._usual else 0.0
+        if unlike > max(1 - _ALIKE, _USUAL_TIMES * usual):
+            self._usual.clear()
+            return True
+        self._usual.append(unlike)
+        return False
+
+
+def _tiles(picture: Picture) -> Float[np.ndarray, " tile"] | None:
+    """Grey tiles of mean 0 and length 1; None for a picture of one shade."""
+    height, width = picture.shape[:2]
+    rows, columns = min(_TILES[0], height), min(_TILES[1], width)
+    grey = picture[: height // rows * rows, : width // columns * columns, 1].astype(np.float32)
+    tiles = grey.reshape(rows, height // rows, columns, width // columns).mean(axis=(1, 3)).ravel()
+    tiles = tiles.astype(np.float64) - tiles.mean()
+    return None if tiles.std() < _FLAT else tiles / np.linalg.norm(tiles)
 
 
 class _Found:

@@ -18,10 +18,10 @@ from d2m.motion.kinematic_beats import joint_speed
 from d2m.motion.landmarks import LANDMARKS, Landmarks, smooth_world
 from d2m.render.overlay import Overlay
 from d2m.video import pose, video_dance
-from d2m.video.cuts import CutFinder
 from d2m.video.detection import Detection
 from d2m.video.landmark_cache import landmark_file
 from d2m.video.people import SamePerson, people_in
+from d2m.video.pose import CutFinder
 from d2m.video.reader import Frame
 from d2m.video.video_dance import dance_of_landmarks, dance_of_video, dances_of_group, segment_error
 
