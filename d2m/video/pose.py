@@ -112,8 +112,11 @@ def find_landmarks(
 
 
 class CutFinder:
-    """Finds the first picture of another shot: compares every picture with the one before it, both shrunk to a few hundred grey tiles without their mean and contrast:
-    a dancer moves few of them, and a flash of light moves them all alike."""
+    """Finds the first picture of another shot.
+
+    Every picture is compared with the one before it, both shrunk to a few hundred grey tiles without their mean and contrast:
+    a dancer moves few of them, and a flash of light moves them all alike.
+    """
 
     def __init__(self) -> None:
         self._last: Float[np.ndarray, " tile"] | None = None
