@@ -222,6 +222,7 @@ def _add_generation_options(add: Callable[..., object]) -> None:
     add("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:N, mps or auto (default cpu)")
     add("--precision", default="exact", metavar="NAME", help="exact, bf16 or auto (default exact)")
     add("--steps", type=_steps, metavar="N", help="sampling steps, fewer are faster; default: the model's own")
+    add("--key", metavar="NAME", help="of the music, such as Am, C or none, for a model that takes one; default: drawn")
     add("--guidance", type=_guidance, metavar="X", help="classifier-free guidance scale; default: the model's own")
 
 
@@ -398,7 +399,7 @@ def _model(options: argparse.Namespace) -> Any:
     """The `Dance2Music`, with the settings that both commands know."""
     from d2m.pipeline import Dance2Music
 
-    settings = {"steps": options.steps, "guidance": options.guidance}
+    settings = {"steps": options.steps, "guidance": options.guidance, "key": options.key}
     settings |= {"songs": None if options.songs is None else str(options.songs)}
     return Dance2Music.load(_checkpoint(options), None, options.device, options.precision, settings=settings)
 

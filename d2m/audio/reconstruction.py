@@ -36,7 +36,7 @@ class StereoSpectralLoss(nn.Module):
         looks_per_step: int = 3,
         mels: int = 48,
         phase_hz: float | int = 3000,
-        phase_weight: float | int = 1.0,
+        phase_weight: float | int = 3.0,
         pitch_weight: float | int = 1.0,
         floor: float = 1e-3,
     ) -> None:

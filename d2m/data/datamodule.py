@@ -10,6 +10,7 @@ import torch
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, DistributedSampler
 
+from d2m.core.errors import BadConfig
 from d2m.core.timeline import Timeline
 from d2m.data.dataset import (
     ClipWindows,
@@ -176,6 +177,7 @@ class PairedWindows(Windows):
         sample_rate, latent_hop_samples: its clock.
         in_memory: hold all sequences in memory; False: map them from disk, for data sets of any size.
         streaming: train from the shards in `root/shards/DMAE/SPLIT` (scripts/shard.py); validation stays as `in_memory` says.
+        lead_sheet: bring key, chords and energy along, of `root/scores`; not with `streaming`.
         settings: see `Windows`.
     """
 
@@ -187,11 +189,16 @@ class PairedWindows(Windows):
         latent_hop_samples: int,
         in_memory: bool = True,
         streaming: bool = False,
+        lead_sheet: bool = False,
         **settings: Any,
     ) -> None:
         super().__init__(root, **settings)
+        if streaming and lead_sheet:
+            raise BadConfig(
+                "data.streaming=true data.lead_sheet=true: shards have no lead sheets; leave one of them out."
+            )
         self.dmae, self.clock = dmae, Timeline(sample_rate, latent_hop_samples)
-        self.in_memory, self.streaming = in_memory, streaming
+        self.in_memory, self.streaming, self.lead_sheet = in_memory, streaming, lead_sheet
 
     @property
     def made_with(self) -> dict[str, Any]:
@@ -206,7 +213,8 @@ class PairedWindows(Windows):
 
     def split(self, name: str) -> Split:
         """In memory, or mapped."""
-        load = partial(load_clip, self.layout, dmae=self.dmae, mapped=not self.in_memory)
+        rate = self.clock.latent_rate if self.lead_sheet else None
+        load = partial(load_clip, self.layout, dmae=self.dmae, mapped=not self.in_memory, sheet_rate=rate)
         return load_split(self.layout, name, self.grid(), load, f"dmae={self.dmae}", self.in_memory)
 
     def _training_windows(self) -> ClipWindows | ShardedWindows:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from d2m.core.aist_names import genre_index, parse_sequence_name
 from d2m.core.errors import BadConfig, BadInput, UserError
+from d2m.core.lead_sheet import LeadSheet
 from d2m.core.music import Music
 from d2m.core.timeline import MOTION_FPS, PICTURE_FPS, Timeline
 from d2m.data.encode import rhythm_curves
@@ -27,7 +28,7 @@ from d2m.models.heads import UNKNOWN_GENRE
 Row = dict[str, Tensor | str]
 """One window: `features` [time 219] at 60 fps; the music under its kind, `latent` [channel frame], `codes` [codebook frame]
 or `waveform` [1 sample] in [-1, 1]; `genre`; `name`; `start_s`; where there are any, `rhythm` [2 frame] in [0, 1] (see
-`d2m.data.encode`), `landmarks` [time 33 3], and small grey video frames `frames` [picture height width] in [0, 1]."""
+`d2m.data.encode`), `sheet` [25 frame] (`d2m.core.lead_sheet`), `landmarks` [time 33 3], and small grey video frames `frames` [picture height width] in [0, 1]."""
 
 _ATTEMPTS = 4
 _FULL_SCALE = 32767
@@ -46,6 +47,7 @@ class Clip:
         kind: `latent`, `codes`, or `waveform` (16-bit).
         pictures: small grey video frames at 15 fps, or None.
         landmarks: see `d2m.video.modality`, or None.
+        sheet: key, chords and energy at each frame of the latent, or None.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Clip:
     kind: str = "latent"
     pictures: UInt8[np.ndarray, "picture height width"] | None = None
     landmarks: Float[np.ndarray, "time 33 3"] | None = None
+    sheet: Float[np.ndarray, "25 frame"] | None = None
 
     def window(self, start_s: float, motion: slice, music: slice, rhythm: slice, pictures: slice) -> Row:
         """The window of these frames, copied out of the sequence."""
@@ -68,6 +71,8 @@ class Clip:
         }
         if self.rhythm is not None:
             row["rhythm"] = _floats(self.rhythm[:, rhythm])
+        if self.sheet is not None:
+            row["sheet"] = _floats(self.sheet[:, music])
         if self.pictures is not None:
             row["frames"] = _floats(self.pictures[pictures]) / 255
         if self.landmarks is not None:
@@ -295,7 +300,9 @@ def _genre(name: str) -> int:
     return UNKNOWN_GENRE if parts is None else genre_index(parts.genre)
 
 
-def load_clip(layout: DataSetLayout, name: str, dmae: str, mapped: bool = False) -> Clip:
+def load_clip(
+    layout: DataSetLayout, name: str, dmae: str, mapped: bool = False, sheet_rate: float | None = None
+) -> Clip:
     """A sequence with the latent of its music.
 
     Args:
@@ -303,15 +310,17 @@ def load_clip(layout: DataSetLayout, name: str, dmae: str, mapped: bool = False)
         name: of the sequence.
         dmae: name that the latents are filed under.
         mapped: memory-map the arrays, as they are on disk; else they are in memory in float32.
+        sheet_rate: latent frames a second, to bring the lead sheet along; None: it is not wanted.
 
     Raises:
-        BadInput: when its latent is missing or is not one.
+        BadInput: when its latent is missing or is not one, or its lead sheet is.
     """
     latent, features = load_latent(layout, name, dmae, mapped=mapped), load_features(layout, name, mapped)
     rhythm = _load_rhythm(layout, name, f"dmae={dmae}", latent.shape[1], mapped)
     if not mapped:
         latent, features = latent.astype(np.float32), features.astype(np.float32)
-    return Clip(name, features, latent, rhythm, _genre(name))
+    sheet = None if sheet_rate is None else LeadSheet.load(layout.score(name)).curves(latent.shape[1], sheet_rate)
+    return Clip(name, features, latent, rhythm, _genre(name), sheet=sheet)
 
 
 def load_token_clip(

@@ -11,6 +11,7 @@ import librosa
 import numpy as np
 from jaxtyping import Float
 
+from d2m.core.lead_sheet import QUALITIES, Bar, LeadSheet
 from d2m.core.music import Music
 
 HARMONY_SAMPLE_RATE = 22_050
@@ -20,7 +21,7 @@ _LOWEST_HZ, _OCTAVES, _BINS_PER_OCTAVE = 65.406, 5, 36  # C2 to C7: above the ki
 MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
 """Semitones above the tonic; the natural minor scales are the same twelve sets of notes."""
 
-_TRIADS = ((0, 4, 7), (0, 3, 7))
+_NAMED = [(root, quality) for quality in ("", "m") for root in range(12)]
 _BEAT_S = 0.5
 _WINDOW_S, _STEP_S = 8.0, 4.0
 
@@ -72,11 +73,35 @@ def measure_harmony(music: Music, beats_s: Float[np.ndarray, " beat"]) -> Harmon
     if not by_beat.size:
         return Harmony(float("nan"), float("nan"), float("nan"))
     keys = np.stack([by_beat[:, [(tonic + note) % 12 for note in MAJOR_SCALE]].sum(axis=1) for tonic in range(12)])
-    triads = np.zeros((24, 12))
-    for row, (root, triad) in enumerate((root, triad) for triad in _TRIADS for root in range(12)):
-        triads[row, [(root + note) % 12 for note in triad]] = 1
-    clarity = np.nan_to_num(_centred(by_beat) @ _centred(triads).T, nan=0.0).max(axis=1)
+    clarity = np.nan_to_num(_centred(by_beat) @ _centred(_triads()).T, nan=0.0).max(axis=1)
     return Harmony(float(keys.mean(axis=1).max()), float(clarity.mean()), _steadiness(energy, seconds))
+
+
+def lead_sheet_of(music: Music, edges_s: Float[np.ndarray, " edge"]) -> LeadSheet:
+    """Key, and a major or minor triad between neighbouring edges, as they are heard; where nothing sounds, no chord.
+
+    The key is the best of the twelve sets of seven notes, named as a major key: its relative minor has the same notes.
+    """
+    energy, bars, heard = pitch_class_energy(music), [], np.zeros(12)
+    for start_s, end_s in pairwise(edges_s):
+        shares = _shares(energy, np.array([start_s, end_s]))
+        if not len(shares):
+            continue
+        heard += shares[0]
+        root, quality = _NAMED[int((_centred(_triads()) @ _centred(shares)[0]).argmax())]
+        bars.append(Bar(float(start_s), root, quality))
+    if not heard.any():
+        return LeadSheet()
+    tonic = max(range(12), key=lambda tonic: heard[[(tonic + note) % 12 for note in MAJOR_SCALE]].sum())
+    return LeadSheet(tonic, "major", tuple(bars))
+
+
+def _triads() -> Float[np.ndarray, "24 12"]:
+    """Major and minor triads of all roots, in the order of `_NAMED`."""
+    rows = np.zeros((24, 12))
+    for row, (root, quality) in zip(rows, _NAMED, strict=True):
+        row[[(root + note) % 12 for note in QUALITIES[quality]]] = 1
+    return rows
 
 
 def _shares(energy: Float[np.ndarray, "12 frame"], edges_s: Float[np.ndarray, " edge"]) -> Float[np.ndarray, "part 12"]:

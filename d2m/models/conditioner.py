@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from d2m.core.errors import BadConfig
+from d2m.core.lead_sheet import CURVES
 from d2m.core.timeline import MOTION_FPS, Timeline
 from d2m.models.encoders import MotionViT, TemporalEncoder, TokenFusion, motion_channels, resampled
 from d2m.models.heads import RHYTHM_CURVES, GenreClassifier, GenreToken, RhythmHead, read_genre_vectors
@@ -98,21 +99,35 @@ class Conditioner(nn.Module, ABC):
     takes_beats = True
     """Whether the condition says where the beats are."""
 
+    takes_lead_sheet = False
+    """Whether the condition says key, chords and energy."""
+
     def forward(
-        self, motion: MotionWindow, genre: Int[Tensor, " batch"], beats: Float[Tensor, "batch frame"] | None = None
+        self,
+        motion: MotionWindow,
+        genre: Int[Tensor, " batch"],
+        beats: Float[Tensor, "batch frame"] | None = None,
+        sheet: Float[Tensor, "batch 25 frame"] | None = None,
     ) -> Conditioned:
         """Condition for windows of motion, and what was read of them."""
-        read = self.read(motion, beats)
+        read = self.read(motion, beats, sheet)
         return replace(read, condition=self.with_genre(read.condition, genre))
 
     @abstractmethod
-    def read(self, motion: MotionWindow, beats: Float[Tensor, "batch frame"] | None = None) -> Conditioned:
+    def read(
+        self,
+        motion: MotionWindow,
+        beats: Float[Tensor, "batch frame"] | None = None,
+        sheet: Float[Tensor, "batch 25 frame"] | None = None,
+    ) -> Conditioned:
         """Run the encoder; the condition has no genre yet.
 
         Args:
             motion: windows.
             beats: a bump of 1 around each beat that the music is to have (`d2m.rhythm.grid.BeatGrid.curve`), on the latent
                 frames; None: as the encoder reads them in the motion. The published conditioning knows no beats.
+            sheet: key, chords and energy on the latent frames (`d2m.core.lead_sheet.LeadSheet.curves`), for a conditioner that
+                takes them; None: nothing is told of them.
         """
 
     @abstractmethod
@@ -148,6 +163,9 @@ class AlignedConditioner(Conditioner):
             are obeyed whatever the body does.
         motion_dropout: probability in training that a row is told no motion.
         beat_dropout: probability in training that a row is told no beats. Each part is dropped independently of the others.
+        lead_sheet: whether it is told key, chords and energy.
+        key_dropout, chord_dropout, energy_dropout: probabilities in training that a row is not told them; without a key there are
+            no chords either.
     """
 
     def __init__(
@@ -161,16 +179,21 @@ class AlignedConditioner(Conditioner):
         motion_exchange: float | int = 0.0,
         motion_dropout: float | int = 0.0,
         beat_dropout: float | int = 0.0,
+        lead_sheet: bool = False,
+        key_dropout: float | int = 0.2,
+        chord_dropout: float | int = 0.5,
+        energy_dropout: float | int = 0.5,
     ) -> None:
         super().__init__()
-        self.encoder, self.clock = encoder, clock
+        self.encoder, self.clock, self.takes_lead_sheet = encoder, clock, lead_sheet
+        self.key_dropout, self.chord_dropout, self.energy_dropout = key_dropout, chord_dropout, energy_dropout
         self.motion_exchange, self.motion_dropout, self.beat_dropout = motion_exchange, motion_dropout, beat_dropout
         width = encoder.channels
         self.rhythm = RhythmHead(width)
         self.classifier = GenreClassifier(width)
         self.genre_token = GenreToken(features)
         self.pooled = nn.Linear(width, features)
-        cond = width + len(RHYTHM_CURVES)
+        cond = width + len(RHYTHM_CURVES) + (CURVES if lead_sheet else 0)
         self.strides = [prod(factors[: i + 1]) for i in range(len(factors))]
         self.levels = nn.ModuleList(nn.Conv1d(cond, channels, 1) for channels in level_channels)
         self.input = nn.Conv1d(cond, input_channels, 1)
@@ -178,7 +201,12 @@ class AlignedConditioner(Conditioner):
         self.null_input = nn.Parameter(torch.zeros(input_channels, 1))
         self.null_features = nn.Parameter(torch.zeros(features))
 
-    def read(self, motion: MotionWindow, beats: Float[Tensor, "batch frame"] | None = None) -> Conditioned:
+    def read(
+        self,
+        motion: MotionWindow,
+        beats: Float[Tensor, "batch frame"] | None = None,
+        sheet: Float[Tensor, "batch 25 frame"] | None = None,
+    ) -> Conditioned:
         """Of windows that start with the first latent frame."""
         encoded = self.encoder(motion_channels(motion.features, motion.normalised))
         aligned = resampled(encoded, self.positions(encoded.device))
@@ -198,7 +226,10 @@ class AlignedConditioner(Conditioner):
             keep = 1 - self._chance(self.motion_dropout, told).to(aligned)
             detail, pooled = detail * keep[:, None, None], pooled * keep[:, None]
             told = told * (1 - self._chance(self.beat_dropout, told).to(aligned))[:, None, None]
-        cond = torch.cat([detail[:, :-1], told, detail[:, -1:]], dim=1)
+        parts = [detail[:, :-1], told, detail[:, -1:]]
+        if self.takes_lead_sheet:
+            parts.append(self._sheet(sheet, told))
+        cond = torch.cat(parts, dim=1)
         condition = Condition(
             is_uncond=torch.zeros(len(cond), dtype=torch.bool, device=cond.device),
             levels=tuple(
@@ -208,6 +239,20 @@ class AlignedConditioner(Conditioner):
             features=self.pooled(pooled),
         )
         return Conditioned(condition, genre, rhythm)
+
+    def _sheet(
+        self, sheet: Float[Tensor, "batch 25 frame"] | None, like: Float[Tensor, "batch 1 frame"]
+    ) -> Float[Tensor, "batch 25 frame"]:
+        if sheet is None:
+            return like.new_zeros(len(like), CURVES, like.shape[-1])
+        if not self.training:
+            return sheet.to(like)
+        key, chord, energy = (
+            1 - self._chance(probability, like).to(like)
+            for probability in (self.key_dropout, self.chord_dropout, self.energy_dropout)
+        )
+        keep = torch.cat([key[:, None].expand(-1, 12), (key * chord)[:, None].expand(-1, 12), energy[:, None]], dim=1)
+        return sheet.to(like) * keep[..., None]
 
     @staticmethod
     def _chance(probability: float | int, rows: Tensor) -> Bool[Tensor, " _"]:
@@ -287,8 +332,13 @@ class PublishedConditioner(Conditioner):
             raise BadConfig(f"genre_vectors={self.genre_vectors} needs a weight: genre_prompt=0.01, 0.1 or 0.2, not 0.")
         self.genre_token.freeze_to(read_genre_vectors(self.genre_vectors, self.genre_token.embedding.embedding_dim))
 
-    def read(self, motion: MotionWindow, beats: Float[Tensor, "batch frame"] | None = None) -> Conditioned:
-        """Of windows of at most the encoder's frames; beats are no part of the published condition."""
+    def read(
+        self,
+        motion: MotionWindow,
+        beats: Float[Tensor, "batch frame"] | None = None,
+        sheet: Float[Tensor, "batch 25 frame"] | None = None,
+    ) -> Conditioned:
+        """Of windows of at most the encoder's frames; beats and lead sheets are no part of the published condition."""
         tokens = self.encoder(motion.normalised if self.normalised else motion.features)
         logits, rhythm = self.encoder.genre_logits(tokens), None
         if self.rhythm is not None and self.clock is not None:

@@ -69,10 +69,12 @@ class FittedSong:
     Args:
         latent: of the autoencoder.
         how: one sentence.
+        music: what the latent is of.
     """
 
     latent: Float[Tensor, "channel frame"]
     how: str
+    music: Music
 
 
 def load_song(path: str | Path) -> Music:
@@ -111,7 +113,8 @@ def fitted_song(song: Music, dmae: DMAE, samples: int) -> FittedSong:
     else:
         waveform = waveform.repeat(1, -(-samples // found))[:, :samples]
         how = f"the whole song, begun again after its {seconds:.1f} s" if wanted - seconds >= 0.05 else WHOLE_SONG
-    return FittedSong(encode_in_chunks(dmae, waveform.contiguous())[:, :frames], how)
+    latent = encode_in_chunks(dmae, waveform.contiguous())[:, :frames]
+    return FittedSong(latent, how, Music(waveform.numpy(), clock.sample_rate))
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from d2m.core.errors import BadConfig
+from d2m.core.lead_sheet import LeadSheet
 from d2m.diffusion.processes import GRIDS
 from d2m.diffusion.samplers import SAMPLERS
 from d2m.models.device import DeviceConfig
@@ -93,6 +94,7 @@ class LatentRequest:
         noise: to begin with, as long as the windows that the frames are made in; None: drawn.
         beats: that the music is to follow, whatever the motion says; None: those that the system reads from the motion.
         genre_probabilities: what was read of the dance before; None: the system reads it.
+        sheet: key, chords and energy that the music is to have, for a system that takes them; None: nothing is told.
     """
 
     features: Float[Tensor, "time 219"]
@@ -102,6 +104,7 @@ class LatentRequest:
     noise: Float[Tensor, "channel _"] | None = None
     beats: BeatGrid | None = None
     genre_probabilities: Float[Tensor, " 10"] | None = None
+    sheet: LeadSheet | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from d2m.core.errors import BadConfig
+from d2m.core.lead_sheet import LeadSheet
 from d2m.core.timeline import MOTION_FPS, Timeline
 from d2m.diffusion.guidance import guided
 from d2m.diffusion.inversion import sampled_from
@@ -96,7 +97,8 @@ class LatentDiffusion(TrainedSystem):
     """Dance features → music latents.
 
     A batch is a dict: `features` [batch time 219] at 60 fps, un-normalised; `latent` [batch channel frame]; `genre`
-    Int[batch]; where there are reference beats, `rhythm` [batch 2 frame] in [0, 1] (see `d2m.models.heads`).
+    Int[batch]; where there are reference beats, `rhythm` [batch 2 frame] in [0, 1] (see `d2m.models.heads`); where there are lead
+    sheets, `sheet` [batch 25 frame] (see `d2m.core.lead_sheet`).
 
     Args:
         conditioner, unet, objective, sampler: the parts.
@@ -230,7 +232,8 @@ class LatentDiffusion(TrainedSystem):
         and some genres dropped, in training."""
         motion, genre, rhythm = self.motion_window(batch["features"], training), batch["genre"], batch.get("rhythm")
         beats = None if rhythm is None or self.reader is None else self._told(rhythm[:, 0], training)
-        return self.conditioner(motion, drop_genre(genre, self.genre_dropout) if training else genre, beats)
+        genre = drop_genre(genre, self.genre_dropout) if training else genre
+        return self.conditioner(motion, genre, beats, batch.get("sheet"))
 
     def _told(self, curves: Float[Tensor, "batch frame"], training: bool) -> Float[Tensor, "batch frame"]:
         """The true beats, in training early or late by a little, each row by its own."""
@@ -310,8 +313,15 @@ class LatentDiffusion(TrainedSystem):
                     "beats: given for some of the dances; this checkpoint reads none, so give them for all."
                 )
             beats = None if curves[0] is None else torch.cat(curves)
+            sheet = None
+            if self.conditioner.takes_lead_sheet:
+                sheet = torch.cat([self._sheet_windows(one, plan) for one, plan in zip(requests, plans, strict=True)])
             reads = [
-                self.conditioner.read(self.motion_window(windows[rows], False), None if beats is None else beats[rows])
+                self.conditioner.read(
+                    self.motion_window(windows[rows], False),
+                    None if beats is None else beats[rows],
+                    None if sheet is None else sheet[rows],
+                )
                 for rows in (slice(first, first + settings.batch) for first in range(0, len(windows), settings.batch))
             ]
         return WindowsRead(plans, reduce(Conditioned.joined, reads), genres if len(genres) == len(requests) else None)
@@ -320,6 +330,11 @@ class LatentDiffusion(TrainedSystem):
         """The rhythm curve of each window of latent frames."""
         curve = torch.from_numpy(grid.curve(plan.total_frames, self.clock.latent_rate)).float()
         return torch.stack([curve[start : start + plan.window_frames] for start in plan.starts])
+
+    def _sheet_windows(self, request: LatentRequest, plan: WindowPlan) -> Float[Tensor, "window 25 frame"]:
+        told = request.sheet or LeadSheet()
+        curves = torch.from_numpy(told.curves(plan.total_frames, self.clock.latent_rate)).to(request.features)
+        return torch.stack([curves[:, start : start + plan.window_frames] for start in plan.starts])
 
     def denoiser(self, read: WindowsRead, genres: Sequence[int], settings: GenerationSettings) -> Denoiser:
         """What denoises one latent [1 channel frame] in which the dances' latents follow each other, each with its genre."""

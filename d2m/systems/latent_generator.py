@@ -1,11 +1,13 @@
 """Music by latent diffusion: the dances' latents, and an autoencoder's decoder that turns them into sound."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,7 +17,9 @@ from d2m.audio.autoencoder import DMAE
 from d2m.audio.chunked_coding import decode_in_chunks
 from d2m.audio.pretrained import load_dmae, weights_sha256
 from d2m.core.errors import BadConfig
+from d2m.core.lead_sheet import LeadSheet
 from d2m.core.timeline import MOTION_FPS
+from d2m.metrics.harmony import lead_sheet_of
 from d2m.models.device import DeviceConfig
 from d2m.motion.dance import Dance
 from d2m.motion.features import FEATURE_WIDTH
@@ -35,6 +39,7 @@ LARGEST_BATCH = 32
 """Windows at once; more gain no time."""
 
 _SHARE_OF_FREE_MEMORY = 4
+_CHORD_S = 0.5  # between looks at a song's chords where no beats are given
 
 _GENERATION = frozenset({
     "steps", "guidance", "guidance_rescale", "guidance_interval", "grid", "sampler", "decoder", "decoder_steps", "batch",
@@ -64,7 +69,8 @@ class LatentGenerator(MusicGenerator):
     """A latent diffusion system with its autoencoder.
 
     Settings: those of `GenerationSettings`, such as `steps` and `guidance`. `edit` is the file of a song that is moved onto the dance instead of music being
-    made anew, `edit_dance` the dance that it was made for, `strength` how far it may be left (`d2m.systems.editing`).
+    made anew, its chords told to a system that takes a lead sheet, `edit_dance` the dance that it was made for, `strength` how far it may be left (`d2m.systems.editing`).
+    `key`, `chords` and `energy` are told to a system that takes a lead sheet; without `key` one is drawn, `key=none` tells none.
     `batch` windows are denoised at once, also those of several dances; `auto`: as many as memory holds.
 
     Args:
@@ -77,7 +83,7 @@ class LatentGenerator(MusicGenerator):
     """
 
     has_bfloat16_on_cpu = True
-    settings = _GENERATION | {"edit", "edit_dance", "strength"}
+    settings = _GENERATION | {"edit", "edit_dance", "strength", "key", "chords", "energy"}
 
     def __init__(
         self, system: LatentDiffusion, made_with: Mapping[str, Any], autoencoder: str | Path | None = None
@@ -161,6 +167,7 @@ class LatentGenerator(MusicGenerator):
             for name in ("steps", "guidance", "decoder", *sorted(_GENERATION & asked.keys()))
         }
         used["guidance"] = float(settings.guidance)
+        sheets = [self._sheet(one) for one in requests]
         wanted = [
             LatentRequest(
                 one.motion.to(self.device_config.device),
@@ -169,8 +176,9 @@ class LatentGenerator(MusicGenerator):
                 one.seed,
                 beats=one.beats,
                 genre_probabilities=one.reading and one.reading.genre_probabilities,
+                sheet=sheet,
             )
-            for one in requests
+            for one, sheet in zip(requests, sheets, strict=True)
         ]
         if "edit" in asked:
             latents = [self._edited(latent, one, settings, used) for latent, one in zip(wanted, requests, strict=True)]
@@ -181,12 +189,38 @@ class LatentGenerator(MusicGenerator):
                 )
             with self.device_config.running():
                 latents = self.system.generate_latents(wanted, settings, requests[0].progress)
+        as_asked = {name: asked[name] for name in ("chords", "energy") if name in asked}
+        told = [{} if sheet is None else {"key": sheet.key, **as_asked} for sheet in sheets]
         return [
             GeneratedMusic(
-                self.decoded(one.latent, settings, request.seed), dict(used), one.genre, one.genre_probabilities
+                self.decoded(one.latent, settings, request.seed), used | key, one.genre, one.genre_probabilities
             )
-            for one, request in zip(latents, requests, strict=True)
+            for one, request, key in zip(latents, requests, told, strict=True)
         ]
+
+    def _sheet(self, request: GenerationRequest) -> LeadSheet | None:
+        """What is told of the harmony; None where the system takes none.
+
+        A key is drawn where none is asked for, so that all windows of a long piece are in the same: by seed and dance, so that
+        neither takes nor dances are all in one key.
+        """
+        asked = {name: request.settings[name] for name in ("key", "chords", "energy") if name in request.settings}
+        if not self.system.conditioner.takes_lead_sheet:
+            for name, value in asked.items():
+                raise BadConfig(f"{name}={value}: this checkpoint takes no {name}; leave it out.")
+            return None
+        sheet = LeadSheet.of(**{**asked, "key": None if asked.get("key") == "none" else asked.get("key")})
+        if "key" not in asked and not sheet.chords and "edit" not in request.settings:
+            dance = zlib.crc32(request.motion[:: int(MOTION_FPS)].cpu().double().numpy().round(2).tobytes())
+            drawn = LeadSheet.drawn([request.seed % 2**63, dance])
+            sheet = replace(sheet, tonic=drawn.tonic, mode=drawn.mode)
+        if not sheet.chords:
+            return sheet
+        if request.beats is None:
+            raise BadConfig(
+                f"chords={asked['chords']}: there are no beats that they could change on; give beats= or tempo=."
+            )
+        return sheet.timed(request.beats.beats_s)
 
     def _settings(self, asked: Mapping[str, Any]) -> GenerationSettings:
         """The system's own settings with those that are asked for in their place, and the autoencoder's decoder."""
@@ -221,6 +255,9 @@ class LatentGenerator(MusicGenerator):
         fitted = fitted_song(song, self.dmae, request.samples)
         if fitted.how != WHOLE_SONG:
             tqdm.write(f"{asked['edit']}: used is {fitted.how}, to be as long as the dance.")
+        if wanted.sheet == LeadSheet():  # nothing else was asked for: the song's own chords
+            edges_s = np.arange(0, fitted.music.seconds, _CHORD_S) if wanted.beats is None else wanted.beats.beats_s
+            wanted = replace(wanted, sheet=lead_sheet_of(fitted.music, edges_s[edges_s > -_CHORD_S]))
         used |= {"edit": str(asked["edit"]), "edit_used": fitted.how, "strength": float(edit.strength)}
         used |= {"edit_dance": str(asked["edit_dance"])} if old else {}
         with self.device_config.running():

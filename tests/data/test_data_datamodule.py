@@ -1,5 +1,6 @@
 """Which windows a training sees: with accumulation, several processes, workers, and after a resume, by the real Trainer."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from tests_support_encoded import write_encoded
 from tests_support_windows import Seen, Statistics, module, train
 from torch.utils.data import DistributedSampler
 
-from d2m.core.errors import BadInput
+from d2m.core.errors import BadConfig, BadInput
 from d2m.data.datamodule import PairedWindows, ResumableSampler
 from d2m.data.dataset import ClipWindows
+from d2m.data.layout import DataSetLayout
 from d2m.data.manifest import MANIFEST
 from d2m.data.streaming import Position
 
@@ -34,6 +36,23 @@ def test_a_training_sees_window_after_window(root: Path, tmp_path: Path, options
     data = module(root, **options)
     seen = train(data, 7, tmp_path / "a.ckpt")  # two epochs and a step
     assert seen == windows_numbered(data, 14) and len(set(seen)) > 10
+
+
+def test_lead_sheets_come_with_the_latents_they_are_of(tmp_path: Path) -> None:
+    write_encoded(tmp_path, 4)
+    data = module(tmp_path, lead_sheet=True)
+    for name in DataSetLayout(tmp_path).names("train") + DataSetLayout(tmp_path).names("val"):
+        path = DataSetLayout(tmp_path).score(name)
+        path.parent.mkdir(exist_ok=True)
+        bars = [{"start_s": at_s, "chord": [9, "m"], "energy": at_s / 100} for at_s in range(20)]
+        path.write_text(json.dumps({"key": [9, "minor"], "bars": bars}))
+    data.setup()
+    row = data.train[3]
+    frames = torch.arange(row["latent"].shape[-1]) + 0.5
+    second = (row["start_s"] + frames / data.clock.latent_rate).floor()
+    assert float(row["start_s"]) > 0 and torch.equal(row["sheet"][24], (second / 100).float())
+    with pytest.raises(BadConfig, match="lead_sheet"):
+        module(tmp_path, lead_sheet=True, streaming=True)
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])

@@ -12,8 +12,9 @@ import soundfile
 
 from d2m.core.aist_names import GENRES as CODES
 from d2m.core.errors import BadInput
+from d2m.core.lead_sheet import QUALITIES, SCALES
 from d2m.data.synthetic.genres import GENRES
-from d2m.data.synthetic.harmony import QUALITIES, SCALES, progression, voicing
+from d2m.data.synthetic.harmony import progression, voicing
 from d2m.data.synthetic.mixing import CEILING, PACK, band_sampler, limit, loudness_lufs, play
 from d2m.data.synthetic.score import SECTIONS, Score, compose
 from d2m.data.synthetic.songs import Song, render_song

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from d2m.core.lead_sheet import LeadSheet
 from d2m.core.music import Music
-from d2m.metrics.harmony import measure_harmony
+from d2m.metrics.harmony import lead_sheet_of, measure_harmony
 
 RATE = 22_050
 C_MAJOR = (60, 64, 67), (57, 60, 64), (65, 69, 72), (67, 71, 74)  # C, Am, F, G
@@ -28,6 +29,20 @@ def test_music_in_a_key_with_plain_chords_is_heard_as_such_in_any_key(semitones:
     moved = tuple(tuple(note + semitones for note in chord) for chord in C_MAJOR)
     found = measure_harmony(played(moved), np.arange(0, 16, 0.5))
     assert found.in_key_share > 0.93 and found.chord_clarity > 0.85 and found.key_steadiness > 0.95
+
+
+@pytest.mark.parametrize("semitones", [0, 7])
+def test_key_and_chords_are_written_down_as_they_were_played(semitones: int) -> None:
+    moved = tuple(tuple(note + semitones for note in chord) for chord in C_MAJOR)
+    found = lead_sheet_of(played(moved), np.arange(0.0, 17.0))
+    assert (found.tonic, found.mode) == (semitones, "major") and len(found.bars) == 16
+    chords = [(0, ""), (9, "m"), (5, ""), (7, "")] * 4
+    assert [(bar.root, bar.quality) for bar in found.bars] == [((root + semitones) % 12, kind) for root, kind in chords]
+    assert [bar.start_s for bar in found.bars] == list(range(16))
+
+
+def test_silence_has_no_lead_sheet() -> None:
+    assert lead_sheet_of(Music(np.zeros((2, 3 * RATE), np.float32), RATE), np.arange(4.0)) == LeadSheet()
 
 
 def test_noise_has_no_key_and_no_chords() -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tests_support_motion import swinging_features
 
+from d2m.core.lead_sheet import CURVES
 from d2m.core.timeline import Timeline
 from d2m.models.conditioner import AlignedConditioner, Condition, MotionWindow, PublishedConditioner
 from d2m.models.encoders import MOTION_CHANNELS, MotionViT, TemporalEncoder, motion_channels, resampled
@@ -38,6 +39,33 @@ def test_aligned_shapes(aligned):
     assert [tuple(level.shape) for level in answer.condition.levels] == [(2, 8, 256), (2, 12, 128)]
     assert answer.condition.input_channels.shape == (2, 4, 256) and answer.condition.features.shape == (2, 16)
     assert answer.genre_logits.shape == (2, 10) and answer.rhythm_logits.shape == (2, 2, 256)
+
+
+@pytest.fixture
+def told():
+    torch.manual_seed(0)
+    encoder = TemporalEncoder(16, [1, 2], attention_blocks=1, heads=2)
+    dropped = {"key_dropout": 1.0, "chord_dropout": 0.0, "energy_dropout": 0.0}
+    return AlignedConditioner(encoder, CLOCK, [1, 2], [8, 12], 4, 16, lead_sheet=True, **dropped).eval()
+
+
+def test_chords_are_told_at_their_frames_and_nothing_is_told_without_a_sheet(told, aligned):
+    sheet = torch.zeros(2, CURVES, CLOCK.window_latent_frames)
+    silent, empty = told.read(windows()).condition, told.read(windows(), sheet=sheet).condition
+    assert torch.equal(silent.input_channels, empty.input_channels)
+    sheet[0, 15, 100:] = 1
+    changed = (told.read(windows(), sheet=sheet).condition.input_channels - silent.input_channels).abs().sum(dim=1)
+    assert not changed[0, :100].any() and changed[0, 100:].all() and not changed[1].any()
+    assert told.takes_lead_sheet and not aligned.takes_lead_sheet
+
+
+def test_without_a_key_there_are_no_chords_in_training(told):
+    told.train()
+    told.encoder.eval()
+    kept = told._sheet(torch.ones(2, CURVES, 8), torch.zeros(2, 1, 8))
+    assert not kept[:, :24].any() and kept[:, 24].all()
+    told.key_dropout = 0.0
+    assert told._sheet(torch.ones(2, CURVES, 8), torch.zeros(2, 1, 8)).all()
 
 
 def test_published_shapes(published):

@@ -1,4 +1,4 @@
-"""Chords, scales and progressions: what a band needs to know before it plays.
+"""Voicings, scales and progressions: what a band needs to know before it plays.
 
 Keys are pitch classes, 0 for C. A chord is a root and a quality, the semitones over the root; a progression says both
 for every bar, its roots counted from the key.
@@ -8,21 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
-
-QUALITIES: dict[str, tuple[int, ...]] = {
-    "": (0, 4, 7), "m": (0, 3, 7), "7": (0, 4, 7, 10), "maj7": (0, 4, 7, 11), "m7": (0, 3, 7, 10), "6": (0, 4, 7, 9),
-    "9": (0, 4, 10, 14), "m9": (0, 3, 10, 14), "maj9": (0, 4, 11, 14), "13": (0, 4, 10, 21), "7#9": (0, 4, 10, 15),
-    "7b9": (0, 4, 10, 13), "sus4": (0, 5, 7), "7sus": (0, 5, 7, 10), "m7b5": (0, 3, 6, 10), "m6": (0, 3, 7, 9), "5": (0, 7, 12),
-}  # fmt: skip
-"""Semitones over the root; chords of five notes leave out the fifth."""
-
-SCALES: dict[str, tuple[int, ...]] = {
-    "major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "dorian": (0, 2, 3, 5, 7, 9, 10),
-    "mixolydian": (0, 2, 4, 5, 7, 9, 10), "phrygian": (0, 1, 3, 5, 7, 8, 10), "harmonic": (0, 2, 3, 5, 7, 8, 11),
-    "blues": (0, 3, 5, 6, 7, 10), "pentatonic": (0, 2, 4, 7, 9),
-}  # fmt: skip
-"""Of the lead; a blues has chords of its own and the blues scale above them."""
+from d2m.core.lead_sheet import QUALITIES, SCALES
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from d2m.core.lead_sheet import QUALITIES, SCALES
 from d2m.data.synthetic.genres import GENRES, Patch, Real
-from d2m.data.synthetic.harmony import QUALITIES, SCALES, chord_keys, nearest, scale_keys, voicing
+from d2m.data.synthetic.harmony import chord_keys, nearest, scale_keys, voicing
 
 STEPS = 16
 """Sixteenths of a bar."""
