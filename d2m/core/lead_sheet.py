@@ -103,11 +103,11 @@ class LeadSheet:
         """
         try:
             score = json.loads(path.read_text())
-            bars = tuple(Bar(bar["start_s"], *bar["chord"], bar["energy"]) for bar in score["bars"])
+            bars = tuple(Bar(bar["start_s"], bar["chord"][0], bar["chord"][1], bar["energy"]) for bar in score["bars"])
             tonic, mode = score["key"]
             if mode not in SCALES or any(bar.quality not in QUALITIES for bar in bars):
                 raise ValueError("unknown mode or chord")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise BadInput(f"{path}: no score of key and bars ({error}); prepare the data set again.") from error
         return LeadSheet(int(tonic), mode, bars)
 
