@@ -146,16 +146,24 @@ class DMAE(nn.Module):
 
     @torch.no_grad()
     def decode_onepass(
-        self, latent: Float[Tensor, "batch latent_channel frame"], generator: torch.Generator | None = None
+        self,
+        latent: Float[Tensor, "batch latent_channel frame"],
+        generator: torch.Generator | None = None,
+        first_frame: int = 0,
     ) -> Float[Tensor, "batch channel sample"]:
         """One-pass decoder.
+
+        Args:
+            latent: a piece, or a part of one.
+            generator: of the decoder's noise.
+            first_frame: number of the first frame in the piece; decoders with oscillators go on where an earlier part ended.
 
         Raises:
             RuntimeError: when this autoencoder has none.
         """
         if self.onepass is None:
             raise RuntimeError(f"autoencoder '{self.name}' has no one-pass decoder; use the diffusion decoder.")
-        return self.onepass(latent, generator)
+        return self.onepass(latent, generator, first_frame)
 
     def _padded(self, waveform: Tensor) -> Tensor:
         missing = -waveform.shape[-1] % self.clock.latent_hop_samples
@@ -223,9 +231,12 @@ class OnePassDecoder(nn.Module):
         self.register_buffer("window", torch.hann_window(fft_samples), persistent=False)
 
     def forward(
-        self, latent: Float[Tensor, "batch latent_channel frame"], generator: torch.Generator | None = None
+        self,
+        latent: Float[Tensor, "batch latent_channel frame"],
+        generator: torch.Generator | None = None,
+        first_frame: int = 0,
     ) -> Float[Tensor, "batch channel sample"]:
-        """Waveform of exactly `frame * latent_hop_samples` samples; `generator` fixes the texture noise."""
+        """Waveform of exactly `frame * latent_hop_samples` samples; `generator` fixes the texture noise, `first_frame` says nothing here."""
         x = self.enter(nn.functional.interpolate(latent, scale_factor=2.0, mode="nearest"))
         x = nn.functional.interpolate(self.slow(x), scale_factor=2.0, mode="nearest")
         shape = (x.shape[0], self.noise_channels, x.shape[2])

@@ -128,7 +128,10 @@ def decode_in_chunks(
     out = torch.zeros(dmae.in_channels, frames * hop)
     for span in _spans(frames, dmae.clock.window_latent_frames):
         part = latent[None, :, span.start : span.stop]
-        made = dmae.decode_onepass(part, generator) if decoder == "onepass" else dmae.decode(part, steps, generator)
+        if decoder == "onepass":
+            made = dmae.decode_onepass(part, generator, span.start)
+        else:
+            made = dmae.decode(part, steps, generator)
         wave = made[0].float().cpu()
         begin = max(span.keep_from - (ramp_frames if span.keep_from else 0), 0)
         piece = wave[:, (begin - span.start) * hop : (span.keep_to - span.start) * hop].clone()

@@ -15,17 +15,17 @@ _LOWEST_NOTE_HZ = 27.5
 class StereoSpectralLoss(nn.Module):
     """Distances of spectra at several resolutions, of left, right, mid and side.
 
-    For every window: L1 of log magnitudes and spectral convergence (as in Parallel WaveGAN, arXiv:1910.11480), L1 of log mel bands, and,
-    where a phase can be kept, L1 of complex spectra with compressed magnitudes |S|^0.35. For held notes: both with a window of
-    8,192 samples below 1.4 kHz, where every bin counts as the octave that it is a part of (as in a constant-Q transform).
+    For every window: L1 of log magnitudes and spectral convergence (as in Parallel WaveGAN, arXiv:1910.11480), and L1 of log mel bands. For
+    held notes: L1 of log magnitudes with a window of 8,192 samples below 1.4 kHz, where every bin counts as the octave that it is a part of
+    (as in a constant-Q transform). `phases` is for what is heard of a wave's shape.
 
     Args:
         sample_rate: samples per second.
         windows: window lengths in samples; hops are quarters.
         looks_per_step: a training step looks at so many windows of left and right or of mid and side, drawn anew; otherwise at all.
         mels: bands of the mel terms at windows of 512 samples; windows of 2,048 have twice as many.
-        phase_hz: where the complex terms end.
-        phase_weight, pitch_weight: weights of the complex terms, and of the terms for held notes, beside the others' 1.
+        phase_hz: where `phases` ends.
+        pitch_weight: weight of the term for held notes, beside the others' 1.
         floor: added to magnitudes before the logarithm.
     """
 
@@ -36,13 +36,12 @@ class StereoSpectralLoss(nn.Module):
         looks_per_step: int = 3,
         mels: int = 48,
         phase_hz: float | int = 3000,
-        phase_weight: float | int = 3.0,
         pitch_weight: float | int = 1.0,
         floor: float = 1e-3,
     ) -> None:
         super().__init__()
         self.windows, self.looks_per_step = tuple(windows), looks_per_step
-        self.phase_weight, self.pitch_weight, self.floor = phase_weight, pitch_weight, floor
+        self.pitch_weight, self.floor = pitch_weight, floor
         self.phase_share = 2 * phase_hz / sample_rate
         for length in (*self.windows, PITCH_FFT):
             self.register_buffer(f"window_{length}", torch.hann_window(length), persistent=False)
@@ -81,35 +80,36 @@ class StereoSpectralLoss(nn.Module):
         if length in (512, 2048):
             bank = getattr(self, f"mel_{length}")
             loss = loss + nn.functional.l1_loss((our_size @ bank).log(), (their_size @ bank).log())
-        if length >= 1024:
-            low = slice(int(self.phase_share * length / 2) + 1)
-            seen = (part[..., low] for part in (ours, our_level, theirs, their_level))
-            loss = loss + self.phase_weight * _complex_distance(*seen)
         return loss
+
+    def phases(
+        self, estimate: Float[Tensor, "batch 2 sample"], target: Float[Tensor, "batch 2 sample"]
+    ) -> Float[Tensor, ""]:
+        """L1 of complex spectra with compressed magnitudes |S|^0.35, windows of 512 to 2,048 samples.
+
+        Where a phase cannot be known it asks for less than there is, so that it tells apart what can be drawn from what cannot.
+        """
+        with torch.autocast(estimate.device.type, enabled=False):
+            estimate, target = estimate.float(), target.float()
+            losses = []
+            for found, wanted in ((estimate, target), (mid_side(estimate), mid_side(target))):
+                for length in (512, 1024, 2048):
+                    window, low = getattr(self, f"window_{length}"), int(self.phase_share * length / 2) + 1
+                    ours = framed_spectrum(found, window, length // 4)[..., :low]
+                    theirs = framed_spectrum(wanted, window, length // 4)[..., :low]
+                    ours, theirs = (part * (-0.65 * self._log_level(part)).exp() for part in (ours, theirs))
+                    losses.append(((ours.real - theirs.real).abs() + (ours.imag - theirs.imag).abs()).mean())
+            return torch.stack(losses).mean()
 
     def _held_notes(self, found: Tensor, wanted: Tensor) -> Tensor:
         window = getattr(self, f"window_{PITCH_FFT}")
         ours = framed_spectrum(found, window, PITCH_FFT // 4)[..., self.low_bins]
         theirs = framed_spectrum(wanted, window, PITCH_FFT // 4)[..., self.low_bins]
         our_level, their_level = self._log_level(ours), self._log_level(theirs)
-        level = ((our_level - their_level).abs() * self.octave_share).mean()
-        return level + self.phase_weight * _complex_distance(ours, our_level, theirs, their_level, self.octave_share)
+        return ((our_level - their_level).abs() * self.octave_share).mean()
 
     def _log_level(self, spectrum: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return 0.5 * (spectrum.real.square() + spectrum.imag.square() + self.floor**2).log()
-
-
-def _complex_distance(
-    found: Complex[Tensor, "*shape"],
-    found_level: Float[Tensor, "*shape"],
-    wanted: Complex[Tensor, "*shape"],
-    wanted_level: Float[Tensor, "*shape"],
-    weights: Tensor | float = 1.0,
-) -> Float[Tensor, ""]:
-    """L1 of two spectra whose magnitudes are compressed, real and imaginary parts apart."""
-    ours, theirs = found * (-0.65 * found_level).exp(), wanted * (-0.65 * wanted_level).exp()
-    difference = (ours.real - theirs.real).abs() + (ours.imag - theirs.imag).abs()
-    return (difference * weights).mean()
 
 
 class LatentRegression(nn.Module):

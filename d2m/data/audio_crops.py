@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -35,6 +36,7 @@ HELD_OUT = 0.05
 """Share of a folder's files that is not trained on."""
 
 _VALIDATION_SAMPLES = 131072
+_STATISTICS = 120  # crops
 
 
 @dataclass(frozen=True)
@@ -262,6 +264,13 @@ class AudioCropsModule(LightningDataModule):
             )
         step = -(-len(self.val.files) // self.validation_files)
         self.val.files = self.val.files[::step]
+
+    def fit_statistics_of(self, system: Any) -> None:
+        """Show a system that fits its start to training music some of it."""
+        if not hasattr(system, "fit_statistics"):
+            return
+        self.setup()
+        system.fit_statistics(torch.stack([self.train[number]["waveform"] for number in range(_STATISTICS)]))
 
     def position(self) -> Position:
         """Where the run has got to; its start where there is no trainer."""

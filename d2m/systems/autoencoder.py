@@ -152,16 +152,21 @@ class AutoencoderTraining(LightningModule):
             level = self.latent_noise * torch.rand(len(latent), 1, 1, device=latent.device)
             latent = latent + level * torch.randn_like(latent)
         if "onepass" in self.parts:
-            assert self.dmae.onepass is not None
-            decoded = self.dmae.onepass(latent)
+            decoded, drawn = self.decoded(latent)
             parts["onepass"] = self.spectral_loss(decoded, waveform)
-            parts |= self.further_losses(latent, decoded, waveform)
+            parts |= self.further_losses(latent, decoded, drawn, waveform)
         if "diffusion" in self.parts:
             parts["diffusion"] = self.dmae.diffusion_loss(waveform, latent)
         parts["loss"] = torch.stack(list(parts.values())).sum()
         return parts
 
-    def further_losses(self, latent: Tensor, decoded: Tensor, waveform: Tensor) -> dict[str, Tensor]:
+    def decoded(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """The one-pass decoder's waveform, and what of it comes from drawn spectra: here all."""
+        assert self.dmae.onepass is not None
+        waveform = self.dmae.onepass(latent)
+        return waveform, waveform
+
+    def further_losses(self, latent: Tensor, decoded: Tensor, drawn: Tensor, waveform: Tensor) -> dict[str, Tensor]:
         """What a subclass asks of the one-pass decoder beside the spectral distance."""
         return {}
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from d2m.audio.autoencoder import DMAE
 from d2m.audio.discriminator import persuasion_losses, verdict_loss
+from d2m.audio.istft_autoencoder import SpectralDecoder, SpectralEncoder
 from d2m.audio.reconstruction import LatentRegression, StereoSpectralLoss
 from d2m.core.errors import BadConfig
 from d2m.systems.autoencoder import AutoencoderTraining
@@ -22,6 +23,8 @@ class StereoAutoencoderTraining(AutoencoderTraining):
     Args:
         dmae: the autoencoder.
         spectral: see `d2m.audio.reconstruction.StereoSpectralLoss`: its settings beside the sample rate.
+        phase_weight: weight of the phases of what is drawn.
+        principal_start: begin with the principal components of the training music's spectra for latents, and with the oscillators that they say.
         regression_weight: weight of chroma and channel balance read from the latents.
         decay_steps: over how many of the trainer's last steps the rate falls linearly to zero.
         discriminator: a network like `d2m.audio.discriminator.SpectrumDiscriminator`; None: there is none.
@@ -36,6 +39,8 @@ class StereoAutoencoderTraining(AutoencoderTraining):
         dmae: DMAE,
         parts: list[str] | tuple[str, ...] = ("encoder", "onepass"),
         spectral: dict[str, Any] | None = None,
+        phase_weight: float | int = 1.0,
+        principal_start: bool = False,
         regression_weight: float = 0.3,
         decay_steps: int = 0,
         discriminator: nn.Module | None = None,
@@ -52,9 +57,10 @@ class StereoAutoencoderTraining(AutoencoderTraining):
                 "one-pass decoder to train."
             )
         clock = dmae.clock
-        self.spectral_loss = StereoSpectralLoss(clock.sample_rate, **(spectral or {}))
+        self.spectral_loss: StereoSpectralLoss = StereoSpectralLoss(clock.sample_rate, **(spectral or {}))
         self.regression = LatentRegression(clock.sample_rate, dmae.latent_channels, clock.latent_hop_samples)
         self.regression_weight, self.decay_steps = regression_weight, decay_steps
+        self.phase_weight, self.principal_start = phase_weight, principal_start
         self.discriminator, self.discriminator_every = discriminator, discriminator_every
         self.discriminator_samples = discriminator_samples
         self.adversarial_weight, self.feature_weight = adversarial_weight, feature_weight
@@ -62,11 +68,32 @@ class StereoAutoencoderTraining(AutoencoderTraining):
             rate = {"lr": self.learning_rate / 2, "betas": (0.8, 0.99), "weight_decay": 1e-3}
             self.discriminator_optimizer = torch.optim.AdamW(discriminator.parameters(), **rate)
 
+    def fit_statistics(self, waveforms: Float[Tensor, "batch 2 sample"]) -> None:
+        """Take the principal components of training music to begin with, where this is asked for."""
+        if not self.principal_start:
+            return
+        encoder, decoder = self.dmae.encoder, self.dmae.onepass
+        assert isinstance(encoder, SpectralEncoder) and isinstance(decoder, SpectralDecoder)
+        decoder.start_from(encoder.start_from_principal_components(waveforms))
+
+    def decoded(self, latent: Float[Tensor, "batch channel frame"]) -> tuple[Tensor, Tensor]:
+        """Drawn spectra and oscillators together, and the first alone."""
+        assert isinstance(self.dmae.onepass, SpectralDecoder)
+        drawn, held = self.dmae.onepass.parts(latent)
+        return drawn + held, drawn
+
     def further_losses(
-        self, latent: Float[Tensor, "batch channel frame"], decoded: Tensor, waveform: Float[Tensor, "batch 2 sample"]
+        self,
+        latent: Float[Tensor, "batch channel frame"],
+        decoded: Tensor,
+        drawn: Tensor,
+        waveform: Float[Tensor, "batch 2 sample"],
     ) -> dict[str, Tensor]:
-        """What is read from the latents and, in the steps that show it, what the discriminator says."""
-        more = {"regression": self.regression_weight * self.regression(latent, waveform)}
+        """Phases of what is drawn, what is read from the latents and, in the steps that show it, what the discriminator says."""
+        more = {
+            "phases": self.phase_weight * self.spectral_loss.phases(drawn, waveform),
+            "regression": self.regression_weight * self.regression(latent, waveform),
+        }
         if self.discriminator is None or not self.training or self.global_step % self.discriminator_every:
             return more
         length = min(self.discriminator_samples, waveform.shape[-1])

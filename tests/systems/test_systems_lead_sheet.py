@@ -1,0 +1,84 @@
+"""Key, chords and energy as they are asked of a system that takes them, and of one that does not."""
+
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from tests_support_motion import swinging_features
+
+from d2m.core.errors import BadConfig
+from d2m.core.music import Music
+from d2m.motion.dance import Dance
+from d2m.pipeline import Dance2Music
+from d2m.rhythm.grid import BeatGrid
+from d2m.systems.interface import GeneratedMusic, GenerationRequest
+from d2m.systems.latent_generator import LatentGenerator
+
+CONFIG = Path(__file__).parents[2] / "configs" / "system" / "aligned.yaml"
+SECONDS = 6
+
+
+@pytest.fixture(scope="module")
+def generator() -> LatentGenerator:
+    """An untrained one whose zero-initialised parts have been moved, as training would."""
+    torch.manual_seed(0)
+    config = OmegaConf.load(CONFIG)
+    config.conditioner.lead_sheet = True
+    system = hydra.utils.instantiate(config)
+    with torch.no_grad():
+        for weight in system.unet.parameters():
+            weight.add_(0.03 * torch.randn_like(weight))
+    return LatentGenerator(system, {"dmae": "demo"})
+
+
+def made(generator: LatentGenerator, seed: int = 0, late_s: float = 0.0, **asked: object) -> GeneratedMusic:
+    motion, beats = swinging_features(60 * SECONDS, late_s), BeatGrid.regular(120, 0.0, SECONDS)
+    return generator.generate(GenerationRequest(motion, 3, 22050 * SECONDS, seed, {"steps": 1, **asked}, beats=beats))
+
+
+def test_a_key_is_drawn_by_seed_and_dance_unless_it_is_told(generator: LatentGenerator) -> None:
+    drawn = [made(generator, seed).settings["key"] for seed in range(4)]
+    assert None not in drawn and len(set(drawn)) > 1
+    assert made(generator, 0).settings["key"] == drawn[0]
+    assert len({made(generator, 0, late_s / 10).settings["key"] for late_s in range(4)}) > 1
+    assert made(generator, key="Ebm").settings["key"] == "Ebm"
+    assert made(generator, key="none").settings["key"] is None
+    assert made(generator, chords="Am F").settings["key"] is None  # chords say more than a key
+
+
+@pytest.mark.parametrize("asked", [{"key": "F#"}, {"chords": "Am F C G"}, {"energy": 0.9}])
+def test_what_is_told_is_heard_and_in_the_record(generator: LatentGenerator, asked: dict) -> None:
+    told, plain = made(generator, **{"key": "none", **asked}), made(generator, key="none")
+    assert asked.items() <= told.settings.items()
+    assert float((told.waveform - plain.waveform).abs().max()) > 1e-3
+
+
+def test_an_edit_is_told_the_songs_own_chords(generator: LatentGenerator, tmp_path: Path) -> None:
+    time_s = np.arange(22050 * SECONDS) / 22050
+    hz = 440 * 2 ** ((np.array([60, 64, 67]) - 69) / 12)
+    chord = sum(np.sin(2 * np.pi * one * time_s) for one in hz)
+    song = Music((0.2 * chord)[None].astype(np.float32), 22050).save(tmp_path / "song.wav")
+    seen = []
+    read = generator.system.conditioner.read
+    generator.system.conditioner.read = lambda motion, beats, sheet: seen.append(sheet) or read(motion, beats, sheet)
+    try:
+        made(generator, edit=str(song), steps=2)
+    finally:
+        del generator.system.conditioner.read
+    assert all(set(torch.nonzero(sheet[0, 12:24, 100]).flatten().tolist()) == {0, 4, 7} for sheet in seen) and seen
+
+
+@pytest.mark.parametrize("asked", [{"key": "H"}, {"chords": "Am X"}, {"energy": 2}])
+def test_what_cannot_be_told_is_one_sentence(generator: LatentGenerator, asked: dict) -> None:
+    with pytest.raises(BadConfig, match=next(iter(asked))):
+        made(generator, **asked)
+
+
+@pytest.mark.parametrize("asked", [{"key": "Am"}, {"chords": "Am F"}, {"energy": 0.5}])
+def test_a_checkpoint_without_lead_sheets_says_so(asked: dict) -> None:
+    dance = Dance(swinging_features(60 * SECONDS).numpy(), "dance")
+    with pytest.raises(BadConfig, match=f"{next(iter(asked))}=.*takes no"):
+        Dance2Music.load("demo").generate(dance, **asked)
