@@ -281,6 +281,7 @@ class SpectralDecoder(nn.Module):
         self.head = nn.Linear(width, 2 * 3 * self.bins)
         self.loudness = nn.Linear(width, 3 * len(TONES_HZ))
         self.direct = nn.Conv1d(latent_channels, len(TONES_HZ) - _TOLD_APART, 1)
+        assert self.direct.bias is not None
         with torch.no_grad():
             self.head.bias.zero_()
             self.head.bias.view(2, 3, self.bins)[:, 0] = -4.0  # quiet at first: nothing loud that must be unlearnt
@@ -297,6 +298,7 @@ class SpectralDecoder(nn.Module):
     @torch.no_grad()
     def start_from(self, levels: LinearTones) -> None:
         """Let oscillators from C4 on be as loud as a linear map of the latent says, on both sides; the blocks add to that."""
+        assert self.direct.bias is not None
         self.direct.weight.copy_(levels.weight[..., None])
         self.direct.bias.copy_(levels.bias)
         self.loudness.weight.mul_(0.1)
