@@ -7,7 +7,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-from d2m.audio.istft_autoencoder import PITCH_FFT, PITCH_HZ, framed_spectrum, mid_side
+from d2m.audio.istft_autoencoder import PITCH_FFT, PITCH_HZ, compressed, framed_spectrum, mid_side
 
 _LOWEST_NOTE_HZ = 27.5
 
@@ -97,8 +97,8 @@ class StereoSpectralLoss(nn.Module):
                     window, low = getattr(self, f"window_{length}"), int(self.phase_share * length / 2) + 1
                     ours = framed_spectrum(found, window, length // 4)[..., :low]
                     theirs = framed_spectrum(wanted, window, length // 4)[..., :low]
-                    ours, theirs = (part * (-0.65 * self._log_level(part)).exp() for part in (ours, theirs))
-                    losses.append(((ours.real - theirs.real).abs() + (ours.imag - theirs.imag).abs()).mean())
+                    apart = compressed(ours) - compressed(theirs)
+                    losses.append((apart.real.abs() + apart.imag.abs()).mean())
             return torch.stack(losses).mean()
 
     def _held_notes(self, found: Tensor, wanted: Tensor) -> Tensor:
