@@ -1,10 +1,10 @@
-"""Encoder and decoder of a stereo autoencoder that works on spectra: ConvNeXt blocks between Fourier transforms.
+"""Encoder and decoder of a stereo autoencoder that works on spectra: principal components of levels, and ConvNeXt blocks between them and sound.
 
-The encoder sees magnitudes only, as a diffusion magnitude autoencoder's does (Moûsai, arXiv:2301.11757): where a latent holds
-phases it changes altogether when a wave is turned by a quarter of its period, and what makes latents can only guess it. What a decoder needs of phases it then
+The latent holds levels only, as a diffusion magnitude autoencoder's does (Moûsai, arXiv:2301.11757): where it
+holds phases it changes altogether when a wave is turned by a quarter of its period, and what makes latents can only guess it. What a decoder needs of phases it then
 has to know by itself. For drums an inverse STFT can, which a network draws at a low frame rate (Vocos, Siuzdak, arXiv:2306.00814). It
 cannot for a note that is held: a network that sees the same in every frame draws the same in every frame, and frames laid over each other at a hop of
-512 samples sound at multiples of 86 Hz. So held notes are oscillators at fixed quarter tones of which the network says how loud they are (as in DDSP,
+512 samples sound at multiples of 86 Hz. So held notes are oscillators at fixed semitones of which the network says how loud they are (as in DDSP,
 Engel et al., arXiv:2001.04643), whose phases run on by themselves.
 """
 
@@ -17,27 +17,32 @@ from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
 PITCH_FFT = 8192
-"""Samples of the long window: its bins lie 5.4 Hz apart at 44.1 kHz, less than a semitone from 93 Hz on."""
+"""Samples of the long window of losses: its bins lie 5.4 Hz apart at 44.1 kHz, less than a semitone from 93 Hz on."""
 
 PITCH_HZ = 1400.0
 """Up to where the long window is looked at."""
 
-_TONES_PER_OCTAVE = 24
-_TONES = 7 * _TONES_PER_OCTAVE + 12
-TONES_HZ = 440 * 2 ** ((torch.arange(_TONES, dtype=torch.float64) - 90) / _TONES_PER_OCTAVE)
-"""Of the oscillators: quarter tones from C1 to below F sharp 8, 32.7 Hz to 5.8 kHz."""
+TONES_HZ = 440 * 2 ** ((torch.arange(90, dtype=torch.float64) - 45) / 12)
+"""Of the oscillators: semitones from C1 to F8, 32.7 Hz to 5.6 kHz."""
 
-_TOLD_APART = 72
-"""From this tone on, C4, the long window tells neighbours apart, so that a spectrum says how loud each is."""
+_TONE_WINDOWS = (
+    (16384, 131.0),
+    (8192, 524.0),
+    (4096, 1300.0),
+    (2048, math.inf),
+)  # samples, and for tones below how many Hz
+_EDGE_FRAMES = 8  # so far the longest window reaches beyond a crop
 
+_TONE_ITERATIONS = 5
 _FINE_FFT = 2048
-_SEEN_LONG_HZ = 1300.0
-_DEVIATION = 0.5
+_LARGEST_DEVIATION = 0.5
 _WHOLE_TURN = 2**24  # of a phase: whole numbers are exact however long a piece is, on every device
+_BOUND = 0.998  # of a latent
 _LOUDEST, _QUIET = 1.0, -7.0  # logarithms of an amplitude
 
 _COMPRESSION = 0.35
 _SMALLEST_POWER = 1e-6
+_SMALLEST_TONE = 3e-4
 
 
 def mid_side(waveform: Float[Tensor, "batch 2 sample"]) -> Float[Tensor, "batch 2 sample"]:
@@ -102,139 +107,138 @@ def _blocks(channels: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*(ConvNeXtBlock(channels, 3 * channels, scale=1 / depth) for _ in range(depth)))
 
 
-class SpectralEncoder(nn.Module):
-    """Stereo waveform to latent, bounded by a tanh.
+class ToneLevels(nn.Module):
+    """How loud each semitone is: the amplitudes of steady sines whose spectra add up to the one seen.
 
-    It sees the log magnitudes of mid and side in three windows: 2,048 samples below 5.5 kHz (two frames to a latent frame); 512
-    samples up to the top, as mel bands, for when things happen (four frames); and 8,192 samples below 1.4 kHz, for which
-    notes sound (one frame). The latent is a linear map of these and what the blocks add.
+    Spectra of sines that are a semitone apart overlap; non-negative amplitudes are found by multiplicative updates (Lee & Seung,
+    Algorithms for non-negative matrix factorization, 2001), in windows that get shorter as tones get higher.
+
+    Args:
+        sample_rate: samples per second.
+        hop_samples: samples per frame.
+    """
+
+    def __init__(self, sample_rate: int, hop_samples: int) -> None:
+        super().__init__()
+        self.hop_samples = hop_samples
+        self.tones: list[tuple[slice, slice]] = []  # of a window: of all tones, and of those that it is asked for
+        lowest, semitone = 0.0, 2 ** (1 / 12)
+        for number, (length, highest) in enumerate(_TONE_WINDOWS):
+            beside = ((lowest / semitone <= TONES_HZ) & (highest * semitone > TONES_HZ)).nonzero().flatten()
+            asked = ((lowest <= TONES_HZ) & (highest > TONES_HZ)).nonzero().flatten()
+            first = int(beside[0])
+            self.tones.append((slice(int(asked[0]), int(asked[-1]) + 1), slice(first, int(beside[-1]) + 1)))
+            bins = torch.arange(int(TONES_HZ[beside[-1]] * length / sample_rate) + 8)
+            apart = bins - TONES_HZ[beside, None] * length / sample_rate
+            beyond = torch.where(((apart.abs() - 1).abs() < 1e-6), 0.5, apart.sinc() / (1 - apart.square())).abs()
+            shape = torch.where(apart.abs() < 4, beyond, 0.0)  # of a Hann window's spectrum, 1 at the top
+            self.register_buffer(f"shape_{number}", shape.float(), persistent=False)
+            self.register_buffer(f"window_{number}", torch.hann_window(length), persistent=False)
+            lowest = highest
+
+    def forward(self, signal: Float[Tensor, "... sample"]) -> Float[Tensor, "... frame tone"]:
+        """Amplitudes; a full-scale sine has 1."""
+        found = []
+        for number, (length, _) in enumerate(_TONE_WINDOWS):
+            shape, window = getattr(self, f"shape_{number}"), getattr(self, f"window_{number}")
+            seen = framed_spectrum(signal, window, self.hop_samples)[..., : shape.shape[1]].abs()
+            seen = seen * (4 / math.sqrt(length)) + 1e-7
+            asked, beside = self.tones[number]
+            level = seen @ shape.T
+            wanted, mixing = level, shape @ shape.T
+            for _ in range(_TONE_ITERATIONS):
+                level = level * wanted / (level @ mixing + 1e-9)
+            found.append(level[..., asked.start - beside.start : asked.stop - beside.start])
+        return torch.cat(found, dim=-1)
+
+    def of_oscillators(self, waveform: Float[Tensor, "batch 2 sample"]) -> Float[Tensor, "batch frame 3 tone"]:
+        """Amplitudes with which oscillators give left, right and side these levels: on the left, on the right, and a quarter period apart."""
+        left, right = waveform.unbind(dim=1)
+        left, right, side = self(torch.stack([left, right, (left - right) / 2], dim=1)).unbind(dim=1)
+        wide = (side.square() - (left - right).square() / 4).clamp(min=0)
+        own = [(level.square() - wide).clamp(min=0).sqrt() for level in (left, right)]
+        return torch.stack([*own, wide.sqrt()], dim=2)
+
+
+class SpectralEncoder(nn.Module):
+    """Stereo waveform to latent, bounded by a tanh: principal components of what is heard of a latent frame.
+
+    Of mid and side are seen the levels of semitones, for which notes sound, and log magnitudes in mel bands in four windows of 512 samples,
+    for when things happen. Nothing is learnt by gradients.
 
     Args:
         sample_rate: samples per second.
         out_channels: channels of the latent.
-        width: channels of the blocks.
-        depth: number of blocks.
         hop_samples: samples per latent frame.
-        fine_hz: where the view of 2,048 samples ends.
         mels: bands of the mel view.
     """
 
     def __init__(
-        self,
-        sample_rate: int = 44100,
-        out_channels: int = 64,
-        width: int = 256,
-        depth: int = 4,
-        hop_samples: int = 1024,
-        fine_hz: float | int = 5500,
-        mels: int = 48,
+        self, sample_rate: int = 44100, out_channels: int = 96, hop_samples: int = 1024, mels: int = 48
     ) -> None:
         super().__init__()
         self.downsample_factor, self.out_channels = hop_samples, out_channels
-        self.sample_rate, self.mels = sample_rate, mels
-        self.fine_bins = int(fine_hz / sample_rate * _FINE_FFT) + 1
-        self.pitch_bins = int(PITCH_HZ / sample_rate * PITCH_FFT) + 1
-        self.window_fine: Tensor
-        self.window_mel: Tensor
-        self.window_pitch: Tensor
+        self.tone_levels = ToneLevels(sample_rate, hop_samples)
+        self.window: Tensor
         self.mel_bank: Tensor
-        for name, length in {"fine": _FINE_FFT, "mel": 512, "pitch": PITCH_FFT}.items():
-            self.register_buffer(f"window_{name}", torch.hann_window(length), persistent=False)
+        self.register_buffer("window", torch.hann_window(512), persistent=False)
         bank = melscale_fbanks(257, 0.0, sample_rate / 2, mels, sample_rate, norm="slaney") * sample_rate / 2 / mels
         self.register_buffer("mel_bank", bank, persistent=False)
-        seen = 2 * (2 * self.fine_bins + 4 * mels + self.pitch_bins)
-        self.direct = nn.Linear(seen, out_channels)
-        self.enter = nn.Linear(seen, width)
-        self.norm_in = nn.LayerNorm(width)
-        self.blocks = _blocks(width, depth)
-        self.norm_out = nn.LayerNorm(width)
-        self.leave = nn.Linear(width, out_channels)
+        self.components = nn.Linear(2 * (len(TONES_HZ) + 4 * mels), out_channels)
 
     def forward(self, waveform: Float[Tensor, "batch 2 sample"], with_info: bool = False) -> object:
         """Latent [batch latent_channel frame] of waveforms of whole hops; with `with_info`, what it was before the tanh too.
 
         The two are given as `(latent, {"xs": [..., before]})`, as `audio_encoders_pytorch`'s encoders do.
         """
-        views = self.views(waveform)
-        x = self.norm_in(self.enter(views))
-        before = (self.direct(views) + self.leave(self.norm_out(self.blocks(x)))).transpose(1, 2)
+        before = self.components(self.views(waveform).to(self.components.weight.dtype)).transpose(1, 2)
         latent = before.tanh()
         return (latent, {"xs": [before]}) if with_info else latent
 
     @torch.no_grad()
     def views(self, waveform: Float[Tensor, "batch 2 sample"]) -> Float[Tensor, "batch frame view"]:
-        """What the network sees of each latent frame."""
-        signal, hop = mid_side(waveform.float()), self.downsample_factor
-        frames = signal.shape[-1] // hop
-        fine = framed_spectrum(signal, self.window_fine, hop // 2)[..., : self.fine_bins].abs()
-        mel = framed_spectrum(signal, self.window_mel, hop // 4).abs() @ self.mel_bank
-        pitch = framed_spectrum(signal, self.window_pitch, hop)[..., : self.pitch_bins].abs()
-        looks = [_by_latent_frame(_log_level(look), frames) for look in (fine, mel, pitch)]
-        return torch.cat(looks, dim=-1).to(self.enter.weight.dtype)
+        """What is seen of each latent frame: tones of mid and side, then mel bands."""
+        with torch.autocast(waveform.device.type, enabled=False):
+            signal, hop = mid_side(waveform.float()), self.downsample_factor
+            mel = framed_spectrum(signal, self.window, hop // 4).abs() @ self.mel_bank
+            tones = (self.tone_levels(signal) + _SMALLEST_TONE).log10() / 2 + 1
+            looks = tones, (mel + 1e-3).log10() / 2 + 0.5
+            return torch.cat([_by_latent_frame(look, signal.shape[-1] // hop) for look in looks], dim=-1)
 
     @torch.no_grad()
-    def start_from_principal_components(self, waveforms: Float[Tensor, "batch 2 sample"]) -> "LinearTones":
-        """Let the linear map give the principal components of tone levels and mel bands, each at a deviation of 0.5.
+    def fit(self, waveforms: Float[Tensor, "batch 2 sample"]) -> "LinearTones":
+        """Take the principal components of music, levels of the mid's tones counting twice as much as the rest.
+
+        The first gets a deviation of 0.5, the others in proportion to the square root of their own: a generator should care more for the first.
+
+        Args:
+            waveforms: crops of at least a second.
 
         Returns:
-            How the logarithm of each tone's amplitude in the mid is read from such a latent.
+            How the logarithm of each tone's amplitude in the mid is read from a latent before the tanh.
         """
-        views = self.views(waveforms).double().flatten(0, 1)
-        tones = len(TONES_HZ) - _TOLD_APART
-        features = self._features().double()
-        seen = views @ features.T
+        tones = len(TONES_HZ)
+        weight = torch.full((self.components.in_features,), 0.5, dtype=torch.float64)
+        weight[:tones] = 1.0
+        seen = self.views(waveforms).double()[:, _EDGE_FRAMES:-_EDGE_FRAMES].flatten(0, 1) * weight
         mean = seen.mean(dim=0)
         values, vectors = torch.linalg.eigh((seen - mean).T @ (seen - mean) / len(seen))
-        values, vectors = values[-self.out_channels :].clamp(min=1e-6), vectors[:, -self.out_channels :]
-        to_latent = (vectors / values.sqrt()).T * _DEVIATION @ features
-        self.direct.weight.copy_(to_latent)
-        self.direct.bias.copy_(-(vectors / values.sqrt()).T * _DEVIATION @ mean)
-        self.leave.weight.mul_(0.3)
-        self.leave.bias.zero_()
-        # a sine of amplitude a has |X| = a / 2 * sum(window) / sqrt(length), half of that under a Hann window
-        lengths = torch.where(TONES_HZ[_TOLD_APART:] < _SEEN_LONG_HZ, PITCH_FFT, _FINE_FFT)
-        back, nepers = (vectors * values.sqrt() / _DEVIATION)[:tones], 2 * math.log(10)
-        return LinearTones(
-            (back * nepers).float(), ((mean[:tones] - 0.5) * nepers - (lengths.sqrt() / 4).log()).float()
-        )
-
-    def _features(self) -> Float[Tensor, "feature view"]:
-        """Of views, what principal components are taken of: levels of tones in mid and, at half weight, side and mel bands."""
-        tones, bands = len(TONES_HZ) - _TOLD_APART, 2 * 4 * self.mels
-        first_mel = 2 * 2 * self.fine_bins
-        first_pitch = first_mel + bands
-        features = torch.zeros(2 * tones + bands, self.direct.in_features)
-        for channel in range(2):
-            weight = (1.0, 0.5)[channel]
-            for row, hz in enumerate(TONES_HZ[_TOLD_APART:].tolist(), channel * tones):
-                if hz < _SEEN_LONG_HZ:
-                    looks, spacing, bins = (
-                        [first_pitch + channel * self.pitch_bins],
-                        self.sample_rate / PITCH_FFT,
-                        self.pitch_bins,
-                    )
-                else:
-                    looks = [(2 * channel + part) * self.fine_bins for part in range(2)]
-                    spacing, bins = self.sample_rate / _FINE_FFT, self.fine_bins
-                place = min(hz / spacing, bins - 1.001)
-                for look in looks:
-                    features[row, look + int(place)] = weight * (1 - place % 1) / len(looks)
-                    features[row, look + int(place) + 1] = weight * (place % 1) / len(looks)
-        features[2 * tones :, first_mel:first_pitch] = 0.5 * torch.eye(bands)
-        return features
+        vectors = vectors[:, -self.out_channels :]
+        deviations = values[-self.out_channels :].clamp(min=1e-6).sqrt()
+        kept = _LARGEST_DEVIATION * (deviations / deviations.max()).sqrt()
+        to_latent = (vectors / deviations * kept).T
+        self.components.weight.copy_(to_latent * weight)
+        self.components.bias.copy_(-to_latent @ mean)
+        back, nepers = vectors[:tones] * deviations / kept, 2 * math.log(10)
+        return LinearTones((back * nepers).float(), ((mean[:tones] - 1) * nepers).float())
 
 
 @dataclass(frozen=True)
 class LinearTones:
-    """Logarithm of a tone's amplitude, from C4 on, as a linear map of a latent frame."""
+    """Logarithm of a tone's amplitude as a linear map of a latent frame."""
 
     weight: Float[Tensor, "tone latent_channel"]
     bias: Float[Tensor, " tone"]
-
-
-def _log_level(magnitude: Tensor) -> Tensor:
-    """About -1 for silence and 1 for what is loud."""
-    return (magnitude + 1e-3).log10() * 0.5 + 0.5
 
 
 def _by_latent_frame(look: Float[Tensor, "batch 2 seen ..."], frames: int) -> Float[Tensor, "batch frame view"]:
@@ -261,7 +265,7 @@ class SpectralDecoder(nn.Module):
 
     def __init__(
         self,
-        latent_channels: int = 64,
+        latent_channels: int = 96,
         width: int = 256,
         depth: int = 8,
         latent_hop_samples: int = 1024,
@@ -280,7 +284,7 @@ class SpectralDecoder(nn.Module):
         self.norm_out = nn.LayerNorm(width)
         self.head = nn.Linear(width, 2 * 3 * self.bins)
         self.loudness = nn.Linear(width, 3 * len(TONES_HZ))
-        self.direct = nn.Conv1d(latent_channels, len(TONES_HZ) - _TOLD_APART, 1)
+        self.direct = nn.Conv1d(latent_channels, len(TONES_HZ), 1)
         assert self.direct.bias is not None
         with torch.no_grad():
             self.head.bias.zero_()
@@ -297,12 +301,12 @@ class SpectralDecoder(nn.Module):
 
     @torch.no_grad()
     def start_from(self, levels: LinearTones) -> None:
-        """Let oscillators from C4 on be as loud as a linear map of the latent says, on both sides; the blocks add to that."""
+        """Let oscillators be as loud as a linear map of the latent says, on both sides; the blocks add to that."""
         assert self.direct.bias is not None
         self.direct.weight.copy_(levels.weight[..., None])
         self.direct.bias.copy_(levels.bias)
         self.loudness.weight.mul_(0.1)
-        self.loudness.bias.view(3, -1)[:2, _TOLD_APART:] = 0.0
+        self.loudness.bias.view(3, -1)[:2] = 0.0
 
     def forward(
         self,
@@ -317,13 +321,15 @@ class SpectralDecoder(nn.Module):
             generator: there is no noise that it would make.
             first_frame: number of the first frame in its piece, so that oscillators go on where those of an earlier part were.
         """
-        drawn, held = self.parts(latent, first_frame)
+        drawn, held, _ = self.parts(latent, first_frame)
         return drawn + held
 
     def parts(
         self, latent: Float[Tensor, "batch latent_channel frame"], first_frame: int = 0
-    ) -> tuple[Float[Tensor, "batch 2 sample"], Float[Tensor, "batch 2 sample"]]:
-        """What the drawn spectra sound like, and the oscillators."""
+    ) -> tuple[
+        Float[Tensor, "batch 2 sample"], Float[Tensor, "batch 2 sample"], Float[Tensor, "batch drawn_frame look tone"]
+    ]:
+        """What the drawn spectra sound like, the oscillators, and these oscillators' log amplitudes at twice the latents' frames."""
         batch, _, frames = latent.shape
         entered = self.enter(latent).transpose(1, 2).reshape(batch, 2 * frames, -1)
         x = self.norm_out(self.blocks(self.norm_in(entered)))
@@ -333,17 +339,15 @@ class SpectralDecoder(nn.Module):
         scaled = magnitude * (cosine.square() + sine.square() + 1e-6).rsqrt()
         signal = synthesised(torch.complex(scaled * cosine, scaled * sine), self.window, self.latent_hop_samples // 2)
         mid, side = signal.unbind(dim=1)
-        return torch.stack([mid + side, mid - side], dim=1), self._held(x, latent, first_frame)
-
-    def _held(
-        self, x: Float[Tensor, "batch frame channel"], latent: Tensor, first_frame: int
-    ) -> Float[Tensor, "batch 2 sample"]:
+        direct = self.direct(latent.float().clamp(-_BOUND, _BOUND).atanh()).float()
         level = self.loudness(x).float().unflatten(-1, (3, -1))
-        direct = self.direct(latent).float().transpose(1, 2).repeat_interleave(2, dim=1)
-        both = nn.functional.pad(direct, (_TOLD_APART, 0))[:, :, None]
-        level = torch.cat([level[:, :, :2] + both, level[:, :, 2:]], dim=2).clamp(max=_LOUDEST).exp()
-        left, right, wide = level.unbind(dim=2)
-        frame = 2 * first_frame + torch.arange(x.shape[1], device=x.device)
+        both = direct.transpose(1, 2).repeat_interleave(2, dim=1)[:, :, None]
+        level = torch.cat([level[:, :, :2] + both, level[:, :, 2:]], dim=2).clamp(max=_LOUDEST)
+        return torch.stack([mid + side, mid - side], dim=1), self._held(level, first_frame), level
+
+    def _held(self, level: Float[Tensor, "batch drawn_frame look tone"], first_frame: int) -> Float[Tensor, "batch 2 sample"]:
+        left, right, wide = level.exp().unbind(dim=2)
+        frame = 2 * first_frame + torch.arange(level.shape[1], device=level.device)
         turned = frame[:, None] * self.turn_per_frame % _WHOLE_TURN
         angle = turned.float() * (2 * math.pi / _WHOLE_TURN)
         cosine, sine = angle.cos(), angle.sin()

@@ -1,4 +1,4 @@
-"""How far a stereo waveform is from the one that it should be, and what can be asked of the latents it was made from."""
+"""How far a stereo waveform is from the one that it should be."""
 
 from collections.abc import Sequence
 
@@ -110,45 +110,3 @@ class StereoSpectralLoss(nn.Module):
 
     def _log_level(self, spectrum: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return 0.5 * (spectrum.real.square() + spectrum.imag.square() + self.floor**2).log()
-
-
-class LatentRegression(nn.Module):
-    """Chroma and the balance of the channels, read from each latent frame by a linear map.
-
-    Costs nothing, and makes latents say which notes sound and where (as SAME does, arXiv:2605.18613).
-
-    Args:
-        sample_rate: samples per second.
-        latent_channels: channels of the latent.
-        hop_samples: samples per latent frame.
-    """
-
-    def __init__(self, sample_rate: int, latent_channels: int, hop_samples: int) -> None:
-        super().__init__()
-        self.hop_samples = hop_samples
-        self.read = nn.Conv1d(latent_channels, 12 + 2, 1)
-        hz = torch.arange(1, int(PITCH_HZ / sample_rate * PITCH_FFT) + 1) * sample_rate / PITCH_FFT
-        note = 12 * (hz / 440).log2() + 9  # semitones above a C
-        apart = (note[:, None] - torch.arange(12) + 6) % 12 - 6
-        bank = (-0.5 * (apart / 0.5).square()).exp() * (hz > 2 * _LOWEST_NOTE_HZ)[:, None] / hz[:, None].sqrt()
-        self.chroma_bank: Tensor
-        self.window: Tensor
-        self.register_buffer("chroma_bank", bank, persistent=False)
-        self.register_buffer("window", torch.hann_window(PITCH_FFT), persistent=False)
-
-    def forward(
-        self, latent: Float[Tensor, "batch latent_channel frame"], waveform: Float[Tensor, "batch 2 sample"]
-    ) -> Float[Tensor, ""]:
-        """Mean squared error of what is read."""
-        return nn.functional.mse_loss(self.read(latent).float(), self.targets(waveform))
-
-    @torch.no_grad()
-    def targets(self, waveform: Float[Tensor, "batch 2 sample"]) -> Float[Tensor, "batch 14 frame"]:
-        """Chroma of the mid (its largest value 1), then level of left over right and of side over mid in units of 20 dB."""
-        signal = mid_side(waveform.float())
-        low = framed_spectrum(signal[:, 0], self.window, self.hop_samples)[..., 1 : len(self.chroma_bank) + 1].abs()
-        chroma = low @ self.chroma_bank
-        chroma = chroma / chroma.amax(dim=-1, keepdim=True).clamp(min=1e-3)
-        power = torch.cat([waveform.float(), signal], dim=1).unflatten(-1, (-1, self.hop_samples)).square().mean(dim=-1)
-        left, right, mid, side = ((power + 1e-6).log10() / 2).unbind(dim=1)
-        return torch.cat([chroma.transpose(1, 2), (left - right)[:, None], (side - mid)[:, None]], dim=1)

@@ -36,7 +36,7 @@ HELD_OUT = 0.05
 """Share of a folder's files that is not trained on."""
 
 _VALIDATION_SAMPLES = 131072
-_STATISTICS = 120  # crops
+_STATISTICS = 300
 
 
 @dataclass(frozen=True)

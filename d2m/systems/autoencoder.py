@@ -152,23 +152,18 @@ class AutoencoderTraining(LightningModule):
             level = self.latent_noise * torch.rand(len(latent), 1, 1, device=latent.device)
             latent = latent + level * torch.randn_like(latent)
         if "onepass" in self.parts:
-            decoded, drawn = self.decoded(latent)
-            parts["onepass"] = self.spectral_loss(decoded, waveform)
-            parts |= self.further_losses(latent, decoded, drawn, waveform)
+            parts |= self.onepass_losses(latent, waveform)
         if "diffusion" in self.parts:
             parts["diffusion"] = self.dmae.diffusion_loss(waveform, latent)
         parts["loss"] = torch.stack(list(parts.values())).sum()
         return parts
 
-    def decoded(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """The one-pass decoder's waveform, and what of it comes from drawn spectra: here all."""
+    def onepass_losses(
+        self, latent: Float[Tensor, "batch latent_channel frame"], waveform: Float[Tensor, "batch channel sample"]
+    ) -> dict[str, Tensor]:
+        """What the one-pass decoder is asked for."""
         assert self.dmae.onepass is not None
-        waveform = self.dmae.onepass(latent)
-        return waveform, waveform
-
-    def further_losses(self, latent: Tensor, decoded: Tensor, drawn: Tensor, waveform: Tensor) -> dict[str, Tensor]:
-        """What a subclass asks of the one-pass decoder beside the spectral distance."""
-        return {}
+        return {"onepass": self.spectral_loss(self.dmae.onepass(latent), waveform)}
 
     def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
         """One step on `batch["waveform"]` [batch channel sample]."""

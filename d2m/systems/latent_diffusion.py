@@ -111,7 +111,8 @@ class LatentDiffusion(TrainedSystem):
         beat_jitter_s: standard deviation of what all beats of a training window are early or late, as tracked ones are.
         condition_dropout: probability that all of a row's condition is dropped in training.
         genre_dropout: probability that only its genre is.
-        standardise_latents: whether diffusion sees latents of zero mean and unit deviation; the published system's does not.
+        standardise_latents: whether diffusion sees latents of zero mean and unit deviation; the published system's does not. `together`:
+            of one deviation for all channels, where those that matter more have a larger one.
     """
 
     latent_mean: Tensor
@@ -134,7 +135,7 @@ class LatentDiffusion(TrainedSystem):
         beat_jitter_s: float | int = 0.01,
         condition_dropout: float = 0.1,
         genre_dropout: float = 0.1,
-        standardise_latents: bool = True,
+        standardise_latents: bool | str = True,
     ) -> None:
         super().__init__(optimization)
         self.conditioner, self.unet, self.clock, self.sampler = conditioner, unet, clock, sampler
@@ -148,6 +149,8 @@ class LatentDiffusion(TrainedSystem):
         if reader is not None:
             reader.requires_grad_(False)
         self.condition_dropout, self.genre_dropout = condition_dropout, genre_dropout
+        if standardise_latents not in (True, False, "together"):
+            raise BadConfig(f"standardise_latents={standardise_latents}: expected true, false or together.")
         self.standardise_latents = standardise_latents
         self.register_buffer("latent_mean", torch.zeros(unet.in_channels))
         self.register_buffer("latent_std", torch.ones(unet.in_channels))
@@ -161,6 +164,8 @@ class LatentDiffusion(TrainedSystem):
     def set_latent_statistics(self, mean: Float[Tensor, " channel"], std: Float[Tensor, " channel"]) -> None:
         """Take the latents' mean and deviation per channel, where this system standardises them."""
         if self.standardise_latents:
+            if self.standardise_latents == "together":
+                std = std.square().mean().sqrt().expand_as(std)
             self.latent_mean.copy_(mean)
             self.latent_std.copy_(std.clamp(min=1e-3))
 

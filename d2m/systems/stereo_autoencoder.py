@@ -1,6 +1,6 @@
-"""Training of a stereo autoencoder: spectral distances, latents that know the harmony, and at the end a discriminator."""
+"""Training of a stereo autoencoder: principal components, then a decoder by spectral distances and at the end a discriminator."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from d2m.audio.autoencoder import DMAE
 from d2m.audio.discriminator import persuasion_losses, verdict_loss
 from d2m.audio.istft_autoencoder import SpectralDecoder, SpectralEncoder
-from d2m.audio.reconstruction import LatentRegression, StereoSpectralLoss
+from d2m.audio.reconstruction import StereoSpectralLoss
 from d2m.core.errors import BadConfig
 from d2m.systems.autoencoder import AutoencoderTraining
 
 
 class StereoAutoencoderTraining(AutoencoderTraining):
-    """Trains encoder and one-pass decoder on 2-channel music.
+    """Fits the encoder to 2-channel music and trains the one-pass decoder.
 
     The rate is held after the warm-up, so that a run may be stopped and gone on with at will; a last one with
     `decay_steps` lets it fall to zero.
@@ -24,24 +24,26 @@ class StereoAutoencoderTraining(AutoencoderTraining):
         dmae: the autoencoder.
         spectral: see `d2m.audio.reconstruction.StereoSpectralLoss`: its settings beside the sample rate.
         phase_weight: weight of the phases of what is drawn.
-        principal_start: begin with the principal components of the training music's spectra for latents, and with the oscillators that they say.
-        regression_weight: weight of chroma and channel balance read from the latents.
+        held_weight: weight of the oscillators' levels.
+        fit_encoder: take the principal components of the training music for latents, and begin with the oscillators that they say.
         decay_steps: over how many of the trainer's last steps the rate falls linearly to zero.
         discriminator: a network like `d2m.audio.discriminator.SpectrumDiscriminator`; None: there is none.
         discriminator_every: steps from one with the discriminator to the next.
         discriminator_samples: length of the stretch that it is shown.
         adversarial_weight, feature_weight: weights of its verdict and of its features in such a step.
         settings: see `AutoencoderTraining`.
+
+    Raises:
+        BadConfig: when it is no autoencoder of 2 channels on spectra.
     """
 
     def __init__(
         self,
         dmae: DMAE,
-        parts: list[str] | tuple[str, ...] = ("encoder", "onepass"),
         spectral: dict[str, Any] | None = None,
         phase_weight: float | int = 1.0,
-        principal_start: bool = False,
-        regression_weight: float = 0.3,
+        held_weight: float | int = 1.0,
+        fit_encoder: bool = False,
         decay_steps: int = 0,
         discriminator: nn.Module | None = None,
         discriminator_every: int = 2,
@@ -50,17 +52,17 @@ class StereoAutoencoderTraining(AutoencoderTraining):
         feature_weight: float = 1.0,
         **settings: Any,
     ) -> None:
-        super().__init__(dmae, parts, **settings)
-        if dmae.in_channels != 2 or dmae.onepass is None or "onepass" not in self.parts:
+        super().__init__(dmae, ("onepass",), **settings)
+        if dmae.in_channels != 2 or not (
+            isinstance(dmae.encoder, SpectralEncoder) and isinstance(dmae.onepass, SpectralDecoder)
+        ):
             raise BadConfig(
-                f"autoencoder '{dmae.name}': has {dmae.in_channels} channels and trains {', '.join(self.parts)}; expected 2 channels and a "
-                "one-pass decoder to train."
+                f"autoencoder '{dmae.name}': has {dmae.in_channels} channels, {type(dmae.encoder).__name__} and "
+                f"{type(dmae.onepass).__name__}; expected one of 2 channels on spectra, such as dmae=stereo."
             )
-        clock = dmae.clock
-        self.spectral_loss: StereoSpectralLoss = StereoSpectralLoss(clock.sample_rate, **(spectral or {}))
-        self.regression = LatentRegression(clock.sample_rate, dmae.latent_channels, clock.latent_hop_samples)
-        self.regression_weight, self.decay_steps = regression_weight, decay_steps
-        self.phase_weight, self.principal_start = phase_weight, principal_start
+        self.spectral_loss: StereoSpectralLoss = StereoSpectralLoss(dmae.clock.sample_rate, **(spectral or {}))
+        self.phase_weight, self.held_weight, self.decay_steps = phase_weight, held_weight, decay_steps
+        self.fit_encoder = fit_encoder
         self.discriminator, self.discriminator_every = discriminator, discriminator_every
         self.discriminator_samples = discriminator_samples
         self.adversarial_weight, self.feature_weight = adversarial_weight, feature_weight
@@ -68,31 +70,36 @@ class StereoAutoencoderTraining(AutoencoderTraining):
             rate = {"lr": self.learning_rate / 2, "betas": (0.8, 0.99), "weight_decay": 1e-3}
             self.discriminator_optimizer = torch.optim.AdamW(discriminator.parameters(), **rate)
 
+    @property
+    def encoder(self) -> SpectralEncoder:
+        """The autoencoder's."""
+        return cast(SpectralEncoder, self.dmae.encoder)
+
+    @property
+    def decoder(self) -> SpectralDecoder:
+        """The same."""
+        return cast(SpectralDecoder, self.dmae.onepass)
+
     def fit_statistics(self, waveforms: Float[Tensor, "batch 2 sample"]) -> None:
-        """Take the principal components of training music to begin with, where this is asked for."""
-        if not self.principal_start:
-            return
-        encoder, decoder = self.dmae.encoder, self.dmae.onepass
-        assert isinstance(encoder, SpectralEncoder) and isinstance(decoder, SpectralDecoder)
-        decoder.start_from(encoder.start_from_principal_components(waveforms))
+        """Take the principal components of training music, where this is asked for."""
+        if self.fit_encoder:
+            self.decoder.start_from(self.encoder.fit(waveforms))
 
-    def decoded(self, latent: Float[Tensor, "batch channel frame"]) -> tuple[Tensor, Tensor]:
-        """Drawn spectra and oscillators together, and the first alone."""
-        assert isinstance(self.dmae.onepass, SpectralDecoder)
-        drawn, held = self.dmae.onepass.parts(latent)
-        return drawn + held, drawn
-
-    def further_losses(
-        self,
-        latent: Float[Tensor, "batch channel frame"],
-        decoded: Tensor,
-        drawn: Tensor,
-        waveform: Float[Tensor, "batch 2 sample"],
+    def onepass_losses(
+        self, latent: Float[Tensor, "batch latent_channel frame"], waveform: Float[Tensor, "batch 2 sample"]
     ) -> dict[str, Tensor]:
-        """Phases of what is drawn, what is read from the latents and, in the steps that show it, what the discriminator says."""
+        """Spectral distance, the oscillators' levels, phases of what is drawn, and in some steps what the discriminator says.
+
+        Oscillators learn from levels alone: through spectra they learn little, since it is by chance that their phases are a recording's.
+        """
+        drawn, held, level = self.decoder.parts(latent)
+        decoded = drawn + held.detach()
+        with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
+            wanted = self.encoder.tone_levels.of_oscillators(waveform.float()).repeat_interleave(2, dim=1)
         more = {
+            "onepass": self.spectral_loss(decoded, waveform),
+            "held": self.held_weight * ((level.exp() + 1e-3).log() - (wanted + 1e-3).log()).abs().mean(),
             "phases": self.phase_weight * self.spectral_loss.phases(drawn, waveform),
-            "regression": self.regression_weight * self.regression(latent, waveform),
         }
         if self.discriminator is None or not self.training or self.global_step % self.discriminator_every:
             return more

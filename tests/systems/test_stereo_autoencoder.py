@@ -18,12 +18,9 @@ from d2m.systems.autoencoder import AutoencoderTraining, DecoderDistillation
 from d2m.training.run import fit
 
 ROOT = Path(__file__).parents[2]
-TINY = [
-    "dmae.architecture.encoder.width=16", "dmae.architecture.encoder.depth=1", "dmae.architecture.onepass.width=16",
-    "dmae.architecture.onepass.depth=1",
-]  # fmt: skip
+TINY = ["dmae.architecture.onepass.width=16", "dmae.architecture.onepass.depth=1"]
 SHORT = [
-    "data.batch_size=1", "data.samples=16384", "data.steps_per_epoch=2", "trainer.val_check_interval=2", "checkpoint.every_n_steps=1",
+    "data.batch_size=1", "data.samples=32768", "data.steps_per_epoch=2", "trainer.val_check_interval=2", "checkpoint.every_n_steps=1",
     "trainer.accelerator=cpu", "trainer.precision=32-true", "+trainer.enable_progress_bar=false", "system.warmup_steps=1",
 ]  # fmt: skip
 
