@@ -112,6 +112,7 @@ def decode_in_chunks(
     steps: int | None = None,
     seed: int = 0,
     ramp_frames: int = 4,
+    first_frame: int = 0,
 ) -> Float[Tensor, "channel sample"]:
     """Waveform of a latent of any length, exactly `frame * hop` samples, in float32 on the CPU.
 
@@ -122,6 +123,7 @@ def decode_in_chunks(
         steps: evaluations of the diffusion decoder; None: the autoencoder's own `decoder_steps`.
         seed: of the decoder's noise.
         ramp_frames: length of the cross-fade between windows.
+        first_frame: number of the latent's first frame in its piece, where it is a part of one.
     """
     generator = torch.Generator().manual_seed(seed)
     hop, frames = dmae.clock.latent_hop_samples, latent.shape[1]
@@ -129,7 +131,7 @@ def decode_in_chunks(
     for span in _spans(frames, dmae.clock.window_latent_frames):
         part = latent[None, :, span.start : span.stop]
         if decoder == "onepass":
-            made = dmae.decode_onepass(part, generator, span.start)
+            made = dmae.decode_onepass(part, generator, first_frame + span.start)
         else:
             made = dmae.decode(part, steps, generator)
         wave = made[0].float().cpu()

@@ -345,7 +345,9 @@ class SpectralDecoder(nn.Module):
         level = torch.cat([level[:, :, :2] + both, level[:, :, 2:]], dim=2).clamp(max=_LOUDEST)
         return torch.stack([mid + side, mid - side], dim=1), self._held(level, first_frame), level
 
-    def _held(self, level: Float[Tensor, "batch drawn_frame look tone"], first_frame: int) -> Float[Tensor, "batch 2 sample"]:
+    def _held(
+        self, level: Float[Tensor, "batch drawn_frame look tone"], first_frame: int
+    ) -> Float[Tensor, "batch 2 sample"]:
         left, right, wide = level.exp().unbind(dim=2)
         frame = 2 * first_frame + torch.arange(level.shape[1], device=level.device)
         turned = frame[:, None] * self.turn_per_frame % _WHOLE_TURN

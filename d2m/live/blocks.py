@@ -143,8 +143,9 @@ class BlockGenerator:
     def _decoded(self, latent: Float[Tensor, "channel _"], state: MusicSoFar) -> Float[Tensor, "audio sample"]:
         """The block and its tail, faded in from the tail of the block before."""
         hop, first = self.clock.latent_hop_samples, latent.shape[1] - self.frames - _BEYOND
-        seen = latent[:, max(0, first - _BEFORE) :]
-        wave = self.generator.decoded(self.system.restored(seen[None])[0], self.settings, self.seed)
+        before = min(first, _BEFORE)
+        seen, begins = latent[:, first - before :], state.blocks * self.frames - before
+        wave = self.generator.decoded(self.system.restored(seen[None])[0], self.settings, self.seed, begins)
         block = wave[:, -(self.frames + _BEYOND) * hop :].clone()
         fade = min(_FADE * hop, state.tail.shape[1])
         if fade:

@@ -264,10 +264,15 @@ class LatentGenerator(MusicGenerator):
             return edited_latent(self.system, fitted.latent, wanted, edit, settings, old, request.progress)
 
     def decoded(
-        self, latent: Float[Tensor, "channel frame"], settings: GenerationSettings, seed: int
+        self, latent: Float[Tensor, "channel frame"], settings: GenerationSettings, seed: int, first_frame: int = 0
     ) -> Float[Tensor, "_ sample"]:
-        """The sound of a latent."""
+        """The sound of a latent, or of a part of one that begins at a frame."""
         with torch.no_grad(), self.device_config.running():
             return decode_in_chunks(
-                self.dmae, latent.float(), settings.decoder or "onepass", settings.decoder_steps, seed
+                self.dmae,
+                latent.float(),
+                settings.decoder or "onepass",
+                settings.decoder_steps,
+                seed,
+                first_frame=first_frame,
             )

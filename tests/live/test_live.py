@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from tests_support_live import SECONDS, still
 from tests_support_video import portrait
 
@@ -42,6 +43,22 @@ def test_blocks_go_on_from_each_other(live: Live) -> None:
     again, first = generator.next(generator.begin(), features, grid, 5)
     assert (first == sounds[0]).all() and again.blocks == 1
     assert not np.allclose(generator.next(generator.begin(), features, grid, 2)[1], sounds[0])
+
+
+def test_decoders_with_oscillators_are_told_where_a_block_is(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is decoded ends as many frames after the last block's end as the last one's did."""
+    generator, ends, decode = live.generator, [], live.generator.generator.dmae.decode_onepass
+
+    def noted(latent: torch.Tensor, random: torch.Generator | None = None, first_frame: int = 0) -> torch.Tensor:
+        ends.append(first_frame + latent.shape[2])
+        return decode(latent, random, first_frame)
+
+    monkeypatch.setattr(generator.generator.dmae, "decode_onepass", noted)
+    state, features = generator.begin(), np.zeros((356, 219), np.float32)
+    features[:, 3:] = np.tile(np.eye(3).ravel(), 24)
+    for _ in range(4):
+        state, _ = generator.next(state, features, BeatGrid.regular(120, 0.0, 8.0), 5)
+    assert (np.diff(ends) == generator.frames).all()
 
 
 def test_sound_is_as_long_as_the_dance_and_begins_with_the_beat(live: Live, dance: Dance) -> None:
