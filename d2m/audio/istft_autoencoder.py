@@ -25,17 +25,11 @@ PITCH_HZ = 1400.0
 TONES_HZ = 440 * 2 ** ((torch.arange(90, dtype=torch.float64) - 45) / 12)
 """Of the oscillators: semitones from C1 to F8, 32.7 Hz to 5.6 kHz."""
 
-_TONE_WINDOWS = (
-    (16384, 131.0),
-    (8192, 524.0),
-    (4096, 1300.0),
-    (2048, math.inf),
-)  # samples, and for tones below how many Hz
+# Windows in samples, and for tones below how many Hz.
+_TONE_WINDOWS = ((16384, 131.0), (8192, 524.0), (4096, 1300.0), (2048, math.inf))
 _LOW_RATE = 5400.0  # samples a second suffice for tones up to a quarter of it
 _EDGE_FRAMES = 8  # so far the longest window reaches beyond a crop
-
 _TONE_ITERATIONS = 5
-_FINE_FFT = 2048
 _LARGEST_DEVIATION = 0.5
 _WHOLE_TURN = 2**24  # of a phase: whole numbers are exact however long a piece is, on every device
 _BOUND = 0.998  # of a latent
@@ -126,8 +120,8 @@ class ToneLevels(nn.Module):
         self.tones: list[tuple[slice, slice]] = []  # of a window: of all tones, and of those that it is asked for
         lowest, semitone = 0.0, 2 ** (1 / 12)
         for number, (length, highest) in enumerate(_TONE_WINDOWS):
-            beside = ((lowest / semitone <= TONES_HZ) & (TONES_HZ < highest * semitone)).nonzero().flatten()
-            asked = ((lowest <= TONES_HZ) & (TONES_HZ < highest)).nonzero().flatten()
+            asked = ((TONES_HZ >= lowest) & (highest > TONES_HZ)).nonzero().flatten()
+            beside = ((TONES_HZ >= lowest / semitone) & (highest * semitone > TONES_HZ)).nonzero().flatten()
             self.tones.append((slice(int(asked[0]), int(asked[-1]) + 1), slice(int(beside[0]), int(beside[-1]) + 1)))
             bins = torch.arange(int(TONES_HZ[beside[-1]] * length / sample_rate) + 8)
             apart = bins - TONES_HZ[beside, None] * length / sample_rate
@@ -137,7 +131,7 @@ class ToneLevels(nn.Module):
             factor = self.factor if math.isfinite(highest) else 1
             window = torch.hann_window(2 * length)[
                 factor - 1 :: 2 * factor
-            ]  # its values halfway between samples left out
+            ]  # at the middles of what a sample stands for
             self.register_buffer(f"window_{number}", window, persistent=False)
             lowest = highest
 
@@ -145,16 +139,14 @@ class ToneLevels(nn.Module):
         """Amplitudes; a full-scale sine has 1. For all but the highest tones the signal is looked at with few samples."""
         beyond = (len(self.low_pass) - self.factor) // 2
         padded = nn.functional.pad(signal, (beyond, beyond)).flatten(0, -2)[:, None]
-        low = nn.functional.conv1d(padded, self.low_pass[None, None], stride=self.factor)[:, 0].unflatten(
-            0, signal.shape[:-1]
-        )
+        low = nn.functional.conv1d(padded, self.low_pass[None, None], stride=self.factor)
+        low = low.reshape(*signal.shape[:-1], -1)
         found = []
         for number, (_, highest) in enumerate(_TONE_WINDOWS):
             shape, window = getattr(self, f"shape_{number}"), getattr(self, f"window_{number}")
-            looked, hop = (
-                (low, self.hop_samples // self.factor) if math.isfinite(highest) else (signal, self.hop_samples)
-            )
-            seen = framed_spectrum(looked, window, hop)[..., : shape.shape[1]].abs()
+            factor = self.factor if math.isfinite(highest) else 1
+            looked = low if math.isfinite(highest) else signal
+            seen = framed_spectrum(looked, window, self.hop_samples // factor)[..., : shape.shape[1]].abs()
             seen = seen * (4 / math.sqrt(len(window))) + 1e-7
             asked, beside = self.tones[number]
             level = seen @ shape.T
