@@ -120,8 +120,8 @@ class ToneLevels(nn.Module):
         self.tones: list[tuple[slice, slice]] = []  # of a window: of all tones, and of those that it is asked for
         lowest, semitone = 0.0, 2 ** (1 / 12)
         for number, (length, highest) in enumerate(_TONE_WINDOWS):
-            asked = ((TONES_HZ >= lowest) & (highest > TONES_HZ)).nonzero().flatten()
-            beside = ((TONES_HZ >= lowest / semitone) & (highest * semitone > TONES_HZ)).nonzero().flatten()
+            asked = ((lowest <= TONES_HZ) & (highest > TONES_HZ)).nonzero().flatten()
+            beside = ((lowest / semitone <= TONES_HZ) & (highest * semitone > TONES_HZ)).nonzero().flatten()
             self.tones.append((slice(int(asked[0]), int(asked[-1]) + 1), slice(int(beside[0]), int(beside[-1]) + 1)))
             bins = torch.arange(int(TONES_HZ[beside[-1]] * length / sample_rate) + 8)
             apart = bins - TONES_HZ[beside, None] * length / sample_rate
