@@ -116,6 +116,7 @@ class ToneLevels(nn.Module):
     def __init__(self, sample_rate: int, hop_samples: int) -> None:
         super().__init__()
         self.hop_samples, self.factor = hop_samples, 2 ** int(math.log2(sample_rate / _LOW_RATE))
+        self.low_pass: Tensor
         self.register_buffer("low_pass", _low_pass(self.factor), persistent=False)
         self.tones: list[tuple[slice, slice]] = []  # of a window: of all tones, and of those that it is asked for
         lowest, semitone = 0.0, 2 ** (1 / 12)
