@@ -16,12 +16,6 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-PITCH_FFT = 8192
-"""Samples of the long window of losses: its bins lie 5.4 Hz apart at 44.1 kHz, less than a semitone from 93 Hz on."""
-
-PITCH_HZ = 1400.0
-"""Up to where the long window is looked at."""
-
 TONES_HZ = 440 * 2 ** ((torch.arange(90, dtype=torch.float64) - 45) / 12)
 """Of the oscillators: semitones from C1 to F8, 32.7 Hz to 5.6 kHz."""
 

@@ -7,17 +7,14 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-from d2m.audio.istft_autoencoder import PITCH_FFT, PITCH_HZ, compressed, framed_spectrum, mid_side
-
-_LOWEST_NOTE_HZ = 27.5
+from d2m.audio.istft_autoencoder import ToneLevels, compressed, framed_spectrum, mid_side
 
 
 class StereoSpectralLoss(nn.Module):
     """Distances of spectra at several resolutions, of left, right, mid and side.
 
     For every window: L1 of log magnitudes and spectral convergence (as in Parallel WaveGAN, arXiv:1910.11480), and L1 of log mel bands. For
-    held notes: L1 of log magnitudes with a window of 8,192 samples below 1.4 kHz, where every bin counts as the octave that it is a part of
-    (as in a constant-Q transform). `phases` is for what is heard of a wave's shape.
+    held notes: the same two distances of the levels of semitones. `phases` is for what is heard of a wave's shape.
 
     Args:
         sample_rate: samples per second.
@@ -25,7 +22,7 @@ class StereoSpectralLoss(nn.Module):
         looks_per_step: a training step looks at so many windows of left and right or of mid and side, drawn anew; otherwise at all.
         mels: bands of the mel terms at windows of 512 samples; windows of 2,048 have twice as many.
         phase_hz: where `phases` ends.
-        pitch_weight: weight of the term for held notes, beside the others' 1.
+        notes_weight: weight of the term for held notes, beside the others' 1.
         floor: added to magnitudes before the logarithm.
     """
 
@@ -36,24 +33,19 @@ class StereoSpectralLoss(nn.Module):
         looks_per_step: int = 3,
         mels: int = 48,
         phase_hz: float | int = 3000,
-        pitch_weight: float | int = 1.0,
+        notes_weight: float | int = 2.0,
         floor: float = 1e-3,
     ) -> None:
         super().__init__()
         self.windows, self.looks_per_step = tuple(windows), looks_per_step
-        self.pitch_weight, self.floor = pitch_weight, floor
+        self.notes_weight, self.floor = notes_weight, floor
         self.phase_share = 2 * phase_hz / sample_rate
-        for length in (*self.windows, PITCH_FFT):
+        for length in self.windows:
             self.register_buffer(f"window_{length}", torch.hann_window(length), persistent=False)
         for length, bands in {512: mels, 2048: 2 * mels}.items():
             bank = melscale_fbanks(length // 2 + 1, 0.0, sample_rate / 2, bands, sample_rate, norm="slaney")
             self.register_buffer(f"mel_{length}", bank * sample_rate / 2 / bands, persistent=False)
-        spacing = sample_rate / PITCH_FFT
-        self.low_bins = slice(round(_LOWEST_NOTE_HZ / spacing), int(PITCH_HZ / spacing) + 1)
-        hz = torch.arange(self.low_bins.start, self.low_bins.stop) * spacing
-        octave_share = 1 / hz
-        self.octave_share: Tensor
-        self.register_buffer("octave_share", octave_share / octave_share.mean(), persistent=False)
+        self.tone_levels = ToneLevels(sample_rate, 1024)
 
     def forward(
         self, estimate: Float[Tensor, "batch 2 sample"], target: Float[Tensor, "batch 2 sample"]
@@ -66,7 +58,7 @@ class StereoSpectralLoss(nn.Module):
                 chosen = torch.randperm(len(looks))[: self.looks_per_step]
                 looks = [looks[number] for number in chosen.tolist()]
             losses = [self._at(length, *pair) for length, pair in looks]
-            return torch.stack(losses).mean() + self.pitch_weight * self._held_notes(*middles)
+            return torch.stack(losses).mean() + self.notes_weight * self._notes(*middles)
 
     def _at(self, length: int, found: Tensor, wanted: Tensor) -> Tensor:
         window = getattr(self, f"window_{length}")
@@ -101,12 +93,12 @@ class StereoSpectralLoss(nn.Module):
                     losses.append((apart.real.abs() + apart.imag.abs()).mean())
             return torch.stack(losses).mean()
 
-    def _held_notes(self, found: Tensor, wanted: Tensor) -> Tensor:
-        window = getattr(self, f"window_{PITCH_FFT}")
-        ours = framed_spectrum(found, window, PITCH_FFT // 4)[..., self.low_bins]
-        theirs = framed_spectrum(wanted, window, PITCH_FFT // 4)[..., self.low_bins]
-        our_level, their_level = self._log_level(ours), self._log_level(theirs)
-        return ((our_level - their_level).abs() * self.octave_share).mean()
+    def _notes(self, found: Tensor, wanted: Tensor) -> Tensor:
+        ours = self.tone_levels(found)
+        with torch.no_grad():
+            theirs = self.tone_levels(wanted)
+        apart = nn.functional.l1_loss((ours + self.floor).log(), (theirs + self.floor).log())
+        return apart + 0.5 * (ours - theirs).norm() / theirs.norm().clamp(min=self.floor)
 
     def _log_level(self, spectrum: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return 0.5 * (spectrum.real.square() + spectrum.imag.square() + self.floor**2).log()
