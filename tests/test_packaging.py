@@ -8,10 +8,14 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from d2m.cli import main
 from d2m.commands import COMMANDS, config_folder
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 # The package itself; llvmlite comes with numba and has no bounds of its own.

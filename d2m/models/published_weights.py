@@ -8,7 +8,7 @@ is not known here: it is `fusion.conv.*` and `fusion.linear.*`, and `rename` bri
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from safetensors.torch import save_file
@@ -28,12 +28,16 @@ _ADVICE = (
 )
 
 
-@runtime_checkable
-class Conditioned(Protocol):
-    """A system with a U-Net and a conditioner, as `d2m.systems.latent_diffusion.LatentDiffusion`."""
+if TYPE_CHECKING:
 
-    unet: nn.Module
-    conditioner: nn.Module
+    class Conditioned(Protocol):
+        """A system with a U-Net and a conditioner, as `d2m.systems.latent_diffusion.LatentDiffusion`."""
+
+        unet: nn.Module
+        conditioner: nn.Module
+
+else:
+    Conditioned = nn.Module  # from Python 3.12 on, isinstance finds no submodule of a module
 
 
 def load_published(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,116 +38,9 @@ from d2m.systems.training_system import (
 )
 
 
-@runtime_checkable
-class WritesCodes(Protocol):
-    """What the music_generator needs of a system."""
-
-    clock: Timeline
-    sampling: SamplingSettings
-    reader: BodyReader
-
-    def check_codec(self, facts: CodecFacts) -> None: ...
-
-    def generate_long(self, *arguments: Any, **named: Any) -> torch.Tensor: ...
-
-    def windows_read(self, motion: torch.Tensor, frames: int) -> list[tuple[slice, MotionRead]]: ...
-
-    def eval(self) -> Any: ...
-
-    def to(self, device: torch.device) -> Any: ...
-
-
 def genre_probabilities(reads: Sequence[tuple[slice, MotionRead]]) -> Float[torch.Tensor, " 10"]:
     """Of a dance, averaged over its windows."""
     return torch.cat([read.genre_logits for _, read in reads]).float().softmax(dim=-1).mean(dim=0).cpu()
-
-
-class CodecGenerator(MusicGenerator):
-    """A system that writes codes, with its codec.
-
-    Settings: `temperature`, `top_k`, `guidance` (see `d2m.models.token_decoder.SamplingSettings`).
-
-    Args:
-        system: motion to codes; put into evaluation mode.
-        made_with: what the training data noted; `codec`, `codec_bandwidth` and `codec_sha256` say whose codes were learnt.
-        autoencoder: another codec of the same shape, by name or path.
-
-    Raises:
-        BadConfig: when the codec's frames or codebooks are others, or it is not the one whose codes were learnt.
-    """
-
-    settings = frozenset({"temperature", "top_k", "guidance"})
-
-    def __init__(
-        self, system: WritesCodes, made_with: Mapping[str, Any], autoencoder: str | Path | None = None
-    ) -> None:
-        name, own = str(autoencoder or made_with.get("codec", "demo")), {} if autoencoder else made_with
-        codec, learnt = load_codec(name, own.get("codec_bandwidth")), own.get("codec_sha256")
-        system.check_codec(codec.facts)
-        found = codec.fingerprint()
-        if learnt not in (None, found):
-            raise BadConfig(
-                f"codec '{name}' has weights {found[:12]}, but this checkpoint has learnt the codes of {learnt[:12]}; "
-                "give the codec that its training tokens were made with."
-            )
-        self.system, self.codec, self.sample_rate = system, codec, codec.sample_rate
-        self.modality = system.reader.modality
-        self.rhythm_reader = load_reader("rhythm_reader").requires_grad_(False)
-        system.eval().requires_grad_(False)
-
-    def on(self, device_config: DeviceConfig) -> None:
-        """Any device; bfloat16 on GPUs only."""
-        refuse_what_speeds_networks(device_config, "a codec transformer")
-        self.device_config = device_config
-        self.system.to(device_config.device)
-        self.codec.to(device_config.device)
-        if self.rhythm_reader is not None:
-            self.rhythm_reader.to(device_config.device)
-
-    def read(self, motion: Float[torch.Tensor, " time *part"]) -> DanceReading | None:
-        """By the rhythm reader that ships; of landmarks, which it does not know, by the system's own heads over the dance's windows."""
-        if self.modality == "features":
-            return super().read(motion)
-        clock = self.system.clock
-        frames = max(1, int(len(motion) / MOTION_FPS * clock.latent_rate))
-        reads = self.system.windows_read(motion.to(self.device_config.device), frames)
-        total, count = np.zeros(reads[-1][0].stop), np.zeros(reads[-1][0].stop)
-        for where, read in reads:
-            total[where] += read.rhythm_logits[0, 0].float().sigmoid().cpu().numpy()
-            count[where] += 1
-        return DanceReading(genre_probabilities(reads), track_beats(total / count, clock.latent_rate))
-
-    def generate(self, request: GenerationRequest) -> GeneratedMusic:
-        """Write the codes of the whole dance, then decode them.
-
-        Raises:
-            BadConfig: for a negative temperature, top_k or guidance.
-        """
-        own, asked = self.system.sampling, request.settings
-        used: dict[str, Any] = {
-            "temperature": float(asked.get("temperature", own.temperature)),
-            "top_k": int(asked.get("top_k", own.top_k)),
-            "guidance": float(asked.get("guidance", own.guidance)),
-        }
-        frames = self.system.clock.samples_to_latent_frames(request.samples)
-        motion = request.motion.to(self.device_config.device)
-        reads = self.system.windows_read(motion, frames)
-        probabilities = genre_probabilities(reads)
-        genre = int(probabilities.argmax()) if request.genre is None else request.genre
-        if request.beats is not None:
-            curve = torch.from_numpy(request.beats.curve(frames, self.system.clock.latent_rate))
-            reads = [(where, read.on_beats(curve[None, where])) for where, read in reads]
-        with self.device_config.running():
-            codes = self.system.generate_long(
-                motion, genre, frames, SamplingSettings(**used), request.seed, None, request.progress, reads
-            )
-        return GeneratedMusic(self.codec.decode(codes[None], request.seed)[0].float().cpu(), used, genre, probabilities)
-
-
-# Motion → codec tokens: a causal transformer that writes a codec's codes frame by frame, conditioned on the motion.
-#
-# The idea is that of the "DanceToMusic" project of 2023 (pose → EnCodec tokens by a sequence-to-sequence transformer), built with
-# the delay pattern and ids of MusicGen (arXiv:2306.05284), time-aligned conditioning and music of any length.
 
 
 class CodecTransformer(TrainedSystem):
@@ -335,3 +228,91 @@ class CodecTransformer(TrainedSystem):
             yield
         finally:
             self.train(was_training)
+
+
+class CodecGenerator(MusicGenerator):
+    """A system that writes codes, with its codec.
+
+    Settings: `temperature`, `top_k`, `guidance` (see `d2m.models.token_decoder.SamplingSettings`).
+
+    Args:
+        system: motion to codes; put into evaluation mode.
+        made_with: what the training data noted; `codec`, `codec_bandwidth` and `codec_sha256` say whose codes were learnt.
+        autoencoder: another codec of the same shape, by name or path.
+
+    Raises:
+        BadConfig: when the codec's frames or codebooks are others, or it is not the one whose codes were learnt.
+    """
+
+    settings = frozenset({"temperature", "top_k", "guidance"})
+
+    def __init__(
+        self, system: CodecTransformer, made_with: Mapping[str, Any], autoencoder: str | Path | None = None
+    ) -> None:
+        name, own = str(autoencoder or made_with.get("codec", "demo")), {} if autoencoder else made_with
+        codec, learnt = load_codec(name, own.get("codec_bandwidth")), own.get("codec_sha256")
+        system.check_codec(codec.facts)
+        found = codec.fingerprint()
+        if learnt not in (None, found):
+            raise BadConfig(
+                f"codec '{name}' has weights {found[:12]}, but this checkpoint has learnt the codes of {learnt[:12]}; "
+                "give the codec that its training tokens were made with."
+            )
+        self.system, self.codec, self.sample_rate = system, codec, codec.sample_rate
+        self.modality = system.reader.modality
+        self.rhythm_reader = load_reader("rhythm_reader").requires_grad_(False)
+        system.eval().requires_grad_(False)
+
+    def on(self, device_config: DeviceConfig) -> None:
+        """Any device; bfloat16 on GPUs only."""
+        refuse_what_speeds_networks(device_config, "a codec transformer")
+        self.device_config = device_config
+        self.system.to(device_config.device)
+        self.codec.to(device_config.device)
+        if self.rhythm_reader is not None:
+            self.rhythm_reader.to(device_config.device)
+
+    def read(self, motion: Float[torch.Tensor, " time *part"]) -> DanceReading | None:
+        """By the rhythm reader that ships; of landmarks, which it does not know, by the system's own heads over the dance's windows."""
+        if self.modality == "features":
+            return super().read(motion)
+        clock = self.system.clock
+        frames = max(1, int(len(motion) / MOTION_FPS * clock.latent_rate))
+        reads = self.system.windows_read(motion.to(self.device_config.device), frames)
+        total, count = np.zeros(reads[-1][0].stop), np.zeros(reads[-1][0].stop)
+        for where, read in reads:
+            total[where] += read.rhythm_logits[0, 0].float().sigmoid().cpu().numpy()
+            count[where] += 1
+        return DanceReading(genre_probabilities(reads), track_beats(total / count, clock.latent_rate))
+
+    def generate(self, request: GenerationRequest) -> GeneratedMusic:
+        """Write the codes of the whole dance, then decode them.
+
+        Raises:
+            BadConfig: for a negative temperature, top_k or guidance.
+        """
+        own, asked = self.system.sampling, request.settings
+        used: dict[str, Any] = {
+            "temperature": float(asked.get("temperature", own.temperature)),
+            "top_k": int(asked.get("top_k", own.top_k)),
+            "guidance": float(asked.get("guidance", own.guidance)),
+        }
+        frames = self.system.clock.samples_to_latent_frames(request.samples)
+        motion = request.motion.to(self.device_config.device)
+        reads = self.system.windows_read(motion, frames)
+        probabilities = genre_probabilities(reads)
+        genre = int(probabilities.argmax()) if request.genre is None else request.genre
+        if request.beats is not None:
+            curve = torch.from_numpy(request.beats.curve(frames, self.system.clock.latent_rate))
+            reads = [(where, read.on_beats(curve[None, where])) for where, read in reads]
+        with self.device_config.running():
+            codes = self.system.generate_long(
+                motion, genre, frames, SamplingSettings(**used), request.seed, None, request.progress, reads
+            )
+        return GeneratedMusic(self.codec.decode(codes[None], request.seed)[0].float().cpu(), used, genre, probabilities)
+
+
+# Motion → codec tokens: a causal transformer that writes a codec's codes frame by frame, conditioned on the motion.
+#
+# The idea is that of the "DanceToMusic" project of 2023 (pose → EnCodec tokens by a sequence-to-sequence transformer), built with
+# the delay pattern and ids of MusicGen (arXiv:2306.05284), time-aligned conditioning and music of any length.

@@ -116,7 +116,7 @@ def read_info(path: str | Path) -> VideoInfo:
         BadInput: when the file is missing, empty, not a video, has no pictures, too large ones, or lasts less than 1 s.
     """
     path = Path(path)
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = _picture_stream(path, container)
         has_sound = bool(container.streams.audio)
         declared_s, count = _declared(stream)
@@ -154,7 +154,7 @@ def frames(
     """
     path = Path(path)
     has_times = _has_times(path)
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = _picture_stream(path, container)
         declared_s, _ = _declared(stream)
         turn: _Turn | None = None
@@ -180,7 +180,12 @@ def frames(
             )
 
 
-def _opened(path: Path) -> InputContainer:
+def opened(path: Path) -> InputContainer:
+    """A film's container, of no other kind of file and without any protocol.
+
+    Raises:
+        BadInput: when it is no readable video.
+    """
     if not path.exists():
         raise BadInput(f"{path}: no such file, expected a video; check the path.")
     if not path.is_file():
@@ -222,7 +227,7 @@ def _declared(stream: av.VideoStream) -> tuple[float | None, int | None]:
 
 def _scanned(path: Path) -> tuple[float, int]:
     """Seconds and count of pictures by reading all time stamps without decoding; a browser's webm declares neither."""
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = _picture_stream(path, container)
         stamps: list[int] = []
         try:
@@ -285,7 +290,7 @@ class _Clock:
 
 def _has_times(path: Path) -> bool:
     """Whether the time stamps of the first pictures rise, as far as pictures are shown in another order than stored."""
-    with _opened(path) as container:
+    with opened(path) as container:
         decoded = itertools.islice(_decoded(container, _picture_stream(path, container)), _MOST_REORDERED + 1)
         stamps = [frame.pts for frame in decoded]
     known = [stamp for stamp in stamps if stamp is not None]

@@ -90,15 +90,13 @@ def convert_video(path: Path, max_seconds: float | int) -> dict[str, Any]:
     Raises:
         BadInput: when it isn't readable, has no pictures, or too large ones.
     """
-    import av
-
-    from d2m.video.reader import frames, read_info
+    from d2m.video.reader import frames, opened, read_info
 
     info = read_info(path)
     if info.width * info.height > MAX_PIXELS:
         raise BadInput(f"{path}: found pictures of {info.width} × {info.height}, expected at most 4K; make it smaller.")
     times_s: list[float] = []
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with opened(path) as container:
         for count, packet in enumerate(container.demux(container.streams.video[0])):
             if packet.pts is not None and packet.time_base is not None:
                 times_s.append(float(packet.pts * packet.time_base))
