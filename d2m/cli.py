@@ -149,6 +149,7 @@ def live_parser() -> argparse.ArgumentParser:
     )
     add("--seconds", type=float, default=20.0, metavar="S", help="of --report: the file again and again (default 20)")
     add("--genre", metavar="CODE", help="such as gHO; default: what is read from the motion when music begins")
+    add("--key", metavar="NAME", help="of the music, such as Am; default: drawn, by the seed")
     add("--seed", type=_seed, default=0, metavar="N", help="another number gives another piece (default 0)")
     add("--tempo", type=float, metavar="BPM", help="where it is known; default: as danced")
     add("--shift", type=float, default=0.0, metavar="BEATS", help="all beats so much later, such as 0.5 (default 0)")

@@ -3,6 +3,7 @@
 import ast
 import functools
 import gc
+import json
 import os
 import pickle
 import tempfile
@@ -123,7 +124,7 @@ def two_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from d2m.data.synthetic.songs import Song, render_song
 
     root = tmp_path_factory.mktemp("two_clips")
-    for folder in ("motions", "wavs", "beats", "splits"):
+    for folder in ("motions", "wavs", "beats", "scores", "splits"):
         (root / folder).mkdir()
     for number, name in enumerate(CLIPS):
         parts = parse_sequence_name(name)
@@ -139,6 +140,9 @@ def two_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "motions" / f"{name}.pkl").write_bytes(pickle.dumps(content))
         Music(song.waveform, song.sample_rate).save(root / "wavs" / f"{name}.wav")
         np.savetxt(root / "beats" / f"{name}.txt", song.beats_s, fmt="%.6f")
+        bars = zip(song.downbeats_s.tolist(), song.chords, strict=False)
+        score = {"key": song.key, "bars": [{"start_s": at_s, "chord": chord, "energy": 0.5} for at_s, chord in bars]}
+        (root / "scores" / f"{name}.json").write_text(json.dumps(score))
     for split in ("train", "val", "test"):
         (root / "splits" / f"crossmodal_{split}.txt").write_text("\n".join(CLIPS) + "\n")
     return root

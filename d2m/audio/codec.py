@@ -160,10 +160,14 @@ class Codec(nn.Module, ABC):
         hop_samples: samples per frame.
         codebooks: numbers of a frame.
         codebook_size: each of them lies in [0, codebook_size).
+        channels: of the sound that it is fed and returns.
     """
 
-    def __init__(self, name: str, sample_rate: int, hop_samples: int, codebooks: int, codebook_size: int) -> None:
+    def __init__(
+        self, name: str, sample_rate: int, hop_samples: int, codebooks: int, codebook_size: int, channels: int = 1
+    ) -> None:
         super().__init__()
+        self.channels = channels
         self.name, self.sample_rate, self.hop_samples = name, sample_rate, hop_samples
         self.codebooks, self.codebook_size = codebooks, codebook_size
 
@@ -174,7 +178,7 @@ class Codec(nn.Module, ABC):
         return CodecFacts(self.name, *shape, self.fingerprint())
 
     @abstractmethod
-    def encode(self, waveform: Float[Tensor, "batch 1 sample"]) -> Int[Tensor, "batch codebook frame"]:
+    def encode(self, waveform: Float[Tensor, "batch channel sample"]) -> Int[Tensor, "batch codebook frame"]:
         """Codes of pieces of any length, one frame per started hop; the end is padded with silence."""
 
     @abstractmethod
@@ -246,17 +250,17 @@ class DmaeCodec(Codec):
     ) -> None:
         autoencoder = load_dmae(dmae)
         clock, self._dmae_name = autoencoder.clock, dmae
-        super().__init__(name, clock.sample_rate, clock.latent_hop_samples, codebooks, codebook_size)
+        super().__init__(
+            name, clock.sample_rate, clock.latent_hop_samples, codebooks, codebook_size, autoencoder.in_channels
+        )
         self.dmae, self._dmae_sha256 = autoencoder, weights_sha256(autoencoder)
         if dmae_sha256 not in (None, self._dmae_sha256):
             raise BadInput(
                 f"codec '{name}': made for the encoder {dmae_sha256[:12]}, but autoencoder '{dmae}' has "
                 f"{self._dmae_sha256[:12]}; name the autoencoder that it was made for, or train the codec again."
             )
-        if autoencoder.onepass is None or autoencoder.in_channels != 1:
-            raise BadInput(
-                f"codec '{name}': autoencoder '{dmae}' has no one-pass decoder of mono sound; name another one."
-            )
+        if autoencoder.onepass is None:
+            raise BadInput(f"codec '{name}': autoencoder '{dmae}' has no one-pass decoder; name another one.")
         self.quantiser = ResidualQuantiser(codebooks, codebook_size, autoencoder.latent_channels)
         self.eval().requires_grad_(False)
 
@@ -268,7 +272,7 @@ class DmaeCodec(Codec):
             "codebooks": self.codebooks, "codebook_size": self.codebook_size,
         }  # fmt: skip
 
-    def encode(self, waveform: Float[Tensor, "batch 1 sample"]) -> Int[Tensor, "batch codebook frame"]:
+    def encode(self, waveform: Float[Tensor, "batch channel sample"]) -> Int[Tensor, "batch codebook frame"]:
         """Codes of pieces of any length, in windows of the autoencoder's training length."""
         return self.codes_of(torch.stack(encode_all_in_chunks(self.dmae, list(waveform))))
 

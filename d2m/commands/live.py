@@ -60,7 +60,7 @@ def live(options: argparse.Namespace) -> None:
     from d2m.pipeline import Dance2Music
     from d2m.rhythm.causal_reader import load_causal_reader
 
-    generator = BlockGenerator(Dance2Music.load(options.checkpoint), seed=options.seed)
+    generator = BlockGenerator(Dance2Music.load(options.checkpoint), seed=options.seed, key=options.key)
     settings = (generator, load_causal_reader(options.reader), options.genre, options.tempo, options.shift)
     if report is not None:
         file = Path(str(options.file))

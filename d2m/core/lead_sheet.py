@@ -108,7 +108,10 @@ class LeadSheet:
             if mode not in SCALES or any(bar.quality not in QUALITIES for bar in bars):
                 raise ValueError("unknown mode or chord")
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise BadInput(f"{path}: no score of key and bars ({error}); prepare the data set again.") from error
+            raise BadInput(
+                f"{path}: no score of key and bars ({error}); prepare the data set again, or train without scores: "
+                "data.lead_sheet=false system.conditioner.lead_sheet=false."
+            ) from error
         return LeadSheet(int(tonic), mode, bars)
 
     def timed(self, beats_s: Float[np.ndarray, " beat"]) -> "LeadSheet":

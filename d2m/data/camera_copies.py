@@ -119,7 +119,7 @@ def add_camera_copies(
 ) -> str:
     """Add a camera copy of every sequence of a split to an encoded data set, and the split `SPLIT_lifted` of both.
 
-    A copy has motion features of its own; its latent and rhythm curves are relative links, so that the data set can be moved.
+    A copy has motion features of its own; its latent, rhythm curves and score are relative links, so that the data set can be moved.
 
     Returns:
         The new split's name.
@@ -137,6 +137,7 @@ def _write_copy(layout: DataSetLayout, dmae: str, noise: CameraNoise, seed: int,
     for source, link in (
         (layout.latent(name, dmae), layout.latent(copy, dmae)),
         (layout.rhythm(name, dmae), layout.rhythm(copy, dmae)),
+        (layout.score(name), layout.score(copy)),
     ):
         _link(source, link)
     dance = camera_copy(Dance.load(layout.motion(name)), noise, zlib.crc32(f"{seed}/{name}".encode()))

@@ -464,7 +464,7 @@ def encode_tokens(
         BadConfig: when a file cannot be written.
     """
     facts, rate = codec.facts, None if bandwidth is None else float(bandwidth)
-    target = Target(layout, codec.name, facts.clock(), 1, "tokens")
+    target = Target(layout, codec.name, facts.clock(), codec.channels, "tokens")
 
     def save_manifest(sequences: int) -> None:
         TokenManifest(facts, source or codec.name, rate, sequences).save(target.folder)

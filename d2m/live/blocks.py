@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from d2m.core.errors import BadConfig
+from d2m.core.lead_sheet import LeadSheet
 from d2m.diffusion.multidiffusion import WindowPlan
 from d2m.diffusion.processes import noise_levels
 from d2m.models.conditioner import Condition
@@ -52,13 +53,14 @@ class BlockGenerator:
     Args:
         model: a checkpoint of latent diffusion, best one of few steps.
         seconds: length of a block, rounded to latent frames.
-        seed: of the noise.
+        seed: of the noise, and of the key where none is named.
+        key: such as `Am`, for a system that is told one; it holds for the whole piece.
 
     Raises:
-        BadConfig: for a checkpoint that makes no latents, or takes no beats.
+        BadConfig: for a checkpoint that makes no latents, or takes no beats or no key, and for a key that is none.
     """
 
-    def __init__(self, model: Dance2Music, seconds: float | int = 0.5, seed: int = 0) -> None:
+    def __init__(self, model: Dance2Music, seconds: float | int = 0.5, seed: int = 0, key: str | None = None) -> None:
         made_by = model.music_generator
         if not isinstance(made_by, LatentGenerator) or made_by.system.reader is None:
             raise BadConfig(
@@ -71,6 +73,10 @@ class BlockGenerator:
         self.frames = max(1, round(float(seconds) * self.clock.latent_rate))
         given = {name: value for name, value in model.settings.items() if name in ("steps", "guidance", "grid")}
         self.settings = replace(self.system.generation, **given)
+        takes_key = self.system.conditioner.takes_lead_sheet
+        if key is not None and not takes_key:
+            raise BadConfig(f"key={key}: this checkpoint takes no key; leave it out.")
+        self.sheet = (LeadSheet.drawn(seed) if key is None else LeadSheet.of(key)) if takes_key else None
 
     @property
     def seconds(self) -> float:
@@ -118,7 +124,10 @@ class BlockGenerator:
         index = np.minimum(np.arange(self.clock.window_motion_frames), len(features) - 1)
         motion = system.motion_window(torch.from_numpy(np.asarray(features[index], np.float32))[None], training=False)
         plan = WindowPlan(self.clock.window_latent_frames, self.clock.window_latent_frames, (0,))
-        read = system.conditioner.read(motion, system.beat_windows(grid, plan))
+        sheet = None
+        if self.sheet is not None:
+            sheet = torch.from_numpy(self.sheet.curves(plan.total_frames, self.clock.latent_rate)).float()[None]
+        read = system.conditioner.read(motion, system.beat_windows(grid, plan), sheet)
         told = _ending(system.conditioner.with_genre(read.condition, torch.tensor([genre])), window / plan.total_frames)
         denoiser = system.guided(*system.prepared(told), self.settings)
         known = state.latent[:, -(window - self.frames - _BEYOND) :]

@@ -131,6 +131,17 @@ STD_FLOOR = 0.05
 """Smallest divisor: a joint that hardly moves in training must not blow up when a user's dancer moves it."""
 
 
+LARGEST_RMS, LARGEST_FEATURE = 1.0, 3.0
+"""Of normalised windows, in deviations of the training dances, most of whose windows have less of both."""
+
+
+def within_bounds(normalised: Float[Tensor, "batch time 219"]) -> Float[Tensor, "batch time 219"]:
+    """Normalised windows made no larger than training dances are: recorded ones have two to three times their deviation, single features
+    up to forty, and a network that never saw the like gives the beat up for them."""
+    rms = normalised.square().mean(dim=(1, 2), keepdim=True).sqrt()
+    return (normalised * (LARGEST_RMS / rms.clamp_min(LARGEST_RMS))).clamp(-LARGEST_FEATURE, LARGEST_FEATURE)
+
+
 class Normalizer(nn.Module):
     """Features minus their mean, over their standard deviation; mean and deviation are buffers of the state dict.
 

@@ -174,13 +174,18 @@ def stretch_of(song: Song, level: str, bpm: float | int) -> float:
     return (song.tempo_bpm or 0.0) * _LEVELS[level] / bpm
 
 
-def passages(songs: Mapping[str, Song], dance: DanceBars, weights: Weights | None = None) -> list[Passage]:
-    """All passages that go with a dance, the best first; those of a song lie eight bars apart. Empty where no tempo is near."""
+def passages(
+    songs: Mapping[str, Song], dance: DanceBars, weights: Weights | None = None, tolerance: float = TEMPO_TOLERANCE
+) -> list[Passage]:
+    """All passages that go with a dance, the best first; those of a song lie eight bars apart.
+
+    Empty where no tempo is nearer than by the share `tolerance`.
+    """
     weights, found = weights or Weights(), list[Passage]()
     for name, song in songs.items():
         of_song = list[Passage]()
         for level in _LEVELS:
-            if abs(np.log(max(stretch_of(song, level, dance.bpm), 1e-6))) <= np.log1p(TEMPO_TOLERANCE):
+            if abs(np.log(max(stretch_of(song, level, dance.bpm), 1e-6))) <= np.log1p(tolerance):
                 of_song += _of_song(name, song, level, dance, weights)
         of_song.sort(key=lambda one: -one.scores["total"])
         kept = list[Passage]()

@@ -1,9 +1,11 @@
-"""A song moved onto a dance: its latent is led back to noise, and from there to music under the dance's condition.
+"""A song moved onto a dance: it is laid on the dance's beats, then its latent is led back to noise, and from there to music under the
+dance's condition.
 
 Editing by latent inversion (DDIM inversion, Song et al. 2020, arXiv:2010.02502; for a flow MelodyFlow, Le Lan et al. 2024,
 arXiv:2407.03648). The noise that the song would have been made of keeps of its harmony and timbre what the condition does
 not decide; sampled anew it comes out with the new dance's beats. The way up goes without a condition, or under that of
-the dance that the song was made for. It may stop below pure noise (`strength`): nearer to the song, further off the beats.
+the dance that the song was made for; then the song is not laid on beats first, since the way up must know where its own are. It may
+stop below pure noise (`strength`): nearer to the song, further from the dance.
 """
 
 from dataclasses import dataclass, replace
@@ -20,14 +22,14 @@ from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
 from d2m.diffusion.inversion import inverted, levels_up_to
 from d2m.diffusion.samplers import Progress
+from d2m.songs.listening import listen
+from d2m.songs.passages import DanceBars, passages
+from d2m.songs.warp import laid
 from d2m.systems.interface import GenerationSettings, LatentRequest, evaluating
 from d2m.systems.latent_diffusion import GeneratedLatent, LatentDiffusion
 
-STRENGTH = 0.9
-"""With the demo weights, on ten pairs of a validation song and another song's dance (beat F to the dance, correlation of
-chroma over time with the song): 0.38 and 0.24 at strength 0.8, 0.83 and 0.18 at 0.85, 0.96 and 0.15 at 0.9, 0.98 and 0.15 at
-1.0; noise added at 0.85 in place of inversion (SDEdit, arXiv:2108.01073) 0.95 and 0.10; music made without the song 0.98 and
-0.06; the song through the autoencoder 0.24 and 0.42."""
+STRENGTH, STRENGTH_ON_BEATS = 0.9, 0.7
+"""Where the song keeps its own beats, which the dance's must replace, and where it is laid on the dance's (docs/systems.md has figures)."""
 
 ITERATIONS = 1
 """On the same pairs three gave the same figures; they matter where a song is to come back as it was."""
@@ -35,6 +37,9 @@ ITERATIONS = 1
 SHORTEST_SONG_SECONDS = 1.0
 LEAST_STEPS = 2
 WHOLE_SONG = "the whole song"
+ON_BEATS = "a passage laid on the dance's beats"
+
+_WARPED_AT = 44100
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,28 @@ def load_song(path: str | Path) -> Music:
     return song
 
 
-def fitted_song(song: Music, dmae: DMAE, samples: int) -> FittedSong:
+def laid_on_beats(song: Music, dance: DanceBars) -> Music | None:
+    """The passage that goes best with a dance, stretched as far as needed so that its beats fall on the dance's.
+
+    None where no beats are heard in the song.
+    """
+    heard = listen(song)
+    ranked = [] if heard.problem else passages({"": heard}, dance, tolerance=float("inf"))
+    if not ranked:
+        return None
+    brought = song.resampled(_WARPED_AT)
+    return Music(laid(brought.waveform, _WARPED_AT, ranked[0].laid_under(dance), dance.seconds), _WARPED_AT)
+
+
+def fitted_song(song: Music, dmae: DMAE, samples: int, dance: DanceBars | None = None) -> FittedSong:
     """The latent of as much of a song as a dance of `samples` samples is long.
 
-    Of a longer song the beginning is taken; a shorter one begins again from the start as often as needed.
+    On the beats of `dance`, where it is given and the song has any. Else of a longer song the beginning is taken; a shorter one begins
+    again from the start as often as needed.
     """
     clock = dmae.clock
+    on_beats = None if dance is None else laid_on_beats(song, dance)
+    song = song if on_beats is None else on_beats
     brought = song.resampled(clock.sample_rate)
     if dmae.in_channels == 1 or len(brought.waveform) != dmae.in_channels:
         brought = brought.mono()
@@ -113,6 +134,7 @@ def fitted_song(song: Music, dmae: DMAE, samples: int) -> FittedSong:
     else:
         waveform = waveform.repeat(1, -(-samples // found))[:, :samples]
         how = f"the whole song, begun again after its {seconds:.1f} s" if wanted - seconds >= 0.05 else WHOLE_SONG
+    how = how if on_beats is None else ON_BEATS
     latent = encode_in_chunks(dmae, waveform.contiguous())[:, :frames]
     return FittedSong(latent, how, Music(waveform.numpy(), clock.sample_rate))
 

@@ -26,7 +26,7 @@ from d2m.models.conditioner import Condition, Conditioned, Conditioner, MotionWi
 from d2m.models.heads import drop_genre
 from d2m.models.unet import ConditionedUNet
 from d2m.motion.augmentation import MotionAugmentation
-from d2m.motion.features import Normalizer
+from d2m.motion.features import Normalizer, within_bounds
 from d2m.rhythm.grid import BeatGrid
 from d2m.rhythm.reader import READER_FPS, RhythmReader, body_points, load_reader, side_views
 from d2m.systems.interface import GenerationSettings, LatentRequest, evaluating
@@ -227,7 +227,7 @@ class LatentDiffusion(TrainedSystem):
         augmentation = self.augmentation if training else None
         if augmentation:
             features = augmentation.moved(features)
-        normalised = self.normalizer(features)
+        normalised = within_bounds(self.normalizer(features))
         if augmentation:
             normalised = augmentation.noisy(normalised)
         return MotionWindow(features, normalised)

@@ -24,7 +24,17 @@ from d2m.models.device import DeviceConfig
 from d2m.motion.dance import Dance
 from d2m.motion.features import FEATURE_WIDTH
 from d2m.rhythm.tracking import track_beats
-from d2m.systems.editing import WHOLE_SONG, EditSettings, edited_latent, fitted_song, load_song
+from d2m.songs.passages import DanceBars
+from d2m.systems.editing import (
+    ON_BEATS,
+    STRENGTH,
+    STRENGTH_ON_BEATS,
+    WHOLE_SONG,
+    EditSettings,
+    edited_latent,
+    fitted_song,
+    load_song,
+)
 from d2m.systems.interface import (
     DanceReading,
     GeneratedMusic,
@@ -97,7 +107,7 @@ class LatentGenerator(MusicGenerator):
         if system.clock != dmae.clock or system.unet.in_channels != dmae.latent_channels:
             raise BadConfig(
                 f"this checkpoint is made for latents of {system.unet.in_channels} channels on {system.clock}, but autoencoder "
-                f"'{dmae.name}' has {dmae.latent_channels} on {dmae.clock}; name the one that it was trained with."
+                f"'{dmae.name}' has {dmae.latent_channels} on {dmae.clock}; name the one that it was trained with (autoencoder=FILE)."
             )
         found, learnt = weights_sha256(dmae), made_with.get("dmae_sha256")
         if learnt not in (None, found):
@@ -247,14 +257,25 @@ class LatentGenerator(MusicGenerator):
     ) -> GeneratedLatent:
         """The latent of a song moved onto the dance; adds what was done to `used`."""
         asked = request.settings
-        edit = EditSettings(asked.get("strength", EditSettings.strength))
-        song, old = load_song(asked["edit"]), None
+        EditSettings(asked.get("strength", STRENGTH))  # refused before the song is listened to
+        song, old, dance = load_song(asked["edit"]), None, None
         if "edit_dance" in asked:
             features = torch.from_numpy(Dance.load(asked["edit_dance"]).features).to(self.device_config.device)
             old = LatentRequest(features, wanted.frames)
-        fitted = fitted_song(song, self.dmae, request.samples)
-        if fitted.how != WHOLE_SONG:
-            tqdm.write(f"{asked['edit']}: used is {fitted.how}, to be as long as the dance.")
+        else:
+            if (
+                wanted.beats is None
+                and self.rhythm_reader is not None
+                and (read := request.reading or self.read(request.motion))
+            ):
+                wanted = replace(wanted, beats=read.beats.grid, genre_probabilities=read.genre_probabilities)
+            if wanted.beats is not None:
+                dance = DanceBars.of(request.motion.cpu().numpy(), wanted.beats)
+        fitted = fitted_song(song, self.dmae, request.samples, dance)
+        edit = EditSettings(asked.get("strength", STRENGTH_ON_BEATS if fitted.how == ON_BEATS else STRENGTH))
+        if fitted.how not in (WHOLE_SONG, ON_BEATS):
+            where = "" if dance is None else " It has no steady beat, so it is not laid on the dance's."
+            tqdm.write(f"{asked['edit']}: used is {fitted.how}, to be as long as the dance.{where}")
         if wanted.sheet == LeadSheet():  # nothing else was asked for: the song's own chords
             edges_s = np.arange(0, fitted.music.seconds, _CHORD_S) if wanted.beats is None else wanted.beats.beats_s
             wanted = replace(wanted, sheet=lead_sheet_of(fitted.music, edges_s[edges_s > -_CHORD_S]))

@@ -27,7 +27,7 @@ from d2m.evaluation.runs import round_trip
 from d2m.systems.autoencoder import latent_health
 from d2m.systems.stereo_autoencoder import StereoAutoencoderTraining
 
-CONFIG = Path(__file__).parents[2] / "configs" / "dmae" / "stereo.yaml"
+CONFIG = Path(__file__).parents[2] / "configs" / "dmae" / "demo.yaml"
 RATE = 44100
 
 

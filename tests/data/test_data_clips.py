@@ -17,7 +17,7 @@ from d2m.data.encode import encode_latents, onset_envelope, rhythm_curves
 from d2m.data.layout import DataSetLayout
 from d2m.rhythm.grid import beat_curve
 
-CLOCK = Timeline(22050, 512)
+CLOCK = Timeline(44100, 1024)
 GRID = LatentGrid(CLOCK)
 
 
@@ -84,7 +84,7 @@ def test_window_is_cut_on_one_clock(encoded: DataSetLayout) -> None:
     assert torch.equal(row["rhythm"], torch.from_numpy(clip.rhythm[:, 43 : 43 + 256]).float())
     start = CLOCK.latent_frames_to_motion_frames(43)  # 0.998 s, frame 60
     assert start == 60 and torch.equal(row["features"], torch.from_numpy(clip.features[60 : 60 + 356]))
-    assert abs(float(row["start_s"]) - 43 * 512 / 22050) < 1e-6
+    assert abs(float(row["start_s"]) - 43 * 1024 / 44100) < 1e-6
 
 
 def test_motion_comes_from_features_where_encoding_has_left_them(encoded: DataSetLayout, tmp_path: Path) -> None:

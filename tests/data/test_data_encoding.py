@@ -57,10 +57,10 @@ def encode_through_lightning(layout: DataSetLayout, names: list[str], dmae: DMAE
 def test_batches_of_several_pieces_equal_single_pieces(dmae: DMAE) -> None:
     torch.manual_seed(0)
     window = dmae.clock.window_samples
-    pieces = [0.1 * torch.randn(1, samples) for samples in (window, window // 2, 2 * window + 77, window + 1)]
+    pieces = [0.1 * torch.randn(2, samples) for samples in (window, window // 2, 2 * window + 77, window + 1)]
     batched = encode_all_in_chunks(dmae, pieces, batch_size=3)
     for piece, latent in zip(pieces, batched, strict=True):
-        assert latent.shape == (32, dmae.clock.samples_to_latent_frames(piece.shape[1]))
+        assert latent.shape == (96, dmae.clock.samples_to_latent_frames(piece.shape[1]))
         assert torch.allclose(latent, encode_in_chunks(dmae, piece), atol=1e-5)
     for number in (0, 1):  # no longer than a window: the encoder's own answer
         assert torch.allclose(batched[number], dmae.encode(pieces[number][None])[0], atol=1e-5)
@@ -72,7 +72,7 @@ def test_what_a_data_set_holds_afterwards(encode: Callable, layout: DataSetLayou
     assert (summary.made, summary.found, summary.failed) == (2, 0, {})
     latents = []
     for name in (BREAK, HOUSE):
-        waveform = torch.from_numpy(Music.load(layout.wav(name)).mono().resampled(22050).waveform)
+        waveform = torch.from_numpy(Music.load(layout.wav(name)).waveform)
         latents.append(np.load(layout.latent(name, "demo")))
         assert latents[-1].dtype == np.float16
         assert np.allclose(latents[-1], encode_in_chunks(dmae, waveform).numpy(), atol=1e-3)  # half precision
@@ -172,7 +172,7 @@ def test_latents_of_another_autoencoder_without_a_manifest_are_noticed(layout: D
     assert encode_latents(layout, [BREAK, HOUSE], dmae).found == 2 and manifest.exists()
     manifest.unlink()
     stored = np.load(layout.latent(BREAK, "demo"))
-    for other, sentence in ((-stored, "away"), (stored[:, :-1], r"\[32, \d+\], not")):
+    for other, sentence in ((-stored, "away"), (stored[:, :-1], r"\[96, \d+\], not")):
         np.save(layout.latent(BREAK, "demo"), other)
         with pytest.raises(BadInput, match=f"'{BREAK}' is .*{sentence}"):
             encode_latents(layout, [BREAK, HOUSE], dmae)

@@ -99,6 +99,7 @@ def test_copies_share_the_latent_and_make_a_split(layout: DataSetLayout) -> None
         copy = copy_name(name)
         assert copy in both and copy.endswith(f"_ch{int(name[-2:]) + 50}")
         assert np.array_equal(np.load(layout.latent(copy, "demo")), np.load(layout.latent(name, "demo")))
+        assert layout.score(copy).read_text() == layout.score(name).read_text()
         assert not np.array_equal(np.load(layout.features(copy)), np.load(layout.features(name)))
 
 

@@ -144,7 +144,7 @@ def test_a_folder_of_the_sampled_band_says_so_and_takes_no_other(
     few = {split: sequences[:1] for split, sequences in plan_sequences(200).items()}
     monkeypatch.setattr("d2m.data.synthetic.write.plan_sequences", lambda sequences: few)
     monkeypatch.setattr("d2m.data.synthetic.write._SONG_SPARE_S", {"test": 4.0})
-    write_data_set(tmp_path, splits=["test"], processes=1, seconds=SECONDS, band="sampled")
+    write_data_set(tmp_path, splits=["test"], processes=1, seconds=SECONDS)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["band"] == "sampled" and manifest["version"] == VERSIONS["sampled"] != VERSIONS["synthesised"]
     name = few["test"][0].name
@@ -155,6 +155,6 @@ def test_a_folder_of_the_sampled_band_says_so_and_takes_no_other(
     assert starts[0] <= 0 < starts[1] and starts[-1] < SECONDS
     assert all(0 <= bar["energy"] <= 1 and 0 <= bar["chord"][0] < 12 for bar in score["bars"])
     with pytest.raises(BadConfig, match="version"):
-        write_data_set(tmp_path, splits=["test"], processes=1, seconds=SECONDS)
+        write_data_set(tmp_path, splits=["test"], processes=1, seconds=SECONDS, band="synthesised")
     with pytest.raises(BadConfig, match="band=drums"):
         write_data_set(tmp_path / "b", splits=["test"], band="drums")

@@ -307,14 +307,14 @@ def test_the_limiter_keeps_peaks_between_samples_and_leaves_quiet_music_alone() 
 
 
 def test_a_rendered_song_says_what_is_played() -> None:
-    rendered = render_song(Song("mLO1"), 4.0, RATE, band="sampled")
+    rendered = render_song(Song("mLO1"), 4.0, RATE)
     score = compose("gLO", 90.0, Song("mLO1").seed, 2)
     assert rendered.waveform.shape == (2, 4 * RATE)
     assert rendered.key == (score.key, score.mode) and rendered.chords == tuple(
         (bar.root, bar.quality) for bar in score.bars
     )
     assert rendered.energy is not None and rendered.energy.tolist() == [bar.energy for bar in score.bars]
-    old = render_song(Song("mLO1"), 4.0, RATE)
+    old = render_song(Song("mLO1"), 4.0, RATE, band="synthesised")
     assert old.energy is None and len(old.chords) == 2 and old.key[1] in ("major", "minor")
 
 

@@ -154,7 +154,7 @@ def test_a_system_trains_towards_the_flow_and_refuses_a_sampler_of_the_other_pat
     system = build(config, path)
     batch = {
         "features": torch.randn(2, system.clock.window_motion_frames, 219),
-        "latent": torch.randn(2, 32, system.clock.window_latent_frames),
+        "latent": torch.randn(2, 96, system.clock.window_latent_frames),
         "genre": torch.tensor([0, 3]),
     }
     parts = system.compute_losses(batch, training=True, generator=torch.Generator().manual_seed(0))

@@ -16,10 +16,13 @@ from tests_support_video import portrait
 from d2m.cli import main
 from d2m.commands.live import choose_typed
 from d2m.core.aist_names import GENRES
+from d2m.core.errors import BadConfig
 from d2m.core.music import Music
+from d2m.live.blocks import BlockGenerator
 from d2m.live.performance import Live, LiveFrame, LiveState
 from d2m.live.session import Sight, of_dance, of_film, play_in_real_time, play_virtually, status
 from d2m.motion.dance import Dance
+from d2m.pipeline import Dance2Music
 from d2m.rhythm.grid import BeatGrid
 
 
@@ -31,7 +34,7 @@ def test_blocks_go_on_from_each_other(live: Live) -> None:
     for _ in range(6):
         before = state.latent
         state, sound = generator.next(state, features, grid, 5)
-        assert sound.shape == (1, generator.samples) and np.isfinite(sound).all()
+        assert sound.shape == (2, generator.samples) and np.isfinite(sound).all()
         kept = state.latent[:, : -generator.frames]
         both = min(kept.shape[1], before.shape[1])
         assert (kept[:, kept.shape[1] - both :] == before[:, before.shape[1] - both :]).all()
@@ -43,6 +46,25 @@ def test_blocks_go_on_from_each_other(live: Live) -> None:
     again, first = generator.next(generator.begin(), features, grid, 5)
     assert (first == sounds[0]).all() and again.blocks == 1
     assert not np.allclose(generator.next(generator.begin(), features, grid, 2)[1], sounds[0])
+
+
+def test_every_block_is_told_the_one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Dance2Music.load("demo_fast", settings={"steps": 1})
+    conditioner, told = model.music_generator.system.conditioner, []
+    read = conditioner.read
+    monkeypatch.setattr(
+        conditioner, "read", lambda motion, beats, sheet: told.append(sheet) or read(motion, beats, sheet)
+    )
+    features = np.tile(np.concatenate([np.zeros(3), np.tile(np.eye(3).ravel(), 24)]), (356, 1)).astype(np.float32)
+    for key in ("F#", None):
+        generator, told[:] = BlockGenerator(model, key=key), []
+        state = generator.begin()
+        for _ in range(2):
+            state, _ = generator.next(state, features, BeatGrid.regular(120, 0.0, 8.0), 5)
+        assert torch.equal(told[0], told[1]) and told[0][0, :12, 100].sum() == 7
+        assert key is None or set(torch.nonzero(told[0][0, :12, 100]).flatten().tolist()) == {6, 8, 10, 11, 1, 3, 5}
+    with pytest.raises(BadConfig, match="key=H"):
+        BlockGenerator(model, key="H")
 
 
 def test_decoders_with_oscillators_are_told_where_a_block_is(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,29 +148,29 @@ def test_nobody_and_somebody_who_stands_are_silent(live: Live) -> None:
 
 
 def test_sound_that_was_not_made_in_time_fades_and_is_counted(live: Live) -> None:
-    begun = replace(live.begin(), sound=np.ones((1, 1000), np.float32), level=1.0, movement=1.0)
+    begun = replace(live.begin(), sound=np.ones((2, 1000), np.float32), level=1.0, movement=1.0)
     state = replace(begun, made_s=1000 / live.sample_rate)
     state, sound = live.play(state, 1500)
-    assert sound.shape == (1, 1500) and state.missed == 500 and "missed" in status(state, live)
+    assert sound.shape == (2, 1500) and state.missed == 500 and "missed" in status(state, live)
     assert np.abs(np.diff(sound[0, 600:])).max() < 0.1 and not np.abs(sound[0, 1200:]).max() > 0.01
 
 
 def test_sound_that_comes_late_is_where_it_belongs(live: Live) -> None:
     """Whatever was missed: of a block that comes late the rest is heard, and one that was begun for later waits for its time."""
     begun, rate = live.begin(), live.sample_rate
-    ramp = 1 + np.arange(1000, dtype=np.float32)[None]
+    ramp = np.tile(1 + np.arange(1000, dtype=np.float32), (2, 1))
     made = replace(begun, sound=ramp, made_s=1000 / rate)
     now, _ = live.play(begun, 300)
     assert now.made_s == pytest.approx(300 / rate)
     late = live.with_block(now, begun, made)
-    assert late.sound.shape == (1, 700) and late.sound[0, -1] == 1000 and late.sound[0, 0] == 0 and late.missed == 300
+    assert late.sound.shape == (2, 700) and late.sound[0, -1] == 1000 and late.sound[0, 0] == 0 and late.missed == 300
     assert late.made_s == pytest.approx(1000 / rate)
     later = replace(begun, made_s=500 / rate)
     waits = live.with_block(now, later, replace(later, sound=ramp, made_s=1500 / rate))
-    assert waits.sound.shape == (1, 1200) and not waits.sound[0, :200].any() and waits.sound[0, -1] == 1000
+    assert waits.sound.shape == (2, 1200) and not waits.sound[0, :200].any() and waits.sound[0, -1] == 1000
     assert waits.missed == 500 and waits.made_s == pytest.approx(1500 / rate)
     overdue = live.with_block(live.play(begun, 5000)[0], begun, made)
-    assert overdue.sound.shape == (1, 0) and overdue.made_s == pytest.approx(5000 / rate)
+    assert overdue.sound.shape == (2, 0) and overdue.made_s == pytest.approx(5000 / rate)
     on_time = live.with_block(begun, begun, made)
     assert (on_time.sound == ramp).all() and on_time.missed == 0
 

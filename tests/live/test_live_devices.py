@@ -172,7 +172,7 @@ def speaker(**methods: Any) -> SimpleNamespace:
 
         def __enter__(self) -> "Stream":
             opened.append(self)
-            out = np.zeros((512, 1), np.float32)
+            out = np.zeros((512, 2), np.float32)
             self.callback(out, 512, None, None)
             return self
 

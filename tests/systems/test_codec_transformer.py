@@ -295,7 +295,7 @@ def test_the_whole_path_by_fit_and_facade(tmp_path: Path) -> None:
     poses = np.zeros((70, 72), np.float32)
     poses[:, 56] = np.sin(np.arange(70) / 5)
     music, record = model.generate(Dance.from_smpl(poses, np.zeros((70, 3), np.float32), 60.0), seed=1, temperature=0.5)
-    assert music.waveform.shape == (1, round(70 * 22050 / 60)) and record.settings["temperature"] == 0.5
+    assert music.waveform.shape == (2, round(70 * 44100 / 60)) and record.settings["temperature"] == 0.5
     with pytest.raises(
         BadConfig, match="steps=5: CodecTransformer has no such setting; it takes guidance, temperature, top_k"
     ):
@@ -306,13 +306,13 @@ def test_a_checkpoint_refuses_another_codec() -> None:
     from d2m.audio.codec import load_codec
 
     system = tiny_system()
-    with pytest.raises(BadConfig, match="codec 'demo' does not fit this system .22050 Hz, not 8000"):
+    with pytest.raises(BadConfig, match="codec 'demo' does not fit this system .44100 Hz, not 8000"):
         CodecGenerator(system, {"codec": "demo"})
     with pytest.raises(BadConfig, match="does not fit this system"):
         CodecGenerator(system, {"codec": "tiny"}, "demo")
     facts = load_codec("demo").facts
 
-    fitting = CodecTransformer(system.reader, tiny_decoder(codebooks=4, size=1024), Timeline(22050, 512, 256))
+    fitting = CodecTransformer(system.reader, tiny_decoder(codebooks=4, size=1024), Timeline(44100, 1024, 256))
     fitting.check_codec(facts)
     with pytest.raises(BadConfig, match=r"this checkpoint has learnt the codes of 000000000000; give the codec"):
         CodecGenerator(fitting, {"codec": "demo", "codec_sha256": "0" * 64})
@@ -349,10 +349,10 @@ def test_the_reader_runs_once_for_each_window() -> None:
     torch.manual_seed(0)
     reader = MotionReader(TemporalEncoder(16, (1, 2), attention_blocks=0))
     decoder = TokenDecoder(4, 1024, 18, 16, layers=1, heads=2)
-    system = CodecTransformer(reader, decoder, Timeline(22050, 512, 40))
+    system = CodecTransformer(reader, decoder, Timeline(44100, 1024, 40))
     music_generator, rows = CodecGenerator(system, {"codec": "demo"}), []
     reader.encoder.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
-    made = music_generator.generate(GenerationRequest(swinging_features(120), None, 86 * 512))
+    made = music_generator.generate(GenerationRequest(swinging_features(120), None, 86 * 1024))
     assert rows == [1] * 4  # frames 0, 20, 40 and 46 on
     assert made.genre == int(made.genre_probabilities.argmax())
 
@@ -360,7 +360,7 @@ def test_the_reader_runs_once_for_each_window() -> None:
 def test_the_beats_that_are_given_are_the_condition(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     reader = MotionReader(TemporalEncoder(16, (1, 2), attention_blocks=0))
-    system = CodecTransformer(reader, TokenDecoder(4, 1024, 18, 16, layers=1, heads=2), Timeline(22050, 512, 40))
+    system = CodecTransformer(reader, TokenDecoder(4, 1024, 18, 16, layers=1, heads=2), Timeline(44100, 1024, 40))
     music_generator, grid, conditions = CodecGenerator(system, {"codec": "demo"}), BeatGrid.regular(131, 0.1, 2), []
     own = system.decoder.condition
 
@@ -370,9 +370,9 @@ def test_the_beats_that_are_given_are_the_condition(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(system.decoder, "condition", noted)
     for beats in (None, grid):
-        music_generator.generate(GenerationRequest(swinging_features(120), 3, 86 * 512, beats=beats))
+        music_generator.generate(GenerationRequest(swinging_features(120), 3, 86 * 1024, beats=beats))
     read, given = (conditions[: len(conditions) // 2], conditions[len(conditions) // 2 :])
-    curve, starts = grid.curve(86, 22050 / 512), (0, 20, 40, 46)
+    curve, starts = grid.curve(86, 44100 / 1024), (0, 20, 40, 46)
     for cond, start in zip(given[:: len(given) // 4], starts, strict=True):
         np.testing.assert_allclose(cond[-2], curve[start : start + 40], atol=1e-6)
     for one, other in zip(read, given, strict=True):

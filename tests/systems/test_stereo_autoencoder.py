@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_whole_way(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, file = tmp_path / "run", tmp_path / "stage1.safetensors"
-    first = ["experiment=autoencoder", *TINY, *SHORT, f"data.root={folder}", f"out={run}"]
+    first = ["experiment=autoencoder", "dmae.name=mine", *TINY, *SHORT, f"data.root={folder}", f"out={run}"]
     fit(composed(*first, "trainer.max_steps=1", "trainer.val_check_interval=1", "data.steps_per_epoch=1"))
     once = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     config = composed(*first, "trainer.max_steps=2", "trainer.val_check_interval=1", "data.steps_per_epoch=1")
@@ -52,7 +52,7 @@ def test_the_whole_way(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     twice = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert (once["global_step"], twice["global_step"]) == (1, 2) and "resuming from" in capsys.readouterr().out
     export(composed(f"run={run}", f"out={file}", config="export"))
-    assert load_dmae(file).name == "stereo"
+    assert load_dmae(file).name == "mine"
 
     end = tmp_path / "end"
     system = fit(
@@ -70,7 +70,7 @@ def test_the_whole_way(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     export(composed(f"run={end}", f"out={tmp_path / 'stereo.safetensors'}", config="export"))
 
     score = composed(
-        "dmae=stereo", f"dmae.weights={tmp_path / 'stereo.safetensors'}", f"root={folder}", "splits=[val]", f"out={tmp_path / 'scores'}",
+        "dmae=demo", f"dmae.weights={tmp_path / 'stereo.safetensors'}", f"root={folder}", "splits=[val]", f"out={tmp_path / 'scores'}",
         config="evaluate_dmae",
     )  # fmt: skip
     evaluate_dmae(score)
@@ -90,7 +90,7 @@ def test_full_size_composes() -> None:
 
 def test_weights_are_asked_for() -> None:
     with pytest.raises(BadConfig, match="missing weights= "):
-        evaluate_dmae(composed("dmae=stereo", config="evaluate_dmae"))
+        evaluate_dmae(composed("dmae=small", config="evaluate_dmae"))
 
 
 def test_a_diffusion_decoder_that_is_not_there_cannot_be_trained() -> None:

@@ -314,4 +314,4 @@ def test_the_learning_rate_warms_up_and_falls():
 def test_demo_configuration_makes_music_latents_of_the_right_shape():
     system = hydra.utils.instantiate(OmegaConf.load(CONFIGS / "aligned.yaml"))
     latent = long(system, swinging_features(60), UNKNOWN_GENRE, 44, steps=1)
-    assert latent.shape == (32, 44) and latent.isfinite().all()
+    assert latent.shape == (96, 44) and latent.isfinite().all()

@@ -39,7 +39,7 @@ def batch(distillation: Distillation) -> dict:
     return {
         "features": swinging_features(clock.window_motion_frames)[None].repeat(2, 1, 1),
         "genre": torch.tensor([1, 3]),
-        "latent": 0.5 * torch.randn(2, 32, clock.window_latent_frames, generator=noise),
+        "latent": 0.5 * torch.randn(2, 96, clock.window_latent_frames, generator=noise),
     }
 
 

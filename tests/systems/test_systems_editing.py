@@ -12,11 +12,12 @@ from d2m.core.errors import BadConfig, BadInput
 from d2m.core.music import Music
 from d2m.diffusion.inversion import inverted, levels_up_to, sampled_from
 from d2m.metrics.beat_tracker import track_beats_s
-from d2m.metrics.beats import beat_f, load_beats_s
+from d2m.metrics.beats import beat_f
+from d2m.metrics.harmony import pitch_class_energy
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music, generate_all
 from d2m.rhythm.grid import BeatGrid
-from d2m.systems.editing import EditSettings, edited_latent, fitted_song, load_song
+from d2m.systems.editing import STRENGTH_ON_BEATS, EditSettings, edited_latent, fitted_song, load_song
 from d2m.systems.interface import GenerationSettings, LatentRequest
 
 
@@ -29,18 +30,21 @@ def model() -> Dance2Music:
 def pair(two_clips: Path) -> tuple[Path, Path]:
     """The dance's name in the data set, and a song that it was not made for."""
     first, second = sorted((two_clips / "motions").glob("*.pkl"))
-    return second, two_clips / "wavs" / f"{first.stem}.wav"
+    return first, two_clips / "wavs" / f"{second.stem}.wav"
 
 
-def test_an_edit_is_on_the_beats_that_it_is_given(model, pair, two_clips):
+def test_an_edit_is_on_the_beats_that_it_is_given_and_keeps_harmony(model, pair):
     path, song = pair
     dance, old = Dance(Dance.load(path).features[:356], "window"), Music.load(song)
-    beats = BeatGrid(load_beats_s(two_clips / "beats" / f"{path.stem}.txt"))
+    beats = BeatGrid.regular(120, 0.1, 7.0)
     edited, record = model.generate(dance, edit=str(song), steps=8, beats=beats)
+    assert record.settings["edit_used"] == "a passage laid on the dance's beats"
     old = Music(old.waveform[:, : round(edited.seconds * old.sample_rate)], old.sample_rate)
-    assert edited.waveform.shape[1] == model.samples(dance) and record.settings["strength"] == EditSettings().strength
+    assert edited.waveform.shape[1] == model.samples(dance) and record.settings["strength"] == STRENGTH_ON_BEATS
     beats_s = beats.within(edited.seconds)
     assert beat_f(beats_s, track_beats_s(edited)) > beat_f(beats_s, track_beats_s(old)) + 0.4
+    profiles = [pitch_class_energy(music).sum(axis=1) for music in (edited, old)]
+    assert np.corrcoef(*profiles)[0, 1] > 0.5  # of the song's harmony
 
 
 def test_a_weak_edit_of_a_song_under_its_own_dance_is_the_song(model, pair, two_clips):
@@ -48,7 +52,7 @@ def test_a_weak_edit_of_a_song_under_its_own_dance_is_the_song(model, pair, two_
     _, song = pair
     own = Dance.load(two_clips / "motions" / f"{song.stem}.pkl")
     system, dmae = model.system, model.music_generator.dmae
-    latent = fitted_song(Music.load(song), dmae, round(own.seconds * 22050)).latent
+    latent = fitted_song(Music.load(song), dmae, round(own.seconds * 44100)).latent
     dance = LatentRequest(torch.from_numpy(own.features), latent.shape[1])
     assert latent.shape[1] > dmae.clock.window_latent_frames
     errors = {}
@@ -64,7 +68,7 @@ def test_inversion_without_a_condition_is_not_inversion_with_one(model, pair):
     system = model.system
     levels = levels_up_to(0.5, 6)
     read = system.read([LatentRequest(features, 256)], system.generation)
-    latent = fitted_song(Music.load(pair[1]), model.music_generator.dmae, 256 * 512).latent
+    latent = fitted_song(Music.load(pair[1]), model.music_generator.dmae, 256 * 1024).latent
     x0 = system.standardised(latent[None])
     ends = {}
     for guidance in (1, 0):
@@ -80,7 +84,7 @@ def test_inversion_without_a_condition_is_not_inversion_with_one(model, pair):
     [
         (3.0, 44100, 2, "the whole song"),
         (10.0, 16000, 1, "the song's first 3.0 s of 10.0 s"),
-        (1.25, 22050, 1, "the whole song, begun again after its 1.2 s"),
+        (1.25, 44100, 1, "the whole song, begun again after its 1.2 s"),
     ],
 )
 def test_a_song_of_any_length_rate_and_channels_becomes_a_latent_as_long_as_the_dance(
@@ -88,10 +92,10 @@ def test_a_song_of_any_length_rate_and_channels_becomes_a_latent_as_long_as_the_
 ):
     time = np.arange(round(seconds * rate)) / rate
     tone = (0.3 * np.sin(2 * np.pi * 440 * time) * (time % 0.5 < 0.1)).astype(np.float32)
-    fitted = fitted_song(Music(np.tile(tone, (channels, 1)), rate), model.music_generator.dmae, 3 * 22050)
-    assert fitted.how == how and fitted.latent.shape == (32, -(-3 * 22050 // 512)) and fitted.latent.isfinite().all()
-    middle = model.music_generator.decoded(fitted.latent, GenerationSettings(), 0)[0, : 3 * 22050].abs()
-    assert middle[-22050:].max() > 0.1 * middle.max()  # no silence where a short song was over
+    fitted = fitted_song(Music(np.tile(tone, (channels, 1)), rate), model.music_generator.dmae, 3 * 44100)
+    assert fitted.how == how and fitted.latent.shape == (96, -(-3 * 44100 // 1024)) and fitted.latent.isfinite().all()
+    middle = model.music_generator.decoded(fitted.latent, GenerationSettings(), 0)[0, : 3 * 44100].abs()
+    assert middle[-44100:].max() > 0.1 * middle.max()  # no silence where a short song was over
 
 
 def test_the_record_says_what_was_edited_and_how(model, pair, two_clips, tmp_path, capsys):
@@ -112,7 +116,7 @@ def test_a_dance_shorter_than_a_window_is_edited_too(model, pair):
     path, song = pair
     dance = Dance(Dance.load(path).features[:90], "short")
     music = model(dance, edit=str(song), steps=2)
-    assert music.waveform.shape == (1, 33075) and np.abs(music.waveform).max() > 0.01
+    assert music.waveform.shape == (2, 66150) and np.abs(music.waveform).max() > 0.01
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_settings_of_an_edit_that_cannot_be_are_refused(model, pair, settings, s
 
 
 def test_a_song_too_short_is_refused(tmp_path):
-    Music(np.zeros((1, 11025), np.float32), 22050).save(tmp_path / "short.wav")
+    Music(np.zeros((1, 22050), np.float32), 44100).save(tmp_path / "short.wav")
     with pytest.raises(BadInput, match=r"short.wav: found 0.50 s, expected at least 1 s of music; give a longer song"):
         load_song(tmp_path / "short.wav")
 

@@ -11,6 +11,7 @@ from tests_support_motion import swinging_features
 
 from d2m.core.errors import BadConfig
 from d2m.core.music import Music
+from d2m.metrics.harmony import MAJOR_SCALE, pitch_class_energy
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
 from d2m.rhythm.grid import BeatGrid
@@ -25,9 +26,7 @@ SECONDS = 6
 def generator() -> LatentGenerator:
     """An untrained one whose zero-initialised parts have been moved, as training would."""
     torch.manual_seed(0)
-    config = OmegaConf.load(CONFIG)
-    config.conditioner.lead_sheet = True
-    system = hydra.utils.instantiate(config)
+    system = hydra.utils.instantiate(OmegaConf.load(CONFIG))
     with torch.no_grad():
         for weight in system.unet.parameters():
             weight.add_(0.03 * torch.randn_like(weight))
@@ -36,7 +35,7 @@ def generator() -> LatentGenerator:
 
 def made(generator: LatentGenerator, seed: int = 0, late_s: float = 0.0, **asked: object) -> GeneratedMusic:
     motion, beats = swinging_features(60 * SECONDS, late_s), BeatGrid.regular(120, 0.0, SECONDS)
-    return generator.generate(GenerationRequest(motion, 3, 22050 * SECONDS, seed, {"steps": 1, **asked}, beats=beats))
+    return generator.generate(GenerationRequest(motion, 3, 44100 * SECONDS, seed, {"steps": 1, **asked}, beats=beats))
 
 
 def test_a_key_is_drawn_by_seed_and_dance_unless_it_is_told(generator: LatentGenerator) -> None:
@@ -57,10 +56,10 @@ def test_what_is_told_is_heard_and_in_the_record(generator: LatentGenerator, ask
 
 
 def test_an_edit_is_told_the_songs_own_chords(generator: LatentGenerator, tmp_path: Path) -> None:
-    time_s = np.arange(22050 * SECONDS) / 22050
+    time_s = np.arange(44100 * SECONDS) / 44100
     hz = 440 * 2 ** ((np.array([60, 64, 67]) - 69) / 12)
     chord = sum(np.sin(2 * np.pi * one * time_s) for one in hz)
-    song = Music((0.2 * chord)[None].astype(np.float32), 22050).save(tmp_path / "song.wav")
+    song = Music((0.2 * chord)[None].astype(np.float32), 44100).save(tmp_path / "song.wav")
     seen = []
     read = generator.system.conditioner.read
     generator.system.conditioner.read = lambda motion, beats, sheet: seen.append(sheet) or read(motion, beats, sheet)
@@ -71,6 +70,20 @@ def test_an_edit_is_told_the_songs_own_chords(generator: LatentGenerator, tmp_pa
     assert all(set(torch.nonzero(sheet[0, 12:24, 100]).flatten().tolist()) == {0, 4, 7} for sheet in seen) and seen
 
 
+def test_the_shipped_weights_play_in_the_key_that_is_told() -> None:
+    """Of two keys six fifths apart, which share two notes, each piece is nearer to its own."""
+    model, dance = Dance2Music.load("demo_fast"), Dance(swinging_features(60 * SECONDS).numpy(), "dance")
+
+    def share(tonic: int, energy: np.ndarray) -> float:
+        return float(energy[[(tonic + note) % 12 for note in MAJOR_SCALE]].sum() / energy.sum())
+
+    heard = [
+        np.sum([pitch_class_energy(model(dance, seed, key=key)).sum(axis=1) for seed in range(2)], axis=0)
+        for key in ("C", "F#")
+    ]
+    assert share(0, heard[0]) > share(0, heard[1]) + 0.1 and share(6, heard[1]) > share(6, heard[0]) + 0.1
+
+
 @pytest.mark.parametrize("asked", [{"key": "H"}, {"chords": "Am X"}, {"energy": 2}])
 def test_what_cannot_be_told_is_one_sentence(generator: LatentGenerator, asked: dict) -> None:
     with pytest.raises(BadConfig, match=next(iter(asked))):
@@ -79,6 +92,8 @@ def test_what_cannot_be_told_is_one_sentence(generator: LatentGenerator, asked: 
 
 @pytest.mark.parametrize("asked", [{"key": "Am"}, {"chords": "Am F"}, {"energy": 0.5}])
 def test_a_checkpoint_without_lead_sheets_says_so(asked: dict) -> None:
-    dance = Dance(swinging_features(60 * SECONDS).numpy(), "dance")
+    config = OmegaConf.load(CONFIG)
+    config.conditioner.lead_sheet = False
+    without = LatentGenerator(hydra.utils.instantiate(config), {"dmae": "demo"})
     with pytest.raises(BadConfig, match=f"{next(iter(asked))}=.*takes no"):
-        Dance2Music.load("demo").generate(dance, **asked)
+        made(without, **asked)

@@ -58,7 +58,7 @@ def test_a_run_leaves_what_a_researcher_expects(experiment: str, root: Path, tmp
     assert "val/beat_f" in log and "train/velocity" in log
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
     music = Dance2Music.load(checkpoint)(Dance.load(next((root / "motions").glob("gBR*"))), steps=1)
-    assert music.waveform.shape[1] == round(480 * 22050 / 60)
+    assert music.waveform.shape[1] == round(480 * 44100 / 60)
 
 
 @pytest.fixture(scope="module")

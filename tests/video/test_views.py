@@ -184,7 +184,7 @@ def test_a_transformer_of_landmarks_by_fit_and_facade(transformer: Dance2Music, 
     film, skeleton = load_dance(tokens.root / "motions" / f"{name}.npy", "landmarks"), dance(240)
     assert film.landmarks is not None and load_dance(tokens.root / "motions" / f"{name}.npy").landmarks is None
     first, record = transformer.generate(skeleton, seed=1)
-    assert first.waveform.shape == (1, round(240 * 22050 / 60)) and record.settings["temperature"] == 1.0
+    assert first.waveform.shape == (2, round(240 * 44100 / 60)) and record.settings["temperature"] == 1.0
     stretched = replace(skeleton, landmarks=modality_of(skeleton, "landmarks") * 3)
     assert not np.array_equal(transformer(stretched, seed=1).waveform, first.waveform)
     same = replace(skeleton, landmarks=modality_of(skeleton, "landmarks"))

@@ -344,11 +344,11 @@ def song_list() -> dict[str, list[Song]]:
     return splits
 
 
-BANDS = ("synthesised", "sampled")
-"""Who plays: instruments that are computed (`instruments`), or recorded ones (`score`, `mixing`)."""
+BANDS = ("sampled", "synthesised")
+"""Who plays: recorded instruments (`score`, `mixing`), or computed ones (`instruments`)."""
 
 
-def render_song(song: Song, seconds: int | float, sample_rate: int = 44100, band: str = "synthesised") -> RenderedSong:
+def render_song(song: Song, seconds: int | float, sample_rate: int = 44100, band: str = BANDS[0]) -> RenderedSong:
     """Play `song` for at least `seconds`, from its first downbeat on.
 
     Deterministic: the same code always gives the same notes, and on one machine the same samples.
