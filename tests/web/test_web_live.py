@@ -207,7 +207,12 @@ def test_in_a_browser(server: "PageServer") -> None:
         page.goto(server.url)
         page.get_by_role("tab", name="Live").click()
         for _ in range(2):  # it may begin again
-            page.locator("#d2m-live [data-d2m=start]").click()
+            button = page.locator("#d2m-live [data-d2m=start]")
+            colours = button.evaluate(
+                "one => { const s = getComputedStyle(one); return [s.backgroundColor, s.color]; }"
+            )
+            assert "rgba(0, 0, 0, 0)" not in colours and colours[0] != colours[1]  # white on nothing, it was
+            button.click()
             page.locator("#d2m-live [data-d2m=status]", has_text=re.compile("moving.*underruns|went wrong")).wait_for()
             assert "from picture to sound" in page.locator("#d2m-live [data-d2m=status]").inner_text()
             performance = server.stage.performance
