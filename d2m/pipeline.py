@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from d2m.audio.mastering import playable
 from d2m.core.aist_names import GENRES
 from d2m.core.checkpoint import Checkpoint, build, load_checkpoint, load_into, shipped_or_path
 from d2m.core.errors import BadConfig, BadInput, UserError, whole_number
@@ -214,7 +215,7 @@ class Dance2Music:
         seconds = (time.perf_counter() - started) / sum(lengths)
         pairs = []
         for dance, on, samples, one in zip(dances, chosen, lengths, made, strict=True):
-            wave = one.waveform[:, :samples].float().clamp(-1, 1).cpu().numpy()
+            wave = playable(one.waveform[:, :samples].float().cpu().numpy(), music_generator.sample_rate)
             record = GenerationRecord(
                 dance.name, len(dance.features) / MOTION_FPS, GENRES[one.genre], genre is None, round(float(one.genre_probabilities[one.genre]), 4),
                 str(self.checkpoint.path.name), self.checkpoint.sha256, seed, {**one.settings, **self._device_settings()},

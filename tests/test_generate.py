@@ -13,6 +13,7 @@ from tests_support_runs import script
 from d2m.core.aist_names import GENRES
 from d2m.core.checkpoint import load_checkpoint, save_checkpoint, shipped_or_path
 from d2m.core.errors import BadConfig, BadInput
+from d2m.metrics.audio_quality import clipped_share, loudness_lufs
 from d2m.metrics.beat_tracker import track_beats_s
 from d2m.metrics.beats import beat_f
 from d2m.motion.dance import Dance
@@ -40,6 +41,12 @@ def test_music_is_exactly_as_long_as_the_dance(model: Dance2Music, dance: Dance,
 def test_seed_decides(model: Dance2Music, dance: Dance) -> None:
     first, again, other = (model(dance, seed=s, steps=3).waveform for s in (0, 0, 1))
     assert np.array_equal(first, again) and not np.allclose(first, other, atol=1e-3)
+
+
+def test_music_is_not_cut_off_at_full_scale(model: Dance2Music, dance: Dance) -> None:
+    """Not even where a decoder's latents are stronger than music's ever are."""
+    music = model(dance, steps=4, guidance=8.0)
+    assert clipped_share(music.waveform) == 0 and loudness_lufs(music) < -13.9
 
 
 def test_music_follows_a_held_out_dance(model: Dance2Music, two_clips: Path) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from d2m.audio.mastering import CEILING, loudness_lufs
 from d2m.core.aist_names import GENRES as CODES
 from d2m.core.errors import BadInput
 from d2m.core.lead_sheet import QUALITIES, SCALES
 from d2m.data.synthetic.genres import GENRES
 from d2m.data.synthetic.harmony import progression, voicing
-from d2m.data.synthetic.mixing import CEILING, PACK, band_sampler, limit, loudness_lufs, play
+from d2m.data.synthetic.mixing import PACK, band_sampler, play
 from d2m.data.synthetic.score import SECTIONS, Score, compose
 from d2m.data.synthetic.songs import Song, render_song
 from d2m.data.synthetic.soundfont import RELEASE, ROOT_KEY, SAMPLE_MODES, Preset, Sample, Sampler, Zone, read_soundfont
@@ -293,17 +294,6 @@ def test_level_peak_width_and_presence(played: dict[str, np.ndarray]) -> None:
         assert np.abs(wave).max() <= CEILING + 1e-4
         middle, side = wave.mean(axis=0), (wave[0] - wave[1]) / 2
         assert -25 < 10 * np.log10(np.mean(side**2) / np.mean(middle**2)) < -3
-
-
-def test_the_limiter_keeps_peaks_between_samples_and_leaves_quiet_music_alone() -> None:
-    time_s = np.arange(RATE) / RATE
-    loud = np.stack([1.3 * np.sin(2 * np.pi * RATE / 4 * time_s + np.pi / 4)] * 2).astype(
-        np.float32
-    )  # peaks lie between samples
-    limited = limit(loud, RATE)
-    assert np.abs(limited).max() < 0.75 * CEILING
-    quiet = 0.1 * loud
-    assert np.array_equal(limit(quiet, RATE), quiet)
 
 
 def test_a_rendered_song_says_what_is_played() -> None:

@@ -1,23 +1,18 @@
-"""Mixing and mastering of the sampled band: levels by measurement, ducking, room, bus compressor, loudness, limiter."""
+"""Mixing of the sampled band: levels by measurement, ducking, room."""
 
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pyloudnorm
 from jaxtyping import Float
-from scipy.ndimage import minimum_filter1d, uniform_filter1d
-from scipy.signal import butter, lfilter, oaconvolve, resample_poly, sosfilt
+from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 
+from d2m.audio.mastering import master
 from d2m.data.synthetic.genres import GENRES
 from d2m.data.synthetic.score import Part, Score
 from d2m.data.synthetic.soundfont import Sampler, read_soundfont
 
 PACK = Path(__file__).parent / "band.sf3"
-
-LOUDNESS_LUFS = -14.0
-CEILING = 10 ** (-1 / 20)
-"""No sample, nor the curve between samples, is above -1 dB of full scale."""
 
 BUS_DB = {
     "kick": -16,
@@ -39,9 +34,6 @@ _DUCKED = ("bass", "music")
 _DUCK_S = 0.11
 
 _ECHO_STEPS, _ECHO_GAIN = 3, 0.22
-
-_THRESHOLD_DB, _RATIO, _BLOCK = -15.0, 2.0, 128
-_LOOK_AHEAD_S = 0.0015
 
 Stereo = Float[np.ndarray, "2 time"]
 
@@ -153,54 +145,3 @@ def _room(rate: int, seconds: float) -> Stereo:
     wave = np.asarray(sosfilt(butter(2, 200, "high", fs=rate, output="sos"), wave, axis=1))
     wave[:, : round(0.008 * rate)] *= 0.1  # the walls are over a metre away
     return (wave / np.sqrt(np.sum(np.square(wave), axis=1, keepdims=True))).astype(np.float32)
-
-
-def loudness_lufs(wave: Stereo, rate: int) -> float:
-    """Integrated loudness (ITU-R BS.1770); music shorter than a gating block of 0.4 s is repeated."""
-    short = int(np.ceil(0.5 * rate / max(wave.shape[1], 1)))
-    return float(pyloudnorm.Meter(rate).integrated_loudness(np.tile(wave, short).T.astype(np.float64)))
-
-
-def master(wave: Stereo, rate: int) -> Stereo:
-    """Compress, limit, and bring to -14 LUFS."""
-    level = float(np.sqrt(np.mean(np.square(wave))))
-    wave = compress(wave * np.float32(10 ** (LOUDNESS_LUFS / 20) / max(level, 1e-6)), rate)
-    wave = limit(_at_loudness(wave, rate), rate, oversampled=1)
-    return limit(_at_loudness(wave, rate), rate)
-
-
-def _at_loudness(wave: Stereo, rate: int) -> Stereo:
-    found = loudness_lufs(wave, rate)
-    return wave * np.float32(10 ** ((LOUDNESS_LUFS - found) / 20)) if np.isfinite(found) else wave
-
-
-def compress(wave: Stereo, rate: int) -> Stereo:
-    """A gentle bus compressor: 2:1 above -15 dB, on levels of some 30 ms."""
-    blocks = wave.shape[1] // _BLOCK
-    if blocks < 2:
-        return wave
-    power = np.square(wave[:, : blocks * _BLOCK]).mean(axis=0).reshape(blocks, _BLOCK).mean(axis=1)
-    pole = float(np.exp(-_BLOCK / (0.03 * rate)))
-    smooth = np.asarray(lfilter([1 - pole], [1, -pole], power, zi=[pole * power[:8].mean()])[0])
-    over_db = np.maximum(10 * np.log10(smooth + 1e-9) - _THRESHOLD_DB, 0)
-    gain = 10 ** (-over_db * (1 - 1 / _RATIO) / 20)
-    centres = (np.arange(blocks) + 0.5) * _BLOCK
-    return wave * np.interp(np.arange(wave.shape[1]), centres, gain).astype(np.float32)
-
-
-def limit(wave: Stereo, rate: int, oversampled: int = 4) -> Stereo:
-    """Keep the peaks under the ceiling, those between samples too; the gain falls before a peak and rises after it."""
-    peaks = np.abs(wave).max(axis=0)
-    if oversampled > 1:
-        for start in range(0, len(peaks), _BLOCK):
-            if peaks[start : start + _BLOCK].max() > 0.8 * CEILING:
-                first = max(start - 16, 0)
-                near = np.abs(resample_poly(wave[:, first : start + _BLOCK + 16], oversampled, 1, axis=1)).max(axis=0)
-                near = near.reshape(-1, oversampled).max(axis=1)[start - first :][:_BLOCK]
-                peaks[start : start + _BLOCK] = np.maximum(peaks[start : start + _BLOCK], near[: len(peaks) - start])
-    wanted = np.minimum(1, CEILING / np.maximum(peaks, np.float32(1e-9)))
-    if wanted.min() == 1:
-        return wave
-    reach = 2 * round(_LOOK_AHEAD_S * rate) + 1
-    gain = uniform_filter1d(minimum_filter1d(wanted, 2 * reach + 1), reach)
-    return (wave * np.minimum(gain, wanted)).astype(np.float32)
