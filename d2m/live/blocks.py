@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from d2m.audio.mastering import playable
 from d2m.core.errors import BadConfig
 from d2m.core.lead_sheet import LeadSheet
 from d2m.diffusion.multidiffusion import WindowPlan
@@ -155,6 +156,7 @@ class BlockGenerator:
         before = min(first, _BEFORE)
         seen, begins = latent[:, first - before :], state.blocks * self.frames - before
         wave = self.generator.decoded(self.system.restored(seen[None])[0], self.settings, self.seed, begins)
+        wave = torch.from_numpy(playable(wave.numpy(), self.clock.sample_rate))
         block = wave[:, -(self.frames + _BEYOND) * hop :].clone()
         fade = min(_FADE * hop, state.tail.shape[1])
         if fade:

@@ -13,6 +13,7 @@ import torch
 from tests_support_live import SECONDS, still
 from tests_support_video import portrait
 
+from d2m.audio.mastering import CEILING
 from d2m.cli import main
 from d2m.commands.live import choose_typed
 from d2m.core.aist_names import GENRES
@@ -26,14 +27,19 @@ from d2m.pipeline import Dance2Music
 from d2m.rhythm.grid import BeatGrid
 
 
-def test_blocks_go_on_from_each_other(live: Live) -> None:
+@pytest.fixture(scope="module")
+def standing() -> np.ndarray:
+    """A window of features of a body that does not move."""
+    return np.tile(np.concatenate([np.zeros(3), np.tile(np.eye(3).ravel(), 24)]), (356, 1)).astype(np.float32)
+
+
+def test_blocks_go_on_from_each_other(live: Live, standing: np.ndarray) -> None:
     """A block is as long as it says; what was made before is not touched, and no edge stands out."""
     generator, grid = live.generator, BeatGrid.regular(120, 0.0, 8.0)
-    state, sounds, features = generator.begin(), [], np.zeros((356, 219), np.float32)
-    features[:, 3:] = np.tile(np.eye(3).ravel(), 24)
+    state, sounds = generator.begin(), []
     for _ in range(6):
         before = state.latent
-        state, sound = generator.next(state, features, grid, 5)
+        state, sound = generator.next(state, standing, grid, 5)
         assert sound.shape == (2, generator.samples) and np.isfinite(sound).all()
         kept = state.latent[:, : -generator.frames]
         both = min(kept.shape[1], before.shape[1])
@@ -43,31 +49,41 @@ def test_blocks_go_on_from_each_other(live: Live) -> None:
     steps = np.abs(np.diff(wave))
     edges = steps[np.arange(1, 6) * generator.samples - 1]
     assert edges.max() < steps.max() and np.median(edges) < np.quantile(steps, 0.99)
-    again, first = generator.next(generator.begin(), features, grid, 5)
+    again, first = generator.next(generator.begin(), standing, grid, 5)
     assert (first == sounds[0]).all() and again.blocks == 1
-    assert not np.allclose(generator.next(generator.begin(), features, grid, 2)[1], sounds[0])
+    assert not np.allclose(generator.next(generator.begin(), standing, grid, 2)[1], sounds[0])
 
 
-def test_every_block_is_told_the_one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_is_told_the_one_key(standing: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Dance2Music.load("demo_fast", settings={"steps": 1})
     conditioner, told = model.music_generator.system.conditioner, []
     read = conditioner.read
     monkeypatch.setattr(
         conditioner, "read", lambda motion, beats, sheet: told.append(sheet) or read(motion, beats, sheet)
     )
-    features = np.tile(np.concatenate([np.zeros(3), np.tile(np.eye(3).ravel(), 24)]), (356, 1)).astype(np.float32)
     for key in ("F#", None):
         generator, told[:] = BlockGenerator(model, key=key), []
         state = generator.begin()
         for _ in range(2):
-            state, _ = generator.next(state, features, BeatGrid.regular(120, 0.0, 8.0), 5)
+            state, _ = generator.next(state, standing, BeatGrid.regular(120, 0.0, 8.0), 5)
         assert torch.equal(told[0], told[1]) and told[0][0, :12, 100].sum() == 7
         assert key is None or set(torch.nonzero(told[0][0, :12, 100]).flatten().tolist()) == {6, 8, 10, 11, 1, 3, 5}
     with pytest.raises(BadConfig, match="key=H"):
         BlockGenerator(model, key="H")
 
 
-def test_decoders_with_oscillators_are_told_where_a_block_is(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_are_not_cut_off_at_full_scale(standing: np.ndarray) -> None:
+    generator = BlockGenerator(Dance2Music.load("demo", settings={"steps": 3, "guidance": 8.0}))
+    state, sounds = generator.begin(), []
+    for _ in range(4):
+        state, sound = generator.next(state, standing, BeatGrid.regular(120, 0.0, 8.0), 5)
+        sounds.append(sound)
+    assert 0.3 < np.abs(np.concatenate(sounds, axis=1)).max() <= CEILING + 1e-4
+
+
+def test_decoders_with_oscillators_are_told_where_a_block_is(
+    live: Live, standing: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is decoded ends as many frames after the last block's end as the last one's did."""
     generator, ends, decode = live.generator, [], live.generator.generator.dmae.decode_onepass
 
@@ -76,10 +92,9 @@ def test_decoders_with_oscillators_are_told_where_a_block_is(live: Live, monkeyp
         return decode(latent, random, first_frame)
 
     monkeypatch.setattr(generator.generator.dmae, "decode_onepass", noted)
-    state, features = generator.begin(), np.zeros((356, 219), np.float32)
-    features[:, 3:] = np.tile(np.eye(3).ravel(), 24)
+    state = generator.begin()
     for _ in range(4):
-        state, _ = generator.next(state, features, BeatGrid.regular(120, 0.0, 8.0), 5)
+        state, _ = generator.next(state, standing, BeatGrid.regular(120, 0.0, 8.0), 5)
     assert (np.diff(ends) == generator.frames).all()
 
 
