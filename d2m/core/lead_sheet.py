@@ -37,6 +37,7 @@ CURVES = 12 + 12 + 1
 _BEATS_PER_BAR = 4
 _NAMED = re.compile(r"([A-G])([#b]*)(.*)")
 _MINOR_SHARE = 0.6
+_TOLD = 4.0
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,14 @@ class LeadSheet:
         mode: an entry of `SCALES`.
         bars: chords in time.
         chords: the same without times, one a bar and over again: `timed` makes bars of them.
-        energy: of the whole piece where no bar says one.
+        energy: as a network is told it where no bar says one, of the whole piece or of each second.
     """
 
     tonic: int | None = None
     mode: str = "major"
     bars: tuple[Bar, ...] = ()
     chords: tuple[tuple[int, str], ...] = ()
-    energy: float | int | None = None
+    energy: float | int | tuple[float, ...] | None = None
 
     @property
     def key(self) -> str | None:
@@ -76,16 +77,23 @@ class LeadSheet:
 
     @staticmethod
     def of(key: object = None, chords: object = None, energy: object = None) -> "LeadSheet":
-        """As it was asked for: `key="F#m"`, `chords="Am F C G"`, `energy=0.8`.
+        """As it was asked for: `key="F#m"`, `chords="Am F C G"`, `energy=0.8`, or an energy for each second.
+
+        Networks heed the energy little, since the dance says much of it. So it is told four times as far from the middle, which is
+        what they are told where it is not known, as in training: told 0 and 1, `demo_fast` then differs as much as training music does.
 
         Raises:
             BadConfig: for a key, a chord or an energy that is none.
         """
         tonic, mode = (None, "major") if key is None else _key(str(key))
-        if energy is not None and not (isinstance(energy, int | float) and 0 <= energy <= 1):
-            raise BadConfig(f"energy={energy}: expected a number from 0 to 1.")
+        levels = () if energy is None else tuple(energy) if isinstance(energy, list | tuple) else (energy,)
+        if energy is not None and not (
+            levels and all(isinstance(one, int | float) and 0 <= one <= 1 for one in levels)
+        ):
+            raise BadConfig(f"energy={energy}: expected a number from 0 to 1, several of them, dance or none.")
+        told = tuple(_TOLD * (one - 0.5) for one in levels)
         found = () if chords is None else tuple(_chord(word) for word in str(chords).replace(",", " ").split())
-        return LeadSheet(tonic, mode, chords=found, energy=energy)
+        return LeadSheet(tonic, mode, chords=found, energy=told if len(told) > 1 else told[0] if told else None)
 
     @staticmethod
     def drawn(seed: int | Sequence[int]) -> "LeadSheet":
@@ -119,10 +127,7 @@ class LeadSheet:
         starts_s = beats_s[int(np.searchsorted(beats_s, -1e-6)) :: _BEATS_PER_BAR]
         if not self.chords or not len(starts_s):
             return self
-        bars = [
-            Bar(float(at_s), *self.chords[number % len(self.chords)], self.energy)
-            for number, at_s in enumerate(starts_s)
-        ]
+        bars = [Bar(float(at_s), *self.chords[number % len(self.chords)]) for number, at_s in enumerate(starts_s)]
         return LeadSheet(self.tonic, self.mode, tuple(bars), energy=self.energy)
 
     def curves(self, frames: int, frame_rate: float | int) -> Float[np.ndarray, "25 frame"]:
@@ -131,7 +136,9 @@ class LeadSheet:
         told = np.zeros((CURVES, frames), np.float32)
         if self.tonic is not None:
             told[[(self.tonic + step) % 12 for step in SCALES[self.mode]]] = 1
-        told[24] = self.energy or 0
+        if self.energy is not None:
+            levels = np.atleast_1d(self.energy)
+            told[24] = np.interp((np.arange(frames) + 0.5) / frame_rate, np.arange(len(levels)) + 0.5, levels)
         edges = [int(np.clip(np.ceil(bar.start_s * frame_rate - 0.5), 0, frames)) for bar in self.bars]
         for bar, first, last in zip(self.bars, edges, [*edges, frames][1:], strict=True):
             told[[12 + (bar.root + step) % 12 for step in QUALITIES[bar.quality]], first:last] = 1

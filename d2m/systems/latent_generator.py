@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.ndimage import uniform_filter1d
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -23,6 +24,7 @@ from d2m.metrics.harmony import lead_sheet_of
 from d2m.models.device import DeviceConfig
 from d2m.motion.dance import Dance
 from d2m.motion.features import FEATURE_WIDTH
+from d2m.motion.kinematic_beats import joint_speed
 from d2m.rhythm.tracking import track_beats
 from d2m.songs.passages import DanceBars
 from d2m.systems.editing import (
@@ -47,6 +49,8 @@ from d2m.systems.latent_diffusion import KEYS_VALUES_BYTES, GeneratedLatent, Lat
 
 LARGEST_BATCH = 32
 """Windows at once; more gain no time."""
+_SECTION_S = 4.0
+"""Over which moves are averaged, where the energy is the dance's."""
 
 _SHARE_OF_FREE_MEMORY = 4
 _CHORD_S = 0.5  # between looks at a song's chords where no beats are given
@@ -80,7 +84,8 @@ class LatentGenerator(MusicGenerator):
 
     Settings: those of `GenerationSettings`, such as `steps` and `guidance`. `edit` is the file of a song that is moved onto the dance instead of music being
     made anew, its chords told to a system that takes a lead sheet, `edit_dance` the dance that it was made for, `strength` how far it may be left (`d2m.systems.editing`).
-    `key`, `chords` and `energy` are told to a system that takes a lead sheet; without `key` one is drawn, `key=none` tells none.
+    `key`, `chords` and `energy` are told to a system that takes a lead sheet; without `key` one is drawn, `key=none` tells none. `energy` is a number, several
+    that are spread over the piece, `none`, or `dance`, which it is without: larger where the dance moves more than it does on average.
     `batch` windows are denoised at once, also those of several dances; `auto`: as many as memory holds.
 
     Args:
@@ -199,8 +204,8 @@ class LatentGenerator(MusicGenerator):
                 )
             with self.device_config.running():
                 latents = self.system.generate_latents(wanted, settings, requests[0].progress)
-        as_asked = {name: asked[name] for name in ("chords", "energy") if name in asked}
-        told = [{} if sheet is None else {"key": sheet.key, **as_asked} for sheet in sheets]
+        alike = {"energy": _energy_asked(asked)} | ({"chords": asked["chords"]} if "chords" in asked else {})
+        told = [{} if sheet is None else {"key": sheet.key, **alike} for sheet in sheets]
         return [
             GeneratedMusic(
                 self.decoded(one.latent, settings, request.seed), used | key, one.genre, one.genre_probabilities
@@ -219,8 +224,10 @@ class LatentGenerator(MusicGenerator):
             for name, value in asked.items():
                 raise BadConfig(f"{name}={value}: this checkpoint takes no {name}; leave it out.")
             return None
-        sheet = LeadSheet.of(**{**asked, "key": None if asked.get("key") == "none" else asked.get("key")})
-        if "key" not in asked and not sheet.chords and "edit" not in request.settings:
+        asked["key"] = None if asked.get("key") == "none" else asked.get("key")
+        asked["energy"] = self._levels(_energy_asked(request.settings), request)
+        sheet = LeadSheet.of(**asked)
+        if "key" not in request.settings and not sheet.chords and "edit" not in request.settings:
             dance = zlib.crc32(request.motion[:: int(MOTION_FPS)].cpu().double().numpy().round(2).tobytes())
             drawn = LeadSheet.drawn([request.seed % 2**63, dance])
             sheet = replace(sheet, tonic=drawn.tonic, mode=drawn.mode)
@@ -231,6 +238,21 @@ class LatentGenerator(MusicGenerator):
                 f"chords={asked['chords']}: there are no beats that they could change on; give beats= or tempo=."
             )
         return sheet.timed(request.beats.beats_s)
+
+    def _levels(self, asked: Any, request: GenerationRequest) -> Any:
+        """The energy as one number, or one for each second of the piece."""
+        if asked == "none":
+            return None
+        if asked == "dance":
+            speed = joint_speed(request.motion.cpu().numpy()) + 0.1  # m/s of all joints: a body at rest trembles
+            moved = uniform_filter1d(np.log(speed), round(_SECTION_S * MOTION_FPS), mode="nearest")
+            levels = 0.5 + (moved - moved.mean())[:: int(MOTION_FPS)]
+            return levels.clip(0, 1).tolist()
+        if not isinstance(asked, Sequence) or isinstance(asked, str):
+            return asked
+        LeadSheet.of(energy=list(asked))  # refused before it is stretched
+        seconds = request.samples / self.sample_rate
+        return np.interp(np.arange(seconds) + 0.5, np.linspace(0, seconds, len(asked)), asked).tolist()
 
     def _settings(self, asked: Mapping[str, Any]) -> GenerationSettings:
         """The system's own settings with those that are asked for in their place, and the autoencoder's decoder."""
@@ -297,3 +319,8 @@ class LatentGenerator(MusicGenerator):
                 seed,
                 first_frame=first_frame,
             )
+
+
+def _energy_asked(asked: Mapping[str, Any]) -> Any:
+    """The dance's own, unless something else is asked for or a song is edited, which has its own."""
+    return asked.get("energy", "none" if "edit" in asked else "dance")

@@ -32,7 +32,7 @@ def test_what_is_no_key_or_chord_is_named(asked: dict) -> None:
         LeadSheet.of(**asked)
 
 
-@pytest.mark.parametrize("energy", [-0.1, 1.1, float("nan"), "loud"])
+@pytest.mark.parametrize("energy", [-0.1, 1.1, float("nan"), "loud", [], [0.5, 2]])
 def test_energy_lies_between_0_and_1(energy: object) -> None:
     with pytest.raises(BadConfig, match="energy"):
         LeadSheet.of(energy=energy)
@@ -47,13 +47,18 @@ def test_what_is_not_told_is_0() -> None:
 
 def test_chords_change_at_the_bars_and_begin_again() -> None:
     beats_s = np.arange(-3, 20) * 0.5 - 0.1  # the first one that is not before 0 is at 0.4
-    sheet = LeadSheet.of(key="C", chords="Am, F", energy=0.5).timed(beats_s)
+    sheet = LeadSheet.of(key="C", chords="Am, F", energy=0).timed(beats_s)
     told = sheet.curves(100, 10.0)  # frame k is at (k + 1/2) / 10
     roots = {tuple(np.flatnonzero(frame)) for frame in told[12:24].T}
     assert roots == {(), (0, 4, 9), (0, 5, 9)}
     is_am = told[12 + 4] > 0
     assert not told[12:24, :4].any() and is_am[4:24].all() and not is_am[24:44].any() and is_am[44:64].all()
-    assert set(told[24, 4:]) == {0.5}
+    assert set(told[24]) == {-2.0}  # as far from the middle again as a network is told four times of
+
+
+def test_an_energy_of_each_second_goes_over_into_the_next() -> None:
+    told = LeadSheet.of(energy=[0.5, 0.5, 0.75]).curves(40, 10.0)[24]
+    assert not told[:15].any() and np.allclose(told[25:], 1.0) and (np.diff(told[14:26]) > 0).all()
 
 
 def test_a_score_of_the_embedded_data_set_is_read(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests_support_motion import swinging_features
 
 from d2m.core.errors import BadConfig
 from d2m.core.music import Music
+from d2m.metrics.audio_quality import loudness_lufs
 from d2m.metrics.harmony import MAJOR_SCALE, pitch_class_energy
 from d2m.motion.dance import Dance
 from d2m.pipeline import Dance2Music
@@ -55,19 +56,48 @@ def test_what_is_told_is_heard_and_in_the_record(generator: LatentGenerator, ask
     assert float((told.waveform - plain.waveform).abs().max()) > 1e-3
 
 
-def test_an_edit_is_told_the_songs_own_chords(generator: LatentGenerator, tmp_path: Path) -> None:
+@pytest.fixture
+def told_sheets(generator: LatentGenerator, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """What the conditioner reads from here on."""
+    seen, read = [], generator.system.conditioner.read
+    monkeypatch.setattr(
+        generator.system.conditioner,
+        "read",
+        lambda motion, beats, sheet: seen.append(sheet) or read(motion, beats, sheet),
+    )
+    return seen
+
+
+def test_the_energy_is_the_dances_unless_it_is_told(
+    generator: LatentGenerator, told_sheets: list[torch.Tensor]
+) -> None:
+    """At first the body stands still."""
+    moving = swinging_features(60 * SECONDS)
+    motion = torch.cat([moving[:1].expand(60 * SECONDS // 2, -1), moving[: 60 * SECONDS // 2]])
+    for asked in ({}, {"energy": "none"}, {"energy": [1, 0]}, {"energy": 0.75}):
+        generator.generate(GenerationRequest(motion, 3, 44100 * SECONDS, 0, {"steps": 1, **asked}))
+    dance, nothing, falling, steady = (sheet[0, 24] for sheet in told_sheets)
+    assert dance[:60].max() < -1 and dance[-60:].min() > 0.5
+    assert not nothing.any() and (steady == 1).all()
+    assert falling[0] > 1.5 and falling[-1] < -1.5 and (falling.diff() <= 0).all()
+
+
+def test_the_shipped_weights_heed_the_energy_that_is_told() -> None:
+    model, dance = Dance2Music.load("demo_fast"), Dance(swinging_features(60 * SECONDS).numpy(), "dance")
+    quiet, loud = (loudness_lufs(model(dance, genre="gKR", energy=energy)) for energy in (0, 1))
+    assert loud > quiet + 1.5
+
+
+def test_an_edit_is_told_the_songs_own_chords(
+    generator: LatentGenerator, told_sheets: list[torch.Tensor], tmp_path: Path
+) -> None:
     time_s = np.arange(44100 * SECONDS) / 44100
     hz = 440 * 2 ** ((np.array([60, 64, 67]) - 69) / 12)
     chord = sum(np.sin(2 * np.pi * one * time_s) for one in hz)
     song = Music((0.2 * chord)[None].astype(np.float32), 44100).save(tmp_path / "song.wav")
-    seen = []
-    read = generator.system.conditioner.read
-    generator.system.conditioner.read = lambda motion, beats, sheet: seen.append(sheet) or read(motion, beats, sheet)
-    try:
-        made(generator, edit=str(song), steps=2)
-    finally:
-        del generator.system.conditioner.read
-    assert all(set(torch.nonzero(sheet[0, 12:24, 100]).flatten().tolist()) == {0, 4, 7} for sheet in seen) and seen
+    made(generator, edit=str(song), steps=2)
+    assert not any(sheet[0, 24].any() for sheet in told_sheets)  # its energy is in the song
+    assert all(set(torch.nonzero(sheet[0, 12:24, 100]).flatten().tolist()) == {0, 4, 7} for sheet in told_sheets)
 
 
 def test_the_shipped_weights_play_in_the_key_that_is_told() -> None:
