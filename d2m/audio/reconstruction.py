@@ -14,7 +14,8 @@ class StereoSpectralLoss(nn.Module):
     """Distances of spectra at several resolutions, of left, right, mid and side.
 
     For every window: L1 of log magnitudes and spectral convergence (as in Parallel WaveGAN, arXiv:1910.11480), and L1 of log mel bands. For
-    held notes: the same two distances of the levels of semitones. `phases` is for what is heard of a wave's shape.
+    held notes: the same two distances of the levels of semitones. `phases` is for what is heard of a wave's shape, `energies` for how
+    loud and how wide it is.
 
     Args:
         sample_rate: samples per second.
@@ -92,6 +93,25 @@ class StereoSpectralLoss(nn.Module):
                     apart = compressed(ours) - compressed(theirs)
                     losses.append((apart.real.abs() + apart.imag.abs()).mean())
             return torch.stack(losses).mean()
+
+    def energies(
+        self, estimate: Float[Tensor, "batch 2 sample"], target: Float[Tensor, "batch 2 sample"]
+    ) -> Float[Tensor, ""]:
+        """L1 of half the log energy of mel bands of mid and side over 0.4 s.
+
+        L1 of log magnitudes asks for their median, which has less energy than the magnitudes have; most of all in the side.
+        """
+
+        def level(waveform: Tensor) -> Tensor:
+            spectrum = framed_spectrum(mid_side(waveform.float()), self.window_2048, 1024)
+            energy = (spectrum.real.square() + spectrum.imag.square()) @ self.mel_2048
+            energy = nn.functional.avg_pool1d(energy.flatten(0, 1).transpose(1, 2), min(16, energy.shape[2]))
+            return 0.5 * (energy + self.floor**2).log()
+
+        with torch.autocast(estimate.device.type, enabled=False):
+            with torch.no_grad():
+                wanted = level(target)
+            return nn.functional.l1_loss(level(estimate), wanted)
 
     def _notes(self, found: Tensor, wanted: Tensor) -> Tensor:
         ours = self.tone_levels(found)

@@ -25,6 +25,7 @@ class StereoAutoencoderTraining(AutoencoderTraining):
         spectral: see `d2m.audio.reconstruction.StereoSpectralLoss`: its settings beside the sample rate.
         phase_weight: weight of the phases of what is drawn.
         held_weight: weight of the oscillators' levels.
+        energy_weight: weight of the energy of bands, of all that is decoded.
         fit_encoder: take the principal components of the training music for latents, and begin with the oscillators that they say.
         decay_steps: over how many of the trainer's last steps the rate falls linearly to zero.
         discriminator: a network like `d2m.audio.discriminator.SpectrumDiscriminator`; None: there is none.
@@ -43,6 +44,7 @@ class StereoAutoencoderTraining(AutoencoderTraining):
         spectral: dict[str, Any] | None = None,
         phase_weight: float | int = 1.0,
         held_weight: float | int = 1.0,
+        energy_weight: float | int = 2.0,
         fit_encoder: bool = False,
         decay_steps: int = 0,
         discriminator: nn.Module | None = None,
@@ -61,7 +63,8 @@ class StereoAutoencoderTraining(AutoencoderTraining):
                 f"{type(dmae.onepass).__name__}; expected one of 2 channels on spectra, such as dmae=stereo."
             )
         self.spectral_loss: StereoSpectralLoss = StereoSpectralLoss(dmae.clock.sample_rate, **(spectral or {}))
-        self.phase_weight, self.held_weight, self.decay_steps = phase_weight, held_weight, decay_steps
+        self.phase_weight, self.held_weight, self.energy_weight = phase_weight, held_weight, energy_weight
+        self.decay_steps = decay_steps
         self.fit_encoder = fit_encoder
         self.discriminator, self.discriminator_every = discriminator, discriminator_every
         self.discriminator_samples = discriminator_samples
@@ -88,9 +91,9 @@ class StereoAutoencoderTraining(AutoencoderTraining):
     def onepass_losses(
         self, latent: Float[Tensor, "batch latent_channel frame"], waveform: Float[Tensor, "batch 2 sample"]
     ) -> dict[str, Tensor]:
-        """Spectral distance, the oscillators' levels, phases of what is drawn, and in some steps what the discriminator says.
+        """Spectral distance, the oscillators' levels, phases of what is drawn, energy, and in some steps what the discriminator says.
 
-        Oscillators learn from levels alone: through spectra they learn little, since it is by chance that their phases are a recording's.
+        Oscillators learn from levels and energy alone: through spectra they learn little, since it is by chance that their phases are a recording's.
         """
         drawn, held, level = self.decoder.parts(latent)
         decoded = drawn + held.detach()
@@ -99,6 +102,7 @@ class StereoAutoencoderTraining(AutoencoderTraining):
         more = {
             "onepass": self.spectral_loss(decoded, waveform),
             "held": self.held_weight * ((level.exp() + 1e-3).log() - (wanted + 1e-3).log()).abs().mean(),
+            "energy": self.energy_weight * self.spectral_loss.energies(drawn + held, waveform),
             "phases": self.phase_weight * self.spectral_loss.phases(drawn, waveform),
         }
         if self.discriminator is None or not self.training or self.global_step % self.discriminator_every:

@@ -140,10 +140,8 @@ def test_a_chord_is_learnt_in_a_few_steps() -> None:
         system.losses(wave)["loss"].backward()
         optimizer.step()
     parts = system.eval().losses(wave)
-    assert set(parts) == {"onepass", "held", "phases", "loss"}
-    assert float(parts["onepass"]) < 0.6 * float(before["onepass"]) and float(parts["held"]) < 0.6 * float(
-        before["held"]
-    )
+    assert set(parts) == {"onepass", "held", "energy", "phases", "loss"}
+    assert all(float(parts[name]) < 0.6 * float(before[name]) for name in ("onepass", "held", "energy"))
 
 
 def test_components_are_healthy_and_the_first_the_largest() -> None:
@@ -200,6 +198,17 @@ def test_phases_are_asked_of_what_is_drawn() -> None:
     assert float(loss.phases(wave, wave)) < 1e-6
     turned = chord(32768 + 90)[None, :, 90:]
     assert float(loss.phases(turned, wave)) > float(loss.phases(0 * wave, wave)) > 0.05
+
+
+def test_energy_knows_how_wide_and_how_loud_music_is_and_no_phase() -> None:
+    loss, random = StereoSpectralLoss(RATE), torch.Generator().manual_seed(0)
+    mid, side, other = 0.1 * torch.randn(3, 1, 65536, generator=random)
+    wave = torch.stack([mid + 0.3 * side, mid - 0.3 * side], dim=1)
+    narrow = torch.stack([mid + 0.15 * side, mid - 0.15 * side], dim=1)
+    elsewhere = torch.stack([-mid + 0.3 * other, -mid - 0.3 * other], dim=1)
+    assert float(loss.energies(wave, wave)) == 0 and float(loss.energies(elsewhere, wave)) < 0.12
+    assert float(loss.energies(narrow, wave)) == pytest.approx(np.log(2) / 2, abs=0.06)  # of mid and side
+    assert float(loss.energies(wave / 2, wave)) == pytest.approx(np.log(2), abs=0.02)
 
 
 def test_discriminator_learns_and_persuades() -> None:
