@@ -101,10 +101,12 @@ class StereoSpectralLoss(nn.Module):
 
         L1 of log magnitudes asks for their median, which has less energy than the magnitudes have; most of all in the side.
         """
+        length = 2048
+        window, bank = getattr(self, f"window_{length}"), getattr(self, f"mel_{length}")
 
         def level(waveform: Tensor) -> Tensor:
-            spectrum = framed_spectrum(mid_side(waveform.float()), self.window_2048, 1024)
-            energy = (spectrum.real.square() + spectrum.imag.square()) @ self.mel_2048
+            spectrum = framed_spectrum(mid_side(waveform.float()), window, length // 2)
+            energy = (spectrum.real.square() + spectrum.imag.square()) @ bank
             energy = nn.functional.avg_pool1d(energy.flatten(0, 1).transpose(1, 2), min(16, energy.shape[2]))
             return 0.5 * (energy + self.floor**2).log()
 

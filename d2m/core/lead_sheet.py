@@ -59,14 +59,14 @@ class LeadSheet:
         mode: an entry of `SCALES`.
         bars: chords in time.
         chords: the same without times, one a bar and over again: `timed` makes bars of them.
-        energy: as a network is told it where no bar says one, of the whole piece or of each second.
+        energy: as a network is told it where no bar says one, of each second; the last one holds to the end.
     """
 
     tonic: int | None = None
     mode: str = "major"
     bars: tuple[Bar, ...] = ()
     chords: tuple[tuple[int, str], ...] = ()
-    energy: float | int | tuple[float, ...] | None = None
+    energy: tuple[float, ...] | None = None
 
     @property
     def key(self) -> str | None:
@@ -86,14 +86,12 @@ class LeadSheet:
             BadConfig: for a key, a chord or an energy that is none.
         """
         tonic, mode = (None, "major") if key is None else _key(str(key))
-        levels = () if energy is None else tuple(energy) if isinstance(energy, list | tuple) else (energy,)
-        if energy is not None and not (
-            levels and all(isinstance(one, int | float) and 0 <= one <= 1 for one in levels)
-        ):
+        asked = [] if energy is None else energy if isinstance(energy, list) else [energy]
+        levels = [_TOLD * (one - 0.5) for one in asked if isinstance(one, int | float) and 0 <= one <= 1]
+        if len(levels) < len(asked) or energy == []:
             raise BadConfig(f"energy={energy}: expected a number from 0 to 1, several of them, dance or none.")
-        told = tuple(_TOLD * (one - 0.5) for one in levels)
         found = () if chords is None else tuple(_chord(word) for word in str(chords).replace(",", " ").split())
-        return LeadSheet(tonic, mode, chords=found, energy=told if len(told) > 1 else told[0] if told else None)
+        return LeadSheet(tonic, mode, chords=found, energy=tuple(levels) or None)
 
     @staticmethod
     def drawn(seed: int | Sequence[int]) -> "LeadSheet":
@@ -137,8 +135,8 @@ class LeadSheet:
         if self.tonic is not None:
             told[[(self.tonic + step) % 12 for step in SCALES[self.mode]]] = 1
         if self.energy is not None:
-            levels = np.atleast_1d(self.energy)
-            told[24] = np.interp((np.arange(frames) + 0.5) / frame_rate, np.arange(len(levels)) + 0.5, levels)
+            seconds = np.arange(len(self.energy)) + 0.5
+            told[24] = np.interp((np.arange(frames) + 0.5) / frame_rate, seconds, self.energy)
         edges = [int(np.clip(np.ceil(bar.start_s * frame_rate - 0.5), 0, frames)) for bar in self.bars]
         for bar, first, last in zip(self.bars, edges, [*edges, frames][1:], strict=True):
             told[[12 + (bar.root + step) % 12 for step in QUALITIES[bar.quality]], first:last] = 1
