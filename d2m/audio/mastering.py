@@ -11,12 +11,12 @@ CEILING = 10 ** (-1 / 20)
 """No sample, nor the curve between samples, is above -1 dB of full scale."""
 
 _THRESHOLD_DB, _RATIO, _BLOCK = -15.0, 2.0, 128
-_LOOK_AHEAD_S = 0.0015
+_LOOK_AHEAD_S, _BESIDE = 0.0015, 8 * _BLOCK
 
 Sound = Float[np.ndarray, "channel time"]
 
 
-def loudness_lufs(wave: Sound, rate: int) -> float:
+def integrated_lufs(wave: Sound, rate: int) -> float:
     """Integrated loudness (ITU-R BS.1770), -inf for silence; music shorter than a gating block of 0.4 s is repeated."""
     short = int(np.ceil(0.5 * rate / max(wave.shape[1], 1)))
     return float(pyloudnorm.Meter(rate).integrated_loudness(np.tile(wave, short).T.astype(np.float64)))
@@ -33,15 +33,25 @@ def master(wave: Sound, rate: int) -> Sound:
 def playable(wave: Sound, rate: int) -> Sound:
     """Generated music as it may be written: no louder than -14 LUFS, no peak above the ceiling. Quieter music stays as it is.
 
-    A decoder's sound has no bounds, and cut off at full scale it is distorted.
+    A decoder's sound has no bounds, and cut off at full scale it is distorted. A minute is looked at at a time, since a long piece needs much memory as it is.
     """
-    played = np.repeat(wave, 2, axis=0) if len(wave) == 1 else wave  # mono comes from two loudspeakers
-    louder_db = loudness_lufs(played, rate) - LOUDNESS_LUFS
-    return limit(wave * np.float32(10 ** (-louder_db / 20)) if louder_db > 0 else wave, rate)
+    step = 60 * rate // _BLOCK * _BLOCK
+    starts = range(0, wave.shape[1], step)
+    minutes = [wave[:, start : start + step] for start in starts]
+    if len(wave) == 1:  # mono comes from two loudspeakers
+        minutes = [np.repeat(minute, 2, axis=0) for minute in minutes]
+    power = [10 ** (integrated_lufs(minute, rate) / 10) for minute in minutes]
+    louder = np.average(power, weights=[minute.shape[1] for minute in minutes]) / 10 ** (LOUDNESS_LUFS / 10)
+    gain, written = np.float32(max(louder, 1) ** -0.5), np.empty_like(wave)
+    for start in starts:  # with as much beside it as decides on the limiter's gain
+        first = max(start - _BESIDE, 0)
+        limited = limit(wave[:, first : start + step + _BESIDE] * gain, rate)
+        written[:, start : start + step] = limited[:, start - first :][:, :step]
+    return written
 
 
 def _at_loudness(wave: Sound, rate: int) -> Sound:
-    found = loudness_lufs(wave, rate)
+    found = integrated_lufs(wave, rate)
     return wave * np.float32(10 ** ((LOUDNESS_LUFS - found) / 20)) if np.isfinite(found) else wave
 
 

@@ -6,14 +6,13 @@ have any (NaN). Levels are in dB relative to a full scale of 1.
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import librosa
 import numpy as np
-import pyloudnorm
 from jaxtyping import Bool, Float
 from scipy.signal import resample_poly
 
+from d2m.audio.mastering import integrated_lufs
 from d2m.core.music import Music
 
 CLIP_LEVEL = 0.999
@@ -85,13 +84,8 @@ def loudness_lufs(music: Music, dual_mono: bool = True) -> float:
         waveform = np.repeat(waveform, 2, axis=0)
     if not waveform.any():
         return LOWEST_LUFS
-    loudness = _meter(music.sample_rate).integrated_loudness(waveform.T.astype(np.float64))
-    return max(LOWEST_LUFS, float(loudness)) if np.isfinite(loudness) else LOWEST_LUFS
-
-
-@lru_cache(maxsize=8)
-def _meter(sample_rate: int) -> pyloudnorm.Meter:
-    return pyloudnorm.Meter(sample_rate)
+    loudness = integrated_lufs(waveform, music.sample_rate)
+    return max(LOWEST_LUFS, loudness) if np.isfinite(loudness) else LOWEST_LUFS
 
 
 def clipped_share(waveform: Float[np.ndarray, "channel time"]) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from d2m.audio.mastering import CEILING, loudness_lufs
+from d2m.audio.mastering import CEILING, integrated_lufs
 from d2m.core.aist_names import GENRES as CODES
 from d2m.core.errors import BadInput
 from d2m.core.lead_sheet import QUALITIES, SCALES
@@ -290,7 +290,7 @@ def played() -> dict[str, np.ndarray]:
 def test_level_peak_width_and_presence(played: dict[str, np.ndarray]) -> None:
     for wave in played.values():
         assert wave.dtype == np.float32 and np.isfinite(wave).all()
-        assert loudness_lufs(wave, RATE) == pytest.approx(-14, abs=0.7)
+        assert integrated_lufs(wave, RATE) == pytest.approx(-14, abs=0.7)
         assert np.abs(wave).max() <= CEILING + 1e-4
         middle, side = wave.mean(axis=0), (wave[0] - wave[1]) / 2
         assert -25 < 10 * np.log10(np.mean(side**2) / np.mean(middle**2)) < -3
